@@ -1,0 +1,105 @@
+// Package coap holds what every layer shares about CoAP (RFC 7252): the one
+// message type, the options and codes that go-coap does not name, and the three
+// small interfaces over which all roles work. A [Handler] answers a request
+// whose peer is already known, an [Exchanger] sends a request and yields its
+// responses, a [Caller] does so over a security association.
+//
+// go-coap's message package is the message in memory and the UDP codec; the
+// WebSocket framing (RFC 8323), the link format (RFC 6690) and the message
+// layer (RFC 7252, Section 4) live here as pure code without sockets or clocks.
+package coap
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+)
+
+// The one CoAP message in memory and its parts.
+type (
+	Message  = message.Message
+	Options  = message.Options
+	Option   = message.Option
+	OptionID = message.OptionID
+	Code     = codes.Code
+	Token    = message.Token
+)
+
+// Request is a request on its way to a [Handler].
+type Request struct {
+	*Message                 // the plain request: what was inside, if it was protected
+	From      netip.AddrPort // where the datagram came from; no identity
+	Multicast bool           // it was sent to a group address
+	Peer      Peer           // who sent it, as far as that is proven
+}
+
+// PeerKind says which kind of association proved a [Peer].
+type PeerKind uint8
+
+// Kinds of associations.
+const (
+	PeerNone     PeerKind = iota // nothing is proven
+	PeerPSK                      // OSCORE on a pre-shared secret (RFC 8613, Appendix B.2)
+	PeerACE                      // OSCORE from a token (RFC 9203)
+	PeerGroup                    // Group OSCORE, group mode: Cred is the countersigner's
+	PeerPairwise                 // Group OSCORE, pairwise mode
+)
+
+// Peer is who an association proved the other side to be. The zero value is
+// "nobody proven".
+type Peer struct {
+	Kind PeerKind
+	Name string // PeerPSK: the secret's name; PeerACE: the association's name; groups: the group's name
+	KID  []byte // the peer's Sender ID
+	Cred []byte // groups: the peer's authentication credential, as distributed
+	Data any    // what the role attached to the association or the group
+}
+
+// Handler answers a request. It returns nil to stay silent. The returned
+// message needs only Code, Options and Payload.
+type Handler interface {
+	Serve(ctx context.Context, req *Request) *Message
+}
+
+// HandlerFunc is a function as a [Handler].
+type HandlerFunc func(ctx context.Context, req *Request) *Message
+
+// Serve calls f.
+func (f HandlerFunc) Serve(ctx context.Context, req *Request) *Message { return f(ctx, req) }
+
+// Exchanger sends requests and yields responses. Token, message ID and type are
+// its business; it leaves req unchanged. It is safe for concurrent use.
+type Exchanger interface {
+	// Exchange sends req to one endpoint, retransmitting as needed, and returns
+	// the response. It fails with [ErrTimeout] when nothing answers.
+	Exchange(ctx context.Context, to netip.AddrPort, req *Message) (*Message, error)
+
+	// Multicast sends req once, non-confirmable, to a group address and calls
+	// each for every response until wait has passed or ctx has ended (then the
+	// error is nil). Calls of each do not overlap.
+	Multicast(ctx context.Context, to netip.AddrPort, req *Message, wait time.Duration, each func(resp *Message, from netip.AddrPort)) error
+}
+
+// Caller makes requests to one peer over a security association.
+type Caller interface {
+	Call(ctx context.Context, req *Message) (*Message, error)
+}
+
+// Opener finds the association of a protected request and opens it.
+type Opener interface {
+	// Open opens outer. An error that wraps [ErrNoContext] means that outer is
+	// not for this Opener and the next may try. With any other error, reply
+	// (when not nil) is what the protocol itself answers: an Echo challenge,
+	// the first response of Appendix B.2, an unprotected error.
+	Open(ctx context.Context, outer *Request) (opened *Opened, reply *Message, err error)
+}
+
+// Opened is a request whose protection was taken off.
+type Opened struct {
+	Message *Message                              // the request inside
+	Peer    Peer                                  // who sent it
+	Seal    func(resp *Message) (*Message, error) // protects the response; may be called again for further responses (Observe)
+}
