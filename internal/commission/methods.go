@@ -1,0 +1,40 @@
+package commission
+
+// Methods lists what a driver may call, for the generated TypeScript client.
+// In the browser each is a function of window.lamplighter with the same name
+// that returns a Promise; it rejects with an Error whose code is a [Problem]'s
+// ID, and whose next is that Problem's Next.
+var Methods = []Method{
+	{"snapshot", nil, "Snapshot", "the whole state"},
+	{"acceptInvitation", []Param{{"fragment", "string"}}, "Site", "takes what stands after # in an invitation link: signs in at the bridge, makes the site credential, enrols at the AS"},
+	{"previewLabels", []Param{{"text", "string"}}, "LabelReport", "a dry run of importLabels"},
+	{"importLabels", []Param{{"text", "string"}}, "LabelReport", "takes CSV, or one LL1: label a line"},
+	{"discover", nil, "number", "multicasts GET /.well-known/core; how many answered"},
+	{"claim", []Param{{"devices", "string[]"}}, "Job", "claims devices for this site"},
+	{"join", []Param{{"group", "string"}, {"devices", "string[]"}}, "Job", "joins devices to a group; claims what is not claimed, the browser itself joins first"},
+	{"setLight", []Param{{"group", "string"}, {"light", "Light"}}, "RollCall", "one multicast command; resolves when all have answered or the follow-up has ended"},
+	{"rollCall", []Param{{"group", "string"}}, "RollCall", "one multicast GET, the silent ones asked again by unicast"},
+	{"rollCallCSV", []Param{{"group", "string"}}, "string", "the last roll call as CSV"},
+	{"blink", []Param{{"device", "string"}, {"seconds", "number"}}, "void", "blinks one device"},
+	{"leave", []Param{{"group", "string"}, {"devices", "string[]"}}, "Job", "removes devices from a group"},
+	{"release", []Param{{"devices", "string[]"}}, "Job", "gives devices up: they leave their groups and their labels open them again"},
+	{"forget", []Param{{"devices", "string[]"}}, "void", "drops labels of devices that are not claimed"},
+	{"retryJob", []Param{{"job", "string"}}, "Job", "tries again what failed"},
+	{"cancelJob", []Param{{"job", "string"}}, "Job", "stops a job; what is done stays done"},
+	{"backup", []Param{{"passphrase", "string"}}, "string", "the site as an armored age file"},
+	{"restore", []Param{{"file", "string"}, {"passphrase", "string"}}, "Site", "takes a backup on this browser"},
+	{"diagnostics", nil, "string", "a text for support, without secrets"},
+	{"nonceLog", nil, "string[]", "what the nonce recorder saw; empty unless it was switched on"},
+}
+
+// Method is one call: its name in JavaScript, parameters and result as
+// TypeScript types, and what it does.
+type Method struct {
+	Name   string
+	Params []Param
+	Result string
+	Doc    string
+}
+
+// Param is a parameter of a [Method].
+type Param struct{ Name, Type string }
