@@ -1,0 +1,64 @@
+# Everything is built into build/. `make run` and `make test` install what they
+# need: npm packages by npm ci, Chromium from the system's package manager.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: run test build lint bench fuzz interop e2e soak page wasm-test go-test clean
+
+export CGO_ENABLED ?= 1
+PURE := ./internal/cbor/... ./internal/store ./internal/cose/... ./internal/coap/... ./internal/label/... \
+	./internal/oscore/... ./internal/ace/... ./internal/as/... ./internal/gm/... ./internal/join/... \
+	./internal/device/... ./internal/commission/...
+WASM_EXEC := $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec
+FUZZTIME ?= 30s
+
+run: build
+	./build/lamplighter demo $(ARGS)
+
+build: page
+	go build -trimpath -o build/lamplighter ./bridge
+
+# The page: TypeScript bundle, WASM engine, compressed variants, in web/dist.
+page: web/node_modules/.package-lock.json
+	go run ./web/build
+
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund
+	touch $@
+
+lint: page
+	test -z "$$(gofmt -l bridge internal wasm web/*.go web/build web/gen e2e | tee /dev/stderr)"
+	go vet ./...
+	GOOS=js GOARCH=wasm go vet ./wasm/... ./internal/...
+	npm run --prefix web check
+
+# Suites in the order of their cost; each says how long it took.
+test:
+	@bash e2e/suites.sh lint go-test wasm-test interop e2e
+
+go-test: page
+	go test -race -timeout 20m ./...
+
+wasm-test:
+	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" $(PURE)
+
+e2e: build e2e/node_modules/.package-lock.json
+	bash e2e/chromium.sh
+	npm run --prefix e2e test
+
+interop: build
+	bash e2e/interop/run.sh
+
+bench: build e2e/node_modules/.package-lock.json
+	bash e2e/chromium.sh
+	go run ./e2e/bench
+
+fuzz:
+	bash e2e/fuzz.sh $(FUZZTIME)
+
+# The long runs behind the short seeded ones of `make test`.
+soak: build
+	LAMPLIGHTER_SOAK=1 go test -timeout 80m -run 'Kill|Crash|Soak' -v ./bridge/... ./internal/...
+
+clean:
+	rm -rf build web/node_modules e2e/node_modules
