@@ -31,9 +31,9 @@ type Association struct {
 	Expires      uint64      `cbor:"7,keyasint"`
 
 	// What the Token Transfer Response said besides; not encoded.
-	NS       []byte          `cbor:"-"` // kdcchallenge, nil when there was none
-	SignInfo []ace.SignInfo  `cbor:"-"`
-	ECDHInfo []ace.ECDHInfo  `cbor:"-"`
+	NS       []byte           `cbor:"-"` // kdcchallenge, nil when there was none
+	SignInfo []ace.SignInfo   `cbor:"-"`
+	ECDHInfo []ace.ECDHInfo   `cbor:"-"`
 	Scope    []ace.ScopeEntry `cbor:"-"` // what the token grants, when the Authorization Server said so
 }
 
