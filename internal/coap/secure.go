@@ -1,0 +1,69 @@
+package coap
+
+import (
+	"context"
+	"errors"
+)
+
+// noContext is the diagnostic of RFC 8613, Section 8.2.
+const noContext = "Security context not found"
+
+// Secure puts OSCORE in front of h. A request without the OSCORE Option goes to
+// h with nobody proven. Any other goes to the first of openers that knows it;
+// h sees the request inside with its peer, and the response is sealed. When no
+// opener knows it the answer is an unprotected 4.01, and silence to a group.
+// RFC 8613, Section 8.2.
+func Secure(h Handler, openers ...Opener) Handler {
+	return HandlerFunc(func(ctx context.Context, req *Request) *Message {
+		if !HasOption(req.Message, OptionOSCORE) {
+			plain := *req
+			plain.Peer = Peer{}
+			return h.Serve(ctx, &plain)
+		}
+		for _, o := range openers {
+			opened, reply, err := o.Open(ctx, req)
+			switch {
+			case errors.Is(err, ErrNoContext):
+				continue
+			case err != nil || opened == nil:
+				return reply
+			}
+			return serveOpened(ctx, h, req, opened)
+		}
+		if req.Multicast {
+			return nil
+		}
+		return unknownContext()
+	})
+}
+
+func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened) *Message {
+	inner := &Request{Message: opened.Message, From: outer.From, Multicast: outer.Multicast, Peer: opened.Peer}
+	resp := checkInner(inner)
+	if resp == nil {
+		resp = h.Serve(ctx, inner)
+	}
+	if resp == nil {
+		return nil
+	}
+	sealed, err := opened.Seal(resp)
+	if err != nil {
+		return nil // no context to protect it with, and nothing may leave unprotected
+	}
+	return sealed
+}
+
+// checkInner refuses what the critical options inside ask for and nobody here
+// understands.
+func checkInner(req *Request) *Message {
+	if err := CheckOptions(req.Message); err != nil {
+		return Problem(BadOption, err.Error())
+	}
+	return nil
+}
+
+func unknownContext() *Message {
+	m := Problem(Unauthorized, noContext)
+	AddUint(m, OptionMaxAge, 0)
+	return m
+}

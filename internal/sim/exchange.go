@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"lamplighter/internal/coap"
+)
+
+// maxRetransmit is MAX_RETRANSMIT. RFC 7252, Section 4.8.
+const maxRetransmit = 4
+
+type exchanger struct {
+	net  *Network
+	addr netip.AddrPort
+
+	mu    sync.Mutex
+	mid   uint16
+	token uint64
+}
+
+// outgoing gives req a token, a message ID and a type, and encodes it.
+func (x *exchanger) outgoing(req *coap.Message, typ int) (coap.Token, []byte, error) {
+	x.mu.Lock()
+	x.mid++
+	x.token++
+	mid, tok := x.mid, token(x.token)
+	x.mu.Unlock()
+	out := coap.Clone(req)
+	out.Token, out.MessageID, out.Type = tok, int32(mid), coap.Confirmable
+	if typ != int(coap.Confirmable) {
+		out.Type = coap.NonConfirmable
+	}
+	b, err := coap.MarshalUDP(out)
+	return tok, b, err
+}
+
+// Exchange implements [coap.Exchanger].
+func (x *exchanger) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	tok, b, err := x.outgoing(req, int(coap.Confirmable))
+	if err != nil {
+		return nil, err
+	}
+	for range maxRetransmit + 1 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if resp := x.attempt(ctx, to, b); resp != nil && string(resp.Token) == string(tok) {
+			return resp, nil
+		}
+	}
+	return nil, fmt.Errorf("asking %v: %w", to, coap.ErrTimeout)
+}
+
+// attempt sends a request once and returns what comes back.
+func (x *exchanger) attempt(ctx context.Context, to netip.AddrPort, b []byte) *coap.Message {
+	times := 1
+	if x.net.chance(func(f Faults) float64 { return f.Dup }) {
+		times = 2
+	}
+	var got *coap.Message
+	for range times {
+		arrives := x.net.send(Datagram{From: x.addr, To: to, Kind: Request, Bytes: b})
+		at := x.net.node(to)
+		if !arrives || at == nil {
+			continue
+		}
+		answer := at.deliver(ctx, x.addr, b, false)
+		at.release(ctx)
+		if m := x.receive(to, answer); m != nil {
+			got = m
+		}
+	}
+	return got
+}
+
+// receive passes an answer over the link back.
+func (x *exchanger) receive(from netip.AddrPort, answer []byte) *coap.Message {
+	if answer == nil || !x.net.send(Datagram{From: from, To: x.addr, Kind: Response, Bytes: answer}) {
+		return nil
+	}
+	m, err := coap.UnmarshalUDP(slices.Clone(answer))
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+// Multicast implements [coap.Exchanger]. It does not wait: when it returns, all
+// that the members answer has been yielded, except late answers to requests
+// that a link held back, which are lost.
+func (x *exchanger) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, _ time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+	tok, b, err := x.outgoing(req, int(coap.NonConfirmable))
+	if err != nil {
+		return err
+	}
+	for _, member := range x.net.members(to) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		for _, m := range x.toMember(ctx, to, member, b) {
+			if string(m.Token) == string(tok) {
+				each(m, member)
+			}
+		}
+	}
+	return nil
+}
+
+// toMember delivers a group request to one member and returns its answers as
+// they arrive: none, one, or the same one twice.
+func (x *exchanger) toMember(ctx context.Context, group, member netip.AddrPort, b []byte) []*coap.Message {
+	arrives := x.net.send(Datagram{From: x.addr, To: group, Kind: Request, Bytes: b})
+	at := x.net.node(member)
+	if !arrives || at == nil {
+		return nil
+	}
+	if x.net.chance(func(f Faults) float64 { return f.Reorder }) {
+		at.hold(held{from: x.addr, datagram: b, answer: func(late []byte) { x.receive(member, late) }})
+		return nil
+	}
+	answer := at.deliver(ctx, x.addr, b, true)
+	if x.net.chance(func(f Faults) float64 { return f.Dup }) {
+		at.deliver(ctx, x.addr, b, true) // a repetition: no second answer
+	}
+	at.release(ctx)
+	var got []*coap.Message
+	times := 1
+	if x.net.chance(func(f Faults) float64 { return f.Dup }) {
+		times = 2
+	}
+	for range times {
+		if m := x.receive(member, answer); m != nil {
+			got = append(got, m)
+		}
+	}
+	return got
+}
