@@ -1,0 +1,40 @@
+package ace
+
+// Provisional: suggested by draft-ietf-ace-key-groupcomm-oscore-21, Section 17.
+const (
+	ParamECDHInfo   = 47 // 17.2
+	ParamKDCDHCreds = 48 // 17.2
+
+	GroupcommGroupSenderID = 21 // 17.3
+	GroupcommECDHInfo      = 31 // 17.3
+	GroupcommKDCDHCreds    = 32 // 17.3
+	GroupcommSignEncKey    = 33 // 17.3
+	GroupcommStaleNodeIDs  = 34 // 17.3
+
+	GKTYGroupOSCORE                  = 1 // 17.4, Group_OSCORE_Input_Material object
+	ProfileCoAPGroupOSCOREApp        = 1 // 17.5, coap_group_oscore_app
+	GroupOSCSenderID                 = 7 // 17.6, group_SenderId
+	GroupOSCCredFmt                  = 8
+	GroupOSCGpEncAlg                 = 9
+	GroupOSCSignAlg                  = 10
+	GroupOSCSignParams               = 11
+	GroupOSCECDHAlg                  = 12
+	GroupOSCECDHParams               = 13
+	formatAIFGroupcomm               = 295 // 17.9, application/aif+cbor;toid=oscore-gname;tperm=oscore-gperm
+	TagExtendedScope          uint64 = 1668546817 + formatAIFGroupcomm/255*256 + formatAIFGroupcomm%255
+
+	ErrorSignaturesNotUsed ErrorID = 7 // 17.12, Signatures not used in the group
+	ErrorVerifiersOnly     ErrorID = 8 // Operation permitted only to signature verifiers
+	ErrorNotActive         ErrorID = 9 // Group currently not active
+)
+
+// Provisional: of this project, from the range for private use of the CWT
+// Claims registry (integers below -65536; RFC 8392, Section 9.1).
+const (
+	// ClaimCredThumbprint is a bstr of 32 bytes: SHA-256 over the authentication
+	// credential, as distributed, that the token's subject must join with.
+	ClaimCredThumbprint = -65537
+	// ClaimActor is a tstr: who obtained the token, when that is not the
+	// subject itself (an assisted join).
+	ClaimActor = -65538
+)
