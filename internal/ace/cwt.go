@@ -66,7 +66,7 @@ func SealToken(key TokenKey, claims *CWTClaims, rand io.Reader) ([]byte, error) 
 	if _, err := io.ReadFull(rand, nonce); err != nil {
 		return nil, fmt.Errorf("drawing a nonce: %w", err)
 	}
-	token, err := cose.SealEncrypt0(key.Key, key.KID, nonce, Encode(claims))
+	token, err := cose.SealCWT(key.Key, key.KID, nonce, Encode(claims))
 	if err != nil {
 		return nil, fmt.Errorf("sealing a token: %w", err)
 	}
@@ -79,7 +79,7 @@ func SealToken(key TokenKey, claims *CWTClaims, rand io.Reader) ([]byte, error) 
 // Issuer, audience and time are the receiver's to check, in this order (RFC
 // 9200, Section 5.10.1.1).
 func OpenToken(key TokenKey, token []byte) (*CWTClaims, error) {
-	plain, err := cose.OpenEncrypt0(key.Key, key.KID, token)
+	plain, err := cose.OpenCWT(key.Key, token)
 	if err != nil {
 		if errors.Is(err, cose.ErrDecode) {
 			return nil, fmt.Errorf("%w: the access token", ErrDecode)

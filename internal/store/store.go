@@ -17,7 +17,8 @@ type Store interface {
 
 	// Update runs fn and makes its writes durable before it returns. When fn or
 	// the commit fails, nothing is written. fn may run more than once (a
-	// compare-and-set conflict, a shared commit) and must have no other effects.
+	// compare-and-set conflict, a shared commit), on another goroutine, and must
+	// have no other effects and not use the store otherwise.
 	Update(ctx context.Context, fn func(Tx) error) error
 
 	Close() error
@@ -30,7 +31,8 @@ type Tx interface {
 	Put(key string, value []byte) error
 	Delete(key string) error // absent is no error
 	// Scan calls fn for each key with the prefix in ascending order until fn
-	// returns false.
+	// returns false. fn may write; whether the scan meets a key that was put
+	// meanwhile is open.
 	Scan(prefix string, fn func(key string, value []byte) bool) error
 }
 

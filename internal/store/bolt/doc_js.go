@@ -1,0 +1,2 @@
+// Package bolt has nothing for a browser; see package indexeddb.
+package bolt

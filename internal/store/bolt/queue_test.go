@@ -1,0 +1,72 @@
+//go:build !js
+
+package bolt
+
+import (
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"lamplighter/internal/store"
+)
+
+// TestSharedCommit holds that updates which wait together share a commit.
+func TestSharedCommit(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "s.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b := s.(*boltStore)
+	const n = 40
+	b.queue.writer.Lock() // everybody queues behind this
+	before := pagesWritten(b)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put(string(rune('a'+i)), []byte("v")) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for queued := 0; queued < n; {
+		b.queue.mu.Lock()
+		queued = len(b.queue.waiting)
+		b.queue.mu.Unlock()
+	}
+	b.queue.writer.Unlock()
+	wg.Wait()
+	// One commit writes a handful of pages; forty of them write over a hundred.
+	if pages := pagesWritten(b) - before; pages > 10 {
+		t.Errorf("%d pages written for %d updates that waited together", pages, n)
+	}
+}
+
+func pagesWritten(b *boltStore) int64 {
+	stats := b.db.Stats()
+	return stats.TxStats.GetWrite()
+}
+
+// TestGoexit holds that an update which ends its goroutine, as a failing test
+// does, leaves the store usable.
+func TestGoexit(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "s.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.Update(t.Context(), func(tx store.Tx) error {
+			tx.Put("a", []byte("v"))
+			runtime.Goexit()
+			return nil
+		})
+	})
+	wg.Wait()
+	var a []byte
+	if err := s.Update(t.Context(), func(tx store.Tx) (err error) { a, err = tx.Get("a"); return err }); err != nil || a != nil {
+		t.Errorf("got %q, %v", a, err)
+	}
+}
