@@ -12,13 +12,17 @@ package gm
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
 )
@@ -28,12 +32,14 @@ type Config struct {
 	Store      store.Store
 	Now        func() time.Time
 	Rand       io.Reader
-	Key        ed25519.PrivateKey // of Credential
-	Credential []byte             // the Group Manager's authentication credential, an untagged CCS
-	Audience   string             // its name in tokens
-	TokenKey   cose.Secret        // opens the Authorization Server's tokens
-	Issuer     string             // the Authorization Server's name in tokens; empty: any that has the key
-	Logger     *slog.Logger       // nil: silent
+	Key        ed25519.PrivateKey             // of Credential
+	Credential []byte                         // the Group Manager's authentication credential, an untagged CCS
+	Audience   string                         // its name in tokens
+	TokenKey   ace.TokenKey                   // opens the Authorization Server's tokens
+	Issuer     string                         // the Authorization Server's name in tokens; empty: any that has the key
+	AS         string                         // the Authorization Server's address for the hints in a 4.01; empty: no hints
+	ControlURI func(subject, uri string) bool // accepts a member's control_uri; nil: none is accepted
+	Logger     *slog.Logger                   // nil: silent
 	Hooks      Hooks
 }
 
@@ -58,6 +64,7 @@ type GroupConfig struct {
 	MulticastAddr string        // for people and the demo; no answer carries it
 	MaxStaleSets  int           // default 3, at least 2
 	KeyLifetime   time.Duration // default 30 days: exp and exi of the keys
+	SenderIDs     uint64        // how many Sender IDs may be given out under one Gid, default 65536
 	Inactive      bool          // joins and renewals are answered 5.03
 }
 
@@ -73,24 +80,83 @@ type Member struct {
 }
 
 // Server is a Group Manager. It is safe for concurrent use.
-type Server struct{ cfg Config }
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	rand     io.Reader
+	contexts *oscore.Server
+	proven   sync.Map // ids of associations that were used since the start
+	routes   []resource
+}
 
 // New loads the durable state and makes a Group Manager of it. Restored
 // associations challenge their peer with Echo before they act. RFC 8613, Appendix
 // B.1.2.
-func New(cfg Config) (*Server, error) { panic("not built yet") }
-
-// CreateGroup creates a group; a group of that name stays as it is.
-func (s *Server) CreateGroup(ctx context.Context, cfg GroupConfig) error { panic("not built yet") }
-
-// SetActive activates or deactivates a group.
-func (s *Server) SetActive(ctx context.Context, name string, active bool) error {
-	panic("not built yet")
+func New(cfg Config) (*Server, error) {
+	cred, err := cose.ParseCCS(cfg.Credential)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
+	}
+	if !cred.Public.Equal(cfg.Key.Public()) {
+		return nil, errors.New("the Group Manager's credential is not of its key")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	random := &lockedReader{inner: cfg.Rand}
+	s := &Server{cfg: cfg, log: cfg.Logger, rand: random, contexts: oscore.NewServer(random), routes: routes()}
+	if err := s.restore(context.Background()); err != nil {
+		return nil, fmt.Errorf("restoring the associations: %w", err)
+	}
+	return s, nil
 }
 
 // Handler serves the Group Manager's resources; it takes off the protection
 // itself.
-func (s *Server) Handler() coap.Handler { panic("not built yet") }
+func (s *Server) Handler() coap.Handler {
+	return coap.Secure(coap.HandlerFunc(s.serve), opener{s})
+}
 
-// Members lists a group's members, by NODENAME.
-func (s *Server) Members(ctx context.Context, name string) ([]Member, error) { panic("not built yet") }
+// commit runs a change as one transaction and returns when it is durable. fn may
+// run more than once.
+func (s *Server) commit(ctx context.Context, what string, fn func(store.Tx) error) error {
+	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		call(s.cfg.Hooks.BeforeCommit, what)
+		return nil
+	})
+	if err == nil {
+		call(s.cfg.Hooks.AfterCommit, what)
+	}
+	return err
+}
+
+func call(hook func(string), what string) {
+	if hook != nil {
+		hook(what)
+	}
+}
+
+// lockedReader lets a source of randomness that is not safe for concurrent use
+// serve all requests.
+type lockedReader struct {
+	mu    sync.Mutex
+	inner io.Reader
+}
+
+func (r *lockedReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return io.ReadFull(r.inner, p)
+}
+
+// random draws n bytes.
+func (s *Server) random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(s.rand, b); err != nil {
+		return nil, fmt.Errorf("drawing random bytes: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,263 @@
+package gm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/store"
+)
+
+// Errors of the operator's calls.
+var (
+	ErrNoGroup   = errors.New("no such group")
+	ErrNoMember  = errors.New("no such member")
+	ErrAlgorithm = errors.New("algorithms that are not built")
+)
+
+// Defaults. KGO, Section 14.
+const (
+	defaultCheckInterval = 3600
+	defaultMaxStaleSets  = 3
+	defaultKeyLifetime   = 30 * 24 * time.Hour
+)
+
+// withDefaults fills in what is zero and refuses what cannot be.
+func (c GroupConfig) withDefaults() (GroupConfig, error) {
+	if !ace.ValidGroupName(c.Name) {
+		return c, fmt.Errorf("%q cannot be a group's name", c.Name)
+	}
+	if c.Algs == (group.Algorithms{}) {
+		c.Algs = group.DefaultAlgorithms
+	}
+	if c.Algs != group.DefaultAlgorithms {
+		return c, ErrAlgorithm
+	}
+	if c.Policies.CheckInterval == 0 {
+		c.Policies.CheckInterval = defaultCheckInterval
+	}
+	if c.MaxStaleSets == 0 {
+		c.MaxStaleSets = defaultMaxStaleSets
+	}
+	if c.MaxStaleSets < 2 {
+		return c, errors.New("fewer than two stale sets")
+	}
+	if c.KeyLifetime == 0 {
+		c.KeyLifetime = defaultKeyLifetime
+	}
+	if c.KeyLifetime < time.Second {
+		return c, errors.New("keys that live less than a second")
+	}
+	if c.SenderIDs == 0 {
+		c.SenderIDs = defaultSenderIDs
+	}
+	if len(bigEndian(c.SenderIDs-1)) > maxSenderIDLen {
+		return c, errors.New("more Sender IDs than seven bytes hold")
+	}
+	return c, nil
+}
+
+// CreateGroup creates a group with version 0 of its keys; a group of that name
+// stays as it is.
+func (s *Server) CreateGroup(ctx context.Context, cfg GroupConfig) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return fmt.Errorf("creating a group: %w", err)
+	}
+	return s.commit(ctx, "create", func(tx store.Tx) error {
+		if old, err := tx.Get(groupKey(cfg.Name)); err != nil || old != nil {
+			return err
+		}
+		g := &groupRecord{
+			Name: cfg.Name, Algs: cfg.Algs, Inactive: cfg.Inactive, Multicast: cfg.MulticastAddr,
+			Lifetime: uint64(cfg.KeyLifetime / time.Second), CheckInterval: cfg.Policies.CheckInterval,
+			ExpirationDelta: cfg.Policies.ExpirationDelta, SenderIDs: cfg.SenderIDs,
+			MaxStaleSets: cfg.MaxStaleSets, Stale: []staleSet{{}},
+		}
+		if g.Prefix, err = s.newPrefix(tx, g.Name); err != nil {
+			return err
+		}
+		if err := g.newMaterial(s.rand, s.cfg.Now()); err != nil {
+			return err
+		}
+		if err := tx.Put(gidKey(g.GID), []byte(g.Name)); err != nil {
+			return err
+		}
+		return save(tx, groupKey(g.Name), g)
+	})
+}
+
+// newPrefix takes a Gid prefix that no group ever had.
+func (s *Server) newPrefix(tx store.Tx, name string) ([]byte, error) {
+	for range 16 {
+		prefix, err := s.random(gidPrefixLen)
+		if err != nil {
+			return nil, err
+		}
+		taken, err := tx.Get(prefixKey(prefix))
+		if err != nil {
+			return nil, err
+		}
+		if taken == nil {
+			return prefix, tx.Put(prefixKey(prefix), []byte(name))
+		}
+	}
+	return nil, errors.New("no Gid prefix is free")
+}
+
+// changeGroup edits a group's record.
+func (s *Server) changeGroup(ctx context.Context, what, name string, edit func(store.Tx, *groupRecord) error) error {
+	return s.commit(ctx, what, func(tx store.Tx) error {
+		g, err := load[groupRecord](tx, groupKey(name))
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			return ErrNoGroup
+		}
+		if err := edit(tx, g); err != nil {
+			return err
+		}
+		return save(tx, groupKey(name), g)
+	})
+}
+
+// SetActive activates or deactivates a group.
+func (s *Server) SetActive(ctx context.Context, name string, active bool) error {
+	return s.changeGroup(ctx, "active", name, func(_ store.Tx, g *groupRecord) error {
+		g.Inactive = !active
+		return nil
+	})
+}
+
+// Rekey moves a group to its next keys. KGO, Section 11.
+func (s *Server) Rekey(ctx context.Context, name string) error {
+	return s.changeGroup(ctx, "rekey", name, func(tx store.Tx, g *groupRecord) error {
+		return g.rekey(tx, s.rand, s.cfg.Now())
+	})
+}
+
+// Evict removes a member by its NODENAME and rekeys the group. KGO, Section 10.
+func (s *Server) Evict(ctx context.Context, name, node string) error {
+	return s.changeGroup(ctx, "evict", name, func(tx store.Tx, g *groupRecord) error {
+		m, err := load[memberRecord](tx, memberKey(name, node))
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			return ErrNoMember
+		}
+		return g.remove(tx, m, s.rand, s.cfg.Now())
+	})
+}
+
+// Members lists a group's members, by NODENAME.
+func (s *Server) Members(ctx context.Context, name string) ([]Member, error) {
+	var members []Member
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		members = nil
+		if g, err := tx.Get(groupKey(name)); err != nil || g == nil {
+			return errors.Join(err, ErrNoGroup)
+		}
+		return eachMember(tx, name, func(m *memberRecord) bool {
+			members = append(members, Member{
+				Node: m.Node, Subject: m.Subject, SenderID: m.SenderID, Credential: m.Cred,
+				Roles: m.Roles, Obtainer: m.Actor, Joined: time.Unix(m.Joined, 0),
+			})
+			return true
+		})
+	})
+	slices.SortFunc(members, func(a, b Member) int {
+		if len(a.Node) != len(b.Node) {
+			return len(a.Node) - len(b.Node)
+		}
+		return strings.Compare(a.Node, b.Node)
+	})
+	return members, err
+}
+
+// Sweep deletes associations whose token has expired and, when evict is set,
+// evicts members who have none left; one rekeying a group. A member whose
+// association ended can come back with a new token until it is evicted. KGO,
+// Section 10.
+func (s *Server) Sweep(ctx context.Context, evict bool) error {
+	var expired []*associationRecord
+	err := s.commit(ctx, "sweep", func(tx store.Tx) error {
+		expired = nil
+		all, err := loadAssociations(tx)
+		if err != nil {
+			return err
+		}
+		live := make(map[string]bool)
+		now := uint64(s.cfg.Now().Unix())
+		for _, a := range all {
+			if now < a.Expires {
+				live[a.Subject] = true
+				continue
+			}
+			expired = append(expired, a)
+			if err := a.delete(tx); err != nil {
+				return err
+			}
+		}
+		if !evict {
+			return nil
+		}
+		return s.evictWithout(tx, live)
+	})
+	if err != nil {
+		return err
+	}
+	s.drop(expired)
+	return nil
+}
+
+// evictWithout removes the members whose subject is not live.
+func (s *Server) evictWithout(tx store.Tx, live map[string]bool) error {
+	var names []string
+	if err := tx.Scan("g/", func(key string, _ []byte) bool {
+		names = append(names, strings.TrimPrefix(key, "g/"))
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, name := range names {
+		var gone []*memberRecord
+		if err := eachMember(tx, name, func(m *memberRecord) bool {
+			if !live[m.Subject] {
+				gone = append(gone, m)
+			}
+			return true
+		}); err != nil {
+			return err
+		}
+		if err := s.removeAll(tx, name, gone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) removeAll(tx store.Tx, name string, gone []*memberRecord) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	g, err := load[groupRecord](tx, groupKey(name))
+	if err != nil {
+		return err
+	}
+	for _, m := range gone {
+		if err := g.forget(tx, m); err != nil {
+			return err
+		}
+	}
+	if err := g.rekey(tx, s.rand, s.cfg.Now()); err != nil {
+		return err
+	}
+	return save(tx, groupKey(name), g)
+}

@@ -1,0 +1,291 @@
+package gm
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/store"
+)
+
+const (
+	// How many associations one token may have at a time. Posting a token is not
+	// protected, so who replays it must not end what its owner uses: a new
+	// association replaces older ones only when it is used.
+	maxPerToken = 4
+	// How many associations one subject may have at a time.
+	maxPerSubject = 64
+
+	recipientIDLen = 3
+)
+
+var errExpired = errors.New("the token has expired")
+
+// restore makes the contexts of all stored associations. Their replay windows
+// are lost, so each challenges its peer first.
+func (s *Server) restore(ctx context.Context) error {
+	return s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		all, err := loadAssociations(tx)
+		if err != nil {
+			return err
+		}
+		for _, a := range all {
+			next, err := loadCounter(tx, sequenceKey(a.ID))
+			if err != nil {
+				return err
+			}
+			if err := s.addContext(a, next, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func loadAssociations(tx store.Tx) ([]*associationRecord, error) {
+	var all []*associationRecord
+	var failed error
+	err := tx.Scan("a/", func(_ string, data []byte) bool {
+		a := new(associationRecord)
+		if failed = cbor.Unmarshal(data, a); failed == nil {
+			all = append(all, a)
+		}
+		return failed == nil
+	})
+	if failed != nil {
+		return nil, fmt.Errorf("reading a stored association: %w", failed)
+	}
+	return all, err
+}
+
+// addContext derives the OSCORE context of an association and lets it answer.
+// RFC 9203, Section 4.3.
+func (s *Server) addContext(a *associationRecord, next uint64, restored bool) error {
+	c, err := oscore.New(oscore.Params{
+		MasterSecret: a.MasterSecret, MasterSalt: a.MasterSalt, IDContext: a.IDContext,
+		SenderID: a.SenderID, RecipientID: a.RecipientID,
+		Sequence:  oscore.NewSequence(next, &reserver{s, a.ID}),
+		EchoFirst: restored, Rand: s.rand,
+	})
+	if err != nil {
+		return fmt.Errorf("deriving an association: %w", err)
+	}
+	s.contexts.Add(a.ID, nil, c)
+	return nil
+}
+
+// reserver makes the Sender Sequence Numbers of one association durable. The
+// Group Manager uses them for Echo challenges only; answers take the request's.
+type reserver struct {
+	s  *Server
+	id string
+}
+
+// Reserve implements [oscore.Reserver].
+func (r *reserver) Reserve(mark uint64) error {
+	return r.s.cfg.Store.Update(context.Background(), func(tx store.Tx) error {
+		old, err := loadCounter(tx, sequenceKey(r.id))
+		if err != nil || old >= mark {
+			return err
+		}
+		return saveCounter(tx, sequenceKey(r.id), mark)
+	})
+}
+
+// Ahead implements [oscore.Reserver].
+func (r *reserver) Ahead(mark uint64) {
+	go func() { _ = r.Reserve(mark) }() // what fails here is tried again by Reserve
+}
+
+// delete takes an association and its marks off the store.
+func (a *associationRecord) delete(tx store.Tx) error {
+	for _, key := range []string{
+		associationKey(a.ID), tokenKey(a.Token, a.ID), ownerKey(a.Subject, a.ID), sequenceKey(a.ID),
+	} {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save writes an association and its indexes.
+func (a *associationRecord) save(tx store.Tx) error {
+	if err := tx.Put(tokenKey(a.Token, a.ID), nil); err != nil {
+		return err
+	}
+	if err := tx.Put(ownerKey(a.Subject, a.ID), nil); err != nil {
+		return err
+	}
+	return save(tx, associationKey(a.ID), a)
+}
+
+// indexed loads the associations that an index lists, oldest first.
+func indexed(tx store.Tx, prefix string) ([]*associationRecord, error) {
+	var ids []string
+	if err := tx.Scan(prefix, func(key string, _ []byte) bool {
+		ids = append(ids, strings.TrimPrefix(key, prefix))
+		return true
+	}); err != nil {
+		return nil, err
+	}
+	var all []*associationRecord
+	for _, id := range ids {
+		a, err := load[associationRecord](tx, associationKey(id))
+		if err != nil {
+			return nil, err
+		}
+		if a != nil {
+			all = append(all, a)
+		}
+	}
+	slices.SortFunc(all, func(a, b *associationRecord) int { return cmp.Compare(a.Serial, b.Serial) })
+	return all, nil
+}
+
+// insert gives an association its Recipient ID and serial number and stores it.
+// It makes room by dropping what its owner is least likely to use; the oldest
+// association of a token may be the one in use and stays. It returns what it
+// dropped.
+func (s *Server) insert(tx store.Tx, a *associationRecord) (dropped []*associationRecord, err error) {
+	if a.RecipientID, err = s.newRecipientID(tx, a.SenderID); err != nil {
+		return nil, err
+	}
+	a.ID = hex.EncodeToString(a.RecipientID)
+	serial, err := loadCounter(tx, serialKey)
+	if err != nil {
+		return nil, err
+	}
+	a.Serial = serial + 1
+	if err := saveCounter(tx, serialKey, a.Serial); err != nil {
+		return nil, err
+	}
+	siblings, err := indexed(tx, tokenKey(a.Token, ""))
+	if err != nil {
+		return nil, err
+	}
+	if len(siblings) >= maxPerToken {
+		dropped = append(dropped, siblings[1:len(siblings)-maxPerToken+2]...)
+	}
+	owned, err := indexed(tx, ownerKey(a.Subject, ""))
+	if err != nil {
+		return nil, err
+	}
+	if len(owned) >= maxPerSubject {
+		dropped = append(dropped, owned[:len(owned)-maxPerSubject+1]...)
+	}
+	for _, d := range dropped {
+		if err := d.delete(tx); err != nil {
+			return nil, err
+		}
+	}
+	return dropped, a.save(tx)
+}
+
+// newRecipientID draws ID2: nobody else's here and not the client's ID1. RFC
+// 9203, Section 4.2.
+func (s *Server) newRecipientID(tx store.Tx, id1 []byte) ([]byte, error) {
+	for range 16 {
+		id, err := s.random(recipientIDLen)
+		if err != nil {
+			return nil, err
+		}
+		taken, err := tx.Get(associationKey(hex.EncodeToString(id)))
+		if err != nil {
+			return nil, err
+		}
+		if taken == nil && string(id) != string(id1) {
+			return id, nil
+		}
+	}
+	return nil, errors.New("no Recipient ID is free")
+}
+
+// opener opens requests over associations whose token is still valid.
+type opener struct{ *Server }
+
+// Open implements [coap.Opener]. An expired token is answered with an unprotected
+// 4.01. RFC 9203, Section 4.3.
+func (o opener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *coap.Message, error) {
+	opened, reply, err := o.contexts.Open(ctx, outer)
+	if err != nil || opened == nil {
+		return opened, reply, err
+	}
+	id := opened.Peer.Name
+	a, err := o.association(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a == nil || uint64(o.cfg.Now().Unix()) >= a.Expires {
+		o.contexts.Remove(id)
+		return nil, o.unauthorized(), errExpired
+	}
+	if err := o.supersede(ctx, a); err != nil {
+		return nil, nil, err
+	}
+	return opened, nil, nil
+}
+
+func (s *Server) association(ctx context.Context, id string) (a *associationRecord, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		a, err = load[associationRecord](tx, associationKey(id))
+		return err
+	})
+	return a, err
+}
+
+// supersede ends the older associations of the same token when a newer one is
+// used for the first time. RFC 9203, Section 6.
+func (s *Server) supersede(ctx context.Context, a *associationRecord) error {
+	if _, done := s.proven.Load(a.ID); done {
+		return nil
+	}
+	var older []*associationRecord
+	find := func(tx store.Tx) error {
+		older = nil
+		all, err := indexed(tx, tokenKey(a.Token, ""))
+		for _, o := range all {
+			if o.Serial < a.Serial {
+				older = append(older, o)
+			}
+		}
+		return err
+	}
+	if err := s.cfg.Store.View(ctx, find); err != nil {
+		return err
+	}
+	if len(older) > 0 {
+		err := s.commit(ctx, "supersede", func(tx store.Tx) error {
+			if err := find(tx); err != nil {
+				return err
+			}
+			for _, o := range older {
+				if err := o.delete(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		s.drop(older)
+	}
+	s.proven.Store(a.ID, struct{}{})
+	return nil
+}
+
+// drop forgets the contexts of associations that are no longer stored.
+func (s *Server) drop(gone []*associationRecord) {
+	for _, a := range gone {
+		s.contexts.Remove(a.ID)
+		s.proven.Delete(a.ID)
+	}
+}

@@ -1,0 +1,244 @@
+package gm
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/store"
+)
+
+const (
+	challengeLen = 8 // N2, N_S, N_KDC
+
+	minNonce, maxNonce = 8, 32 // N1 and N_C of clients
+	maxRecipientID     = 7     // ID1: nonce length 13 less 6
+	maxSubject         = 200
+	maxInputID         = 64
+	minSecret, maxBin  = 16, 64 // ms; salt, contextId
+)
+
+// authzInfo answers /authz-info, the one resource that takes unprotected
+// requests: it checks a token, makes an association of it and says what the
+// token's groups use. RFC 9200, Section 5.10.1; RFC 9203, Section 4.2; RFC 9594,
+// Section 3.3.
+func (s *Server) authzInfo(ctx context.Context, req *coap.Request) *coap.Message {
+	if req.Code != coap.POST {
+		return coap.Problem(coap.MethodNotAllowed, "Tokens are posted here.")
+	}
+	if format, ok := coap.ContentFormat(req.Message); !ok || format != ace.FormatACE {
+		return coap.Problem(coap.BadRequest, "A token comes in application/ace+cbor.")
+	}
+	body, err := ace.Decode[ace.AuthzInfoRequest](req.Payload)
+	if err != nil || body.AccessToken == nil {
+		return coap.Problem(coap.BadRequest, "The token transfer is malformed.")
+	}
+	if req.Peer.Kind == coap.PeerACE {
+		return s.updateRights(ctx, req.Peer.Name, body.AccessToken)
+	}
+	claims, refusal := s.verify(body.AccessToken)
+	if refusal != nil {
+		return refusal
+	}
+	if refusal := checkTransfer(body, claims); refusal != nil {
+		return refusal
+	}
+	return s.accept(ctx, body, claims)
+}
+
+// verify checks a token in the order of RFC 9200, Section 5.10.1.1.
+func (s *Server) verify(token []byte) (*ace.CWTClaims, *coap.Message) {
+	claims, err := ace.OpenToken(s.cfg.TokenKey, token)
+	switch {
+	case errors.Is(err, ace.ErrDecode):
+		return nil, coap.Problem(coap.BadRequest, "The token is malformed.")
+	case err != nil:
+		return nil, coap.Problem(coap.Unauthorized, "The token is not from an Authorization Server that is trusted here.")
+	case s.cfg.Issuer != "" && claims.ISS != s.cfg.Issuer:
+		return nil, coap.Problem(coap.Unauthorized, "The token's issuer is not trusted here.")
+	case claims.Expired(s.cfg.Now()):
+		return nil, coap.Problem(coap.Unauthorized, "The token has expired or is not valid yet.")
+	case claims.AUD != s.cfg.Audience:
+		return nil, coap.Problem(coap.Forbidden, "The token is for another audience.")
+	}
+	if _, err := ace.DecodeScope(claims.Scope.Scope); err != nil {
+		return nil, coap.Problem(coap.BadRequest, "The token's scope is not understood here.")
+	}
+	if claims.CNF == nil || len(claims.SUB) > maxSubject {
+		return nil, coap.Problem(coap.BadRequest, "The token has no confirmation or too long a subject.")
+	}
+	return claims, nil
+}
+
+// checkTransfer checks what the OSCORE profile needs. RFC 9203, Section 4.2.
+func checkTransfer(body *ace.AuthzInfoRequest, claims *ace.CWTClaims) *coap.Message {
+	m := claims.CNF.OSCORE
+	switch {
+	case m == nil:
+		return coap.Problem(coap.BadRequest, "The token has no OSCORE input material.")
+	case len(m.ID) > maxInputID, len(m.MasterSecret) < minSecret, len(m.MasterSecret) > maxBin,
+		len(m.Salt) > maxBin, len(m.ContextID) > maxBin:
+		return coap.Problem(coap.BadRequest, "The token's OSCORE input material is out of bounds.")
+	case m.HKDF != 0 && m.HKDF != cose.HMAC256, m.Alg != 0 && m.Alg != cose.AESCCM16_64_128:
+		return coap.Problem(coap.BadRequest, "The token's algorithms are not built here.")
+	case len(body.Nonce1) < minNonce || len(body.Nonce1) > maxNonce:
+		return coap.Problem(coap.BadRequest, "The token transfer needs a nonce of 8 to 32 bytes.")
+	case body.ID1 == nil || len(body.ID1) > maxRecipientID:
+		return coap.Problem(coap.BadRequest, "The token transfer needs a Recipient ID of at most 7 bytes.")
+	}
+	return nil
+}
+
+// accept makes the association, durably, and answers.
+func (s *Server) accept(ctx context.Context, body *ace.AuthzInfoRequest, claims *ace.CWTClaims) *coap.Message {
+	n2, err := s.random(challengeLen)
+	if err != nil {
+		return s.broken("authz-info", err)
+	}
+	a, err := s.newAssociation(body, claims, n2)
+	if err != nil {
+		return s.broken("authz-info", err)
+	}
+	resp := ace.AuthzInfoResponse{Nonce2: n2, KDCChallenge: a.NS}
+	var dropped []*associationRecord
+	err = s.commit(ctx, "authz-info", func(tx store.Tx) error {
+		if dropped, err = s.insert(tx, a); err != nil {
+			return err
+		}
+		resp.SignInfo, resp.ECDHInfo, err = groupInfo(tx, a, bool(body.SignInfo), bool(body.ECDHInfo))
+		return err
+	})
+	if err != nil {
+		return s.broken("authz-info", err)
+	}
+	s.drop(dropped)
+	if err := s.addContext(a, 0, false); err != nil {
+		return s.broken("authz-info", err)
+	}
+	s.log.Info("accepted a token", "subject", a.Subject, "actor", a.Actor, "association", a.ID)
+	resp.ID2 = a.RecipientID
+	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))
+}
+
+func (s *Server) newAssociation(body *ace.AuthzInfoRequest, claims *ace.CWTClaims, n2 []byte) (*associationRecord, error) {
+	m := claims.CNF.OSCORE
+	a := &associationRecord{
+		Token: m.ID, Subject: claims.SUB, Thumbprint: claims.CredThumbprint, Actor: claims.Actor,
+		Scope: claims.Scope.Scope, Expires: claims.EXP,
+		MasterSecret: m.MasterSecret, MasterSalt: ace.MasterSalt(m.Salt, body.Nonce1, n2),
+		IDContext: m.ContextID, SenderID: body.ID1,
+	}
+	if a.Subject == "" { // every token then stands for a client of its own
+		a.Subject = "token " + hex.EncodeToString(m.ID)
+	}
+	if !needsChallenge(a) {
+		return a, nil
+	}
+	ns, err := s.random(challengeLen)
+	a.NS = ns
+	return a, err
+}
+
+// needsChallenge reports whether any role that the token grants takes a proof of
+// possession. KGO, Section 5.3.
+func needsChallenge(a *associationRecord) bool {
+	entries, err := ace.DecodeScope(a.Scope)
+	for _, e := range entries {
+		if e.Roles.NeedsCredential() {
+			return true
+		}
+	}
+	return err != nil
+}
+
+// groupInfo says what the groups of a token use: one entry a set of parameters.
+// KGO, Section 5.3.
+func groupInfo(tx store.Tx, a *associationRecord, sign, ecdh bool) (signs []ace.SignInfo, ecdhs []ace.ECDHInfo, err error) {
+	entries, err := ace.DecodeScope(a.Scope)
+	if err != nil {
+		return nil, nil, err
+	}
+	names := make(map[group.Algorithms]ace.GroupNames)
+	var order []group.Algorithms
+	for _, e := range entries {
+		g, err := load[groupRecord](tx, groupKey(e.Group))
+		if err != nil {
+			return nil, nil, err
+		}
+		if g == nil {
+			continue
+		}
+		if names[g.Algs] == nil {
+			order = append(order, g.Algs)
+		}
+		names[g.Algs] = append(names[g.Algs], e.Group)
+	}
+	for _, algs := range order {
+		if sign {
+			signs = append(signs, signInfo(algs, names[algs]...))
+		}
+		if ecdh {
+			ecdhs = append(ecdhs, ecdhInfo(algs, names[algs]...))
+		}
+	}
+	return signs, ecdhs, nil
+}
+
+// updateRights replaces the token of an association by one that confirms the same
+// input material. RFC 9203, Section 4.2.
+func (s *Server) updateRights(ctx context.Context, id string, token []byte) *coap.Message {
+	denied := coap.Problem(coap.Unauthorized, "The token does not update this association.")
+	claims, refusal := s.verify(token)
+	if refusal != nil || claims.CNF.KID == nil {
+		return denied
+	}
+	updated := false
+	err := s.commit(ctx, "update rights", func(tx store.Tx) error {
+		updated = false
+		a, err := load[associationRecord](tx, associationKey(id))
+		if err != nil || a == nil || !bytes.Equal(claims.CNF.KID, a.Token) {
+			return err
+		}
+		if claims.SUB != "" && claims.SUB != a.Subject {
+			return nil
+		}
+		a.Thumbprint, a.Actor = claims.CredThumbprint, claims.Actor
+		a.Scope, a.Expires = claims.Scope.Scope, claims.EXP
+		if a.NS == nil && needsChallenge(a) {
+			if a.NS, err = s.random(challengeLen); err != nil {
+				return err
+			}
+		}
+		updated = true
+		return a.save(tx)
+	})
+	if err != nil {
+		return s.broken("authz-info", err)
+	}
+	if !updated {
+		return denied
+	}
+	return coap.Respond(coap.Created, coap.NoFormat, nil)
+}
+
+// unauthorized is the answer to whoever has no valid token, with where to get
+// one. RFC 9200, Section 5.3.
+func (s *Server) unauthorized() *coap.Message {
+	if s.cfg.AS == "" {
+		return coap.Problem(coap.Unauthorized, "A token is needed first.")
+	}
+	return coap.Respond(coap.Unauthorized, ace.FormatACE, ace.Encode(ace.ASHints{AS: s.cfg.AS, Audience: s.cfg.Audience}))
+}
+
+// broken is the answer when the Group Manager itself fails. What failed is
+// logged, not told.
+func (s *Server) broken(what string, err error) *coap.Message {
+	s.log.Error("cannot serve a request", "resource", what, slog.Any("error", err))
+	return coap.Problem(coap.InternalServerError, "The Group Manager cannot do this now.")
+}
