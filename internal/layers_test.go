@@ -14,7 +14,7 @@ import (
 // layer is the map of the house: a package imports only lower layers, and what
 // stands in sideways. Layers 0 to 3 are pure.
 var layer = map[string]int{
-	"cbor": 0, "store": 0,
+	"cbor": 0, "store": 0, "backup": 0,
 	"cose": 1, "coap": 1, "label": 1,
 	"oscore": 2,
 	"oscore/group": 3, "ace": 3,

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"lamplighter/bridge/proxy"
+	"lamplighter/web"
+)
+
+type bridgeCmd struct {
+	Data      string           `type:"path" required:"" help:"Folder of its state: the access code and the key of its sessions."`
+	Listen    string           `default:"127.0.0.1:8080" help:"HTTP address for the page and for CoAP over WebSockets."`
+	Origins   []string         `name:"origin" help:"Origins that browsers may come from, such as https://lights.example; default: loopback only."`
+	Targets   []netip.Prefix   `name:"target" default:"127.0.0.0/8" help:"Networks that may be addressed."`
+	Groups    []netip.AddrPort `name:"multicast" default:"224.0.1.187:5683" help:"Multicast groups that may be addressed."`
+	Interface string           `default:"lo" help:"Network interface of multicast traffic."`
+	tlsFlags
+}
+
+// tlsFlags are the two flags without which a page outside of localhost has no
+// secure context, and will not start.
+type tlsFlags struct {
+	TLSCert string `name:"tls-cert" type:"existingfile" placeholder:"FILE" help:"Serve HTTPS with this certificate (PEM)."`
+	TLSKey  string `name:"tls-key" type:"existingfile" placeholder:"FILE" help:"The certificate's private key (PEM)."`
+}
+
+// Help is what `lamplighter bridge --help` adds.
+func (bridgeCmd) Help() string {
+	return "Browsers need a secure context: http works on localhost only, everywhere else give --tls-cert and --tls-key."
+}
+
+func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	b, err := startBridge(bridgeOptions{
+		data: c.Data, listen: c.Listen, tls: c.tlsFlags, logger: logger,
+		config: proxy.Config{Origins: c.Origins, Targets: c.Targets, MulticastGroups: c.Groups, MulticastInterface: c.Interface},
+	})
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	fmt.Printf("Bridge on %s\nAccess code in %s\n", b.url(), accessCodeFile(c.Data))
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-b.failed:
+		return err
+	}
+}
+
+type bridgeOptions struct {
+	data   string
+	listen string
+	tls    tlsFlags
+	config proxy.Config
+	logger *slog.Logger
+}
+
+// bridgeRole is a bridge with its HTTP server.
+type bridgeRole struct {
+	proxy      *proxy.Server
+	http       *http.Server
+	listener   net.Listener
+	scheme     string
+	accessCode string
+	failed     chan error
+}
+
+func startBridge(o bridgeOptions) (*bridgeRole, error) {
+	if (o.tls.TLSCert == "") != (o.tls.TLSKey == "") {
+		return nil, errors.New("--tls-cert and --tls-key belong together: give both or none")
+	}
+	code, err := secretFile(accessCodeFile(o.data), 16)
+	if err != nil {
+		return nil, err
+	}
+	session, err := secretFile(filepath.Join(o.data, "keys", "session.key"), 32)
+	if err != nil {
+		return nil, err
+	}
+	b := &bridgeRole{scheme: "http", accessCode: base64.RawURLEncoding.EncodeToString(code), failed: make(chan error, 1)}
+	if o.tls.TLSCert != "" {
+		b.scheme = "https"
+	}
+	config := o.config
+	config.AccessCodes = []string{b.accessCode}
+	config.SessionKey = session
+	config.Page = web.Page()
+	config.Logger = o.logger
+	if len(config.Ports) == 0 {
+		config.Ports = [][2]uint16{{1024, 65535}}
+	}
+	if b.proxy, err = proxy.New(config); err != nil {
+		return nil, fmt.Errorf("starting the bridge: %w", err)
+	}
+	if b.listener, err = net.Listen("tcp", o.listen); err != nil {
+		b.proxy.Close()
+		return nil, fmt.Errorf("opening the bridge's address: %w", err)
+	}
+	b.http = &http.Server{Handler: b.proxy, ReadHeaderTimeout: 10 * time.Second}
+	go b.serve(o.tls)
+	return b, nil
+}
+
+func (b *bridgeRole) serve(tls tlsFlags) {
+	var err error
+	if tls.TLSCert != "" {
+		err = b.http.ServeTLS(b.listener, tls.TLSCert, tls.TLSKey)
+	} else {
+		err = b.http.Serve(b.listener)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		b.failed <- fmt.Errorf("serving HTTP: %w", err)
+	}
+}
+
+func (b *bridgeRole) url() string { return b.scheme + "://" + b.listener.Addr().String() }
+
+func (b *bridgeRole) stop() {
+	b.proxy.Close()
+	b.http.Close()
+}
+
+func accessCodeFile(data string) string { return filepath.Join(data, "keys", "access.code") }
+
+// randomBytes gives n bytes from the system.
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	if _, err := rand.Read(b); err != nil {
+		panic(err) // crypto/rand never fails on a supported system
+	}
+	return b
+}

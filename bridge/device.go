@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lamplighter/internal/device"
+	"lamplighter/internal/endpoint"
+	"lamplighter/internal/label"
+	"lamplighter/internal/store/bolt"
+)
+
+type deviceCmd struct {
+	Data      string         `type:"path" required:"" help:"Folder of its state, its memory over power cuts."`
+	ID        string         `required:"" help:"Device id (EUI-64), 16 hex digits."`
+	Secret    string         `help:"Label secret, 32 hex digits; default: one is made and kept in the data folder."`
+	Name      string         `help:"Name in the label's row." default:"Lamp"`
+	Listen    netip.AddrPort `default:"127.1.200.1:5683" help:"UDP address of the lamp."`
+	Group     netip.AddrPort `default:"224.0.1.187:5683" help:"Multicast address and port that it listens to."`
+	Interface string         `default:"lo" help:"Network interface of multicast traffic."`
+	Leisure   time.Duration  `default:"250ms" help:"Longest random delay before it answers a group message."`
+}
+
+// Help is what `lamplighter device --help` adds.
+func (deviceCmd) Help() string {
+	return "A lamp as a real CoAP server. It prints its label as a CSV table; import that on the page."
+}
+
+func (c deviceCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	id, err := label.ParseID(c.ID)
+	if err != nil {
+		return fmt.Errorf("reading --id: %w", err)
+	}
+	secret, err := c.labelSecret()
+	if err != nil {
+		return err
+	}
+	db, err := bolt.Open(filepath.Join(c.Data, "device.db"))
+	if err != nil {
+		return fmt.Errorf("opening the device's store: %w", err)
+	}
+	defer db.Close()
+	l := &lamp{
+		name: c.Name, addr: c.Listen,
+		config: device.Config{
+			ID: id, Model: lampModel, HW: "A1", FW: "1.0.0", LabelSecret: secret,
+			Store: db, GroupAddr: c.Group, Logger: logger,
+		},
+		udp: endpoint.UDPOptions{Multicast: c.Group, Interface: c.Interface, Leisure: c.Leisure, Logger: logger},
+	}
+	if err := l.powerOn(); err != nil {
+		return err
+	}
+	defer l.powerOff()
+	out := l.label()
+	out.Address = c.Listen
+	if err := label.WriteCSV(os.Stdout, []label.Label{out}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (c deviceCmd) labelSecret() ([]byte, error) {
+	if c.Secret == "" {
+		return secretFile(filepath.Join(c.Data, "label.secret"), label.SecretSize)
+	}
+	secret, err := hex.DecodeString(c.Secret)
+	if err != nil || len(secret) != label.SecretSize {
+		return nil, errors.New("--secret must be 32 hex digits")
+	}
+	return secret, os.MkdirAll(c.Data, 0o700)
+}

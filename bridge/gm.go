@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"lamplighter/internal/endpoint"
+	"lamplighter/internal/gm"
+	"lamplighter/internal/store"
+	"lamplighter/internal/store/bolt"
+)
+
+// gmName is the Group Manager's name in tokens and in its credential.
+const gmName = "gm"
+
+type gmCmd struct {
+	Data   string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
+	Listen netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
+	Groups []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
+}
+
+// Help is what `lamplighter gm --help` adds.
+func (gmCmd) Help() string {
+	return "The Group Manager admits devices that hold a token of the Authorization Server, and gives out keys.\n" +
+		"It prints its credential's thumbprint when it is ready."
+}
+
+func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, groups: c.Groups, logger: logger})
+	if err != nil {
+		return err
+	}
+	defer g.stop()
+	fmt.Printf("Group Manager on coap://%s\n", g.addr())
+	<-ctx.Done()
+	return nil
+}
+
+type gmOptions struct {
+	data   string
+	listen netip.AddrPort
+	groups []string
+	logger *slog.Logger
+	hooks  gm.Hooks
+}
+
+// gmRole is a Group Manager with its store and its socket.
+type gmRole struct {
+	server   *gm.Server
+	identity identity
+	store    store.Store
+	udp      *endpoint.UDP
+}
+
+func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
+	id, err := loadIdentity(filepath.Join(o.data, "keys"), gmName)
+	if err != nil {
+		return nil, err
+	}
+	tokenKey, err := secretFile(tokenKeyFile(o.data), 16)
+	if err != nil {
+		return nil, err
+	}
+	db, err := bolt.Open(filepath.Join(o.data, "gm.db"))
+	if err != nil {
+		return nil, fmt.Errorf("opening the Group Manager's store: %w", err)
+	}
+	role := &gmRole{identity: id, store: db}
+	role.server, err = gm.New(gm.Config{
+		Store: db, Now: time.Now, Rand: rand.Reader,
+		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
+		Logger: o.logger, Hooks: o.hooks,
+	})
+	if err == nil {
+		err = role.open(ctx, o)
+	}
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("starting the Group Manager: %w", err)
+	}
+	return role, nil
+}
+
+func (r *gmRole) open(ctx context.Context, o gmOptions) error {
+	for _, name := range o.groups {
+		if err := r.server.CreateGroup(ctx, gm.GroupConfig{Name: name}); err != nil {
+			return fmt.Errorf("creating group %q: %w", name, err)
+		}
+	}
+	var err error
+	r.udp, err = endpoint.ListenUDP(o.listen, r.server.Handler(), endpoint.UDPOptions{Logger: o.logger})
+	return err
+}
+
+func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
+
+func (r *gmRole) stop() {
+	r.udp.Close()
+	r.store.Close()
+}
+
+// tokenKeyFile holds the key that AS and GM share for tokens.
+func tokenKeyFile(data string) string { return filepath.Join(data, "keys", "token.key") }

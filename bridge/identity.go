@@ -1,0 +1,64 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lamplighter/internal/cose"
+)
+
+// identity is a server's signing key and its authentication credential.
+type identity struct {
+	key  ed25519.PrivateKey
+	cred []byte // untagged CCS
+}
+
+// loadIdentity reads the Ed25519 seed in dir/name.key, or makes one.
+func loadIdentity(dir, name string) (identity, error) {
+	seed, err := secretFile(filepath.Join(dir, name+".key"), ed25519.SeedSize)
+	if err != nil {
+		return identity{}, err
+	}
+	key := ed25519.NewKeyFromSeed(seed)
+	return identity{key: key, cred: cose.NewCCS(name, key.Public().(ed25519.PublicKey))}, nil
+}
+
+// secretFile reads n bytes in hex from path, or makes them there, readable by
+// the owner only.
+func secretFile(path string, n int) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newSecretFile(path, n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(secret) != n {
+		return nil, fmt.Errorf("%s does not hold %d bytes in hex; restore it from your backup", path, n)
+	}
+	return secret, nil
+}
+
+func newSecretFile(path string, n int) ([]byte, error) {
+	secret := make([]byte, n)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	// A crash half-way must not leave a short key: write beside it and rename.
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return secret, os.Rename(tmp, path)
+}

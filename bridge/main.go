@@ -1,0 +1,61 @@
+// Lamplighter brings lamps, switches and sensors into secure CoAP multicast
+// groups from a browser. This program is everything that is not the page: the
+// bridge between the browser's WebSocket and the building's UDP, the
+// Authorization Server, the Group Manager, simulated devices, the demo that
+// starts all of them on loopback, and the installer's engine without a browser.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the release build with -ldflags -X main.version=….
+var version = "0.1-dev"
+
+type cli struct {
+	Demo       demoCmd       `cmd:"" help:"Start a whole site on loopback: bridge, Authorization Server, Group Manager and simulated lamps."`
+	Bridge     bridgeCmd     `cmd:"" help:"Serve the page and carry CoAP between browsers and the building network."`
+	AS         asCmd         `cmd:"" name:"as" help:"Run the Authorization Server."`
+	GM         gmCmd         `cmd:"" name:"gm" help:"Run the Group Manager."`
+	Device     deviceCmd     `cmd:"" help:"Run one simulated lamp."`
+	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
+
+	LogLevel slog.Level       `help:"What to log: debug, info, warn or error." default:"info" env:"LAMPLIGHTER_LOG"`
+	NonceLog string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
+	Version  kong.VersionFlag `help:"Print the version and exit."`
+}
+
+func main() {
+	var c cli
+	parser := kong.Must(&c,
+		kong.Name("lamplighter"),
+		kong.Description("Commission secure CoAP multicast groups from a browser.\n\nTo see it work: lamplighter demo"),
+		kong.Vars{"version": version},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)
+	command, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(logger)
+	closeLog, err := recordNonces(c.NonceLog)
+	if err == nil {
+		err = command.Run()
+		closeLog()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lamplighter:", err)
+		os.Exit(1)
+	}
+}
