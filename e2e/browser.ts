@@ -1,0 +1,38 @@
+// Chromium from the system's packages, with a profile that survives a kill.
+import { type BrowserContext, chromium, type Page } from '@playwright/test';
+import { readdirSync, readFileSync } from 'node:fs';
+
+const flags = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+export interface View { width: number; height: number }
+export const wide: View = { width: 1280, height: 800 };
+export const tablet: View = { width: 820, height: 1180 };
+
+export function openBrowser(profile: string, viewport: View = wide): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true, args: flags, viewport, hasTouch: viewport === tablet,
+  });
+}
+
+// killBrowser ends the browser of a profile as a crash would: no page and no
+// storage is told.
+export function killBrowser(profile: string): void {
+  let main = 0;
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    let words: string[];
+    try { words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'); } catch { continue; }
+    if (words.includes(`--user-data-dir=${profile}`) && !words.some((w) => w.startsWith('--type='))) main = Number(pid);
+  }
+  if (!main) throw new Error('no browser runs with that profile');
+  process.kill(main, 'SIGKILL');
+}
+
+// engineReady waits until the page's engine answers.
+export async function engineReady(page: Page): Promise<void> {
+  await page.waitForFunction(() => performance.getEntriesByName('lamplighter-ready').length > 0);
+}
