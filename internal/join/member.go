@@ -1,17 +1,19 @@
 package join
 
 import (
+	"bytes"
 	"context"
-	"crypto/ed25519"
-	"io"
+	"fmt"
 
 	"lamplighter/internal/ace"
+	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore/group"
 )
 
 // Member is a member's client at the Group Manager. It holds no state of its own
-// and is as safe for concurrent use as its Caller.
+// and is as safe for concurrent use as its Caller. A refusal is a [*GMError], also
+// [ErrNotMember] or [ErrNoToken] when that is the reason.
 type Member struct {
 	gm       coap.Caller
 	group    string
@@ -24,74 +26,188 @@ func NewMember(gm coap.Caller, group, nodePath string) *Member {
 	return &Member{gm: gm, group: group, nodePath: nodePath}
 }
 
-// Num is the version of the group's keys. RFC 9594, Section 4.6.1.
-func (m *Member) Num(ctx context.Context) (uint64, error) { panic("not built yet") }
+// maxCredsBatch bounds the credentials asked for at once, so that the answer fits
+// a datagram.
+const maxCredsBatch = 8
+
+// call makes a request and turns an error answer into an error.
+func (m *Member) call(ctx context.Context, method coap.Code, path string, format int, payload []byte) (*coap.Message, error) {
+	req := coap.NewRequest(method, path, payload)
+	if payload != nil {
+		coap.AddUint(req, coap.OptionContentFormat, uint32(format))
+	}
+	resp, err := m.gm.Call(ctx, req)
+	if err == nil {
+		err = checkGM(resp)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the Group Manager for %s: %w", path, err)
+	}
+	return resp, nil
+}
+
+func (m *Member) path(sub string) string { return "/ace-group/" + m.group + sub }
+
+// Num is the version of the group's keys. RFC 9594, Section 4.7.1.
+func (m *Member) Num(ctx context.Context) (uint64, error) {
+	resp, err := m.call(ctx, coap.GET, m.path("/num"), 0, nil)
+	if err != nil {
+		return 0, err
+	}
+	var num uint64
+	if err := cbor.Unmarshal(resp.Payload, &num); err != nil {
+		return 0, fmt.Errorf("reading the version of the keys: %w", ErrDecode)
+	}
+	return num, nil
+}
 
 // Creds gets the credentials of the members with the Sender IDs kids, in as many
 // requests as that takes; unknown ones are left out. num is the version of the
-// keys when it was answered. RFC 9594, Section 4.4.1.
+// keys when it was answered, 0 when nobody was found. RFC 9594, Section 4.4.1.
 func (m *Member) Creds(ctx context.Context, kids [][]byte) (peers []group.Peer, num uint64, err error) {
-	panic("not built yet")
+	for len(kids) > 0 {
+		n := min(len(kids), maxCredsBatch)
+		some, at, err := m.fetchCreds(ctx, ace.CredsFilter{Inclusive: true, IDs: kids[:n]})
+		if err != nil {
+			return peers, num, err
+		}
+		for _, p := range some { // what was not asked for is not taken
+			if hasID(kids[:n], p.KID) {
+				peers = append(peers, p)
+			}
+		}
+		num, kids = max(num, at), kids[n:]
+	}
+	return peers, num, nil
 }
 
 // CredsByRole gets the credentials of all members that hold all of roles.
 func (m *Member) CredsByRole(ctx context.Context, roles ace.Role) (peers []group.Peer, num uint64, err error) {
-	panic("not built yet")
+	return m.fetchCreds(ctx, ace.CredsFilter{Inclusive: true, Roles: []ace.Role{roles}})
 }
 
-// AllCreds gets the credentials of all members. RFC 9594, Section 4.4.2.
+func (m *Member) fetchCreds(ctx context.Context, f ace.CredsFilter) ([]group.Peer, uint64, error) {
+	payload := ace.Encode(ace.CredsRequest{GetCreds: ace.GetCreds{Filter: &f}})
+	resp, err := m.call(ctx, coap.FETCH, m.path("/creds"), ace.FormatACEGroupcomm, payload)
+	if err != nil {
+		return nil, 0, err
+	}
+	return readCreds(resp)
+}
+
+// AllCreds gets the credentials of all members, the own among them. RFC 9594,
+// Section 4.4.2.
 func (m *Member) AllCreds(ctx context.Context) (peers []group.Peer, num uint64, err error) {
-	panic("not built yet")
+	resp, err := m.call(ctx, coap.GET, m.path("/creds"), 0, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	return readCreds(resp)
 }
 
-// Keys gets the current keys and the own Sender ID and returns old with them in
-// place; the peers are old's. RFC 9594, Section 4.8.1.
+func readCreds(resp *coap.Message) ([]group.Peer, uint64, error) {
+	if bytes.Equal(resp.Payload, []byte{0x40}) { // nobody found
+		return nil, 0, nil
+	}
+	r, err := decode[ace.CredsResponse](resp, ace.FormatACEGroupcomm)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading credentials: %w", err)
+	}
+	peers, err := peersOf(r.Creds, r.PeerRoles, r.PeerIDs, nil)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading credentials: %w", err)
+	}
+	return peers, r.Num, nil
+}
+
+// Keys gets the current keys and returns old with them in place; the peers are
+// old's. The Sender ID is old's too when the Group Manager has the same: see
+// [Member.Update] for what to do when not. It fails with [ErrStale] when the
+// answer is older than what the member has. RFC 9594, Section 4.8.1.
 func (m *Member) Keys(ctx context.Context, old *Membership) (*Membership, error) {
-	panic("not built yet")
+	resp, err := m.call(ctx, coap.GET, m.nodePath, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	k, err := decode[ace.KeyResponse](resp, ace.FormatACEGroupcomm)
+	if err != nil {
+		return nil, fmt.Errorf("reading keys: %w", err)
+	}
+	if k.Num < old.Num {
+		return nil, fmt.Errorf("reading keys: %w", ErrStale)
+	}
+	cur := *old
+	if err := cur.install(k); err != nil {
+		return nil, fmt.Errorf("reading keys: %w", err)
+	}
+	if cur.SenderID == nil || k.Num == old.Num && !bytes.Equal(cur.GID, old.GID) {
+		return nil, fmt.Errorf("reading keys: %w: without a Sender ID or of another Gid", ErrDecode)
+	}
+	return &cur, nil
 }
 
-// StaleSIDs asks which Sender IDs became stale since the version v. all means
-// that the Group Manager cannot say: purge everything. KGO, Section 11.3.
-func (m *Member) StaleSIDs(ctx context.Context, v uint64) (sids [][]byte, all bool, err error) {
-	panic("not built yet")
+// StaleSIDs asks which Sender IDs became stale since the version v, which is older
+// than the Group Manager's. KGO, Section 11.3.
+func (m *Member) StaleSIDs(ctx context.Context, v uint64) (Purge, error) {
+	resp, err := m.call(ctx, coap.FETCH, m.path("/stale-sids"), ace.FormatCBOR, ace.Encode(v))
+	if err != nil {
+		return Purge{}, err
+	}
+	if len(resp.Payload) == 0 {
+		return Purge{All: true}, nil
+	}
+	var p Purge
+	if err := cbor.Unmarshal(resp.Payload, &p.SIDs); err != nil {
+		return Purge{}, fmt.Errorf("reading stale Sender IDs: %w", ErrDecode)
+	}
+	return p, nil
 }
 
 // Renew gets a new Sender ID under the same keys. KGO, Section 9.2.
-func (m *Member) Renew(ctx context.Context) (senderID []byte, err error) { panic("not built yet") }
+func (m *Member) Renew(ctx context.Context) (senderID []byte, err error) {
+	resp, err := m.call(ctx, coap.POST, m.nodePath, 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode[ace.RenewalResponse](resp, ace.FormatACEGroupcomm)
+	if err != nil || r.SenderID == nil || len(r.SenderID) > maxIDLen {
+		return nil, fmt.Errorf("reading a new Sender ID: %w", ErrDecode)
+	}
+	return r.SenderID, nil
+}
 
 // Leave leaves the group; having left before is no error. KGO, Section 9.11.
-func (m *Member) Leave(ctx context.Context) error { panic("not built yet") }
-
-// Update brings old up to date after a rekeying, with the fewest messages: it asks
-// for the keys and, when they are newer, for what became stale. It returns the
-// new membership without the purged peers, and what was purged so that the caller
-// drops contexts and windows. changed is false when old was current. KGO,
-// Section 11.3.
-func (m *Member) Update(ctx context.Context, old *Membership) (cur *Membership, purged Purge, changed bool, err error) {
-	panic("not built yet")
+func (m *Member) Leave(ctx context.Context) error {
+	_, err := m.call(ctx, coap.DELETE, m.nodePath, 0, nil)
+	if isGone(err) {
+		return nil
+	}
+	return err
 }
 
-// Purge says which Recipient Contexts a member deletes.
-type Purge struct {
-	All  bool     // every one
-	SIDs [][]byte // these
+// GMCred gets the Group Manager's current credential, with a proof of possession
+// over the membership's N_C. RFC 9594, Section 4.5.1.
+func (m *Member) GMCred(ctx context.Context, cur *Membership, trust func(gmCred []byte) bool) ([]byte, error) {
+	resp, err := m.call(ctx, coap.GET, m.path("/kdc-cred"), 0, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode[ace.KDCCredResponse](resp, ace.FormatACEGroupcomm)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
+	}
+	if err := verifyGM(r, cur.NC, trust); err != nil {
+		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
+	}
+	return r.KDCCred, nil
 }
 
-// SelfParams are what a node that joins by itself brings along.
-type SelfParams struct {
-	Group    string
-	Roles    ace.Role
-	Cred     []byte // its authentication credential
-	Key      ed25519.PrivateKey
-	GMCred   []byte // the Group Manager's credential, known in advance
-	GetCreds bool
-	NS       []byte // from [Transfer]; nil: the Group Manager is asked for one
-	Rand     io.Reader
-}
-
-// Self runs the Join Request for a node that holds its own key: offer, proof,
-// request, once more when the Group Manager wants another challenge, and [Accept].
-// Group, NodePath and NC are filled in.
-func Self(ctx context.Context, gm coap.Caller, p SelfParams) (*Membership, *Answer, error) {
-	panic("not built yet")
+// hasID reports whether id is one of ids.
+func hasID(ids [][]byte, id []byte) bool {
+	for _, i := range ids {
+		if bytes.Equal(i, id) {
+			return true
+		}
+	}
+	return false
 }
