@@ -82,7 +82,7 @@ func (g GetCreds) IsZero() bool { return !g.Relevant && g.Filter == nil }
 // MarshalCBOR writes null or the filter.
 func (g GetCreds) MarshalCBOR() ([]byte, error) {
 	if g.Filter == nil {
-		return []byte{null}, nil
+		return []byte{cbor.Null}, nil
 	}
 	f := *g.Filter
 	if f.Roles == nil {

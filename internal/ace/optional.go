@@ -6,10 +6,7 @@ import (
 	"lamplighter/internal/cbor"
 )
 
-// null is the CBOR simple value null.
-const null = 0xf6
-
-func isNull(data []byte) bool { return len(data) == 1 && data[0] == null }
+func isNull(data []byte) bool { return len(data) == 1 && data[0] == cbor.Null }
 
 // Ask is a parameter whose only value in a request is null, "tell me". Its zero
 // value is absent.
@@ -19,7 +16,7 @@ type Ask bool
 func (a Ask) IsZero() bool { return !bool(a) }
 
 // MarshalCBOR writes null.
-func (a Ask) MarshalCBOR() ([]byte, error) { return []byte{null}, nil }
+func (a Ask) MarshalCBOR() ([]byte, error) { return []byte{cbor.Null}, nil }
 
 // UnmarshalCBOR reads null.
 func (a *Ask) UnmarshalCBOR(data []byte) error {
@@ -44,7 +41,7 @@ func (p ProfileParam) IsZero() bool { return p == ProfileParam{} }
 // MarshalCBOR writes null or the profile.
 func (p ProfileParam) MarshalCBOR() ([]byte, error) {
 	if p.Asked {
-		return []byte{null}, nil
+		return []byte{cbor.Null}, nil
 	}
 	return cbor.Marshal(p.Profile)
 }

@@ -148,7 +148,7 @@ type ScopeParam []byte
 // UnmarshalCBOR reads the byte string.
 func (s *ScopeParam) UnmarshalCBOR(data []byte) error {
 	var b []byte
-	if err := cbor.Unmarshal(data, &b); err != nil || b == nil {
+	if len(data) == 0 || data[0]>>5 != cbor.Bytes || cbor.Unmarshal(data, &b) != nil {
 		return fmt.Errorf("%w: not a byte string", ErrScope)
 	}
 	*s = b
@@ -171,7 +171,7 @@ func (s ScopeClaim) IsZero() bool { return s.Scope == nil }
 func (s ScopeClaim) MarshalCBOR() ([]byte, error) {
 	out := cbor.AppendBytes(nil, s.Scope)
 	if s.Extended {
-		return append(cbor.AppendHead(nil, 6, TagExtendedScope), out...), nil
+		return append(cbor.AppendHead(nil, cbor.Tagged, TagExtendedScope), out...), nil
 	}
 	return out, nil
 }
@@ -179,7 +179,7 @@ func (s ScopeClaim) MarshalCBOR() ([]byte, error) {
 // UnmarshalCBOR reads both forms.
 func (s *ScopeClaim) UnmarshalCBOR(data []byte) error {
 	s.Extended = false
-	if len(data) > 0 && data[0]>>5 == 6 {
+	if len(data) > 0 && data[0]>>5 == cbor.Tagged {
 		var tag cbor.Tag
 		if err := cbor.Unmarshal(data, &tag); err != nil {
 			return err

@@ -78,7 +78,7 @@ func (g GroupNames) MarshalCBOR() ([]byte, error) {
 
 // UnmarshalCBOR reads both forms.
 func (g *GroupNames) UnmarshalCBOR(data []byte) error {
-	if len(data) > 0 && data[0]>>5 == 3 {
+	if len(data) > 0 && data[0]>>5 == cbor.Text {
 		*g = make(GroupNames, 1)
 		return cbor.Unmarshal(data, &(*g)[0])
 	}
