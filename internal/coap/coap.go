@@ -26,6 +26,8 @@ type (
 	OptionID = message.OptionID
 	Code     = codes.Code
 	Token    = message.Token
+
+	MessageType = message.Type
 )
 
 // Request is a request on its way to a [Handler].
