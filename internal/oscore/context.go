@@ -1,0 +1,196 @@
+package oscore
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+)
+
+// Params are the input parameters of a [Context]. RFC 8613, Section 3.2.
+type Params struct {
+	MasterSecret cose.Secret
+	MasterSalt   []byte
+	IDContext    []byte // nil: none; else it is sent as kid context in requests
+	SenderID     []byte // at most 7 bytes for a 13-byte nonce
+	RecipientID  []byte
+	AEAD         cose.Algorithm // 0: AES-CCM-16-64-128
+	HKDF         cose.Algorithm // 0: HKDF SHA-256
+	WindowSize   int            // 0: 32; at most 64
+	Sequence     *Sequence      // nil: from 0, in memory only
+	Window       WindowState    // restored
+	EchoFirst    bool           // the window was lost: challenge before accepting (Appendix B.1.2)
+	Rand         io.Reader      // for Echo values, needed with EchoFirst; a [Server] supplies its own
+}
+
+// Context is a security context. It is not safe for concurrent use. RFC 8613,
+// Section 3.1.
+type Context struct {
+	alg         cose.Algorithm
+	idContext   []byte
+	kidContext  []byte // what requests carry; differs from idContext in Appendix B.2
+	commonIV    []byte
+	senderID    []byte
+	sender      cose.AEAD
+	sequence    *Sequence
+	recipientID []byte
+	recipient   cose.AEAD
+	window      Window
+	echo        echo
+	scratch     []byte
+}
+
+// Binding ties the responses to their request. RFC 8613, Section 7.1.
+type Binding struct {
+	context  *Context // under which the request was protected
+	kid, piv []byte   // of the request
+	aad      []byte   // Enc_structure, the same for request and responses
+	observe  bool     // the request was an Observe registration
+
+	used     bool   // the request's nonce was used by a response, or must not be
+	done     bool   // client: the last response was accepted
+	notified uint64 // client: 1 + the greatest Partial IV accepted, the Notification Number
+}
+
+// New derives a context. RFC 8613, Section 3.2.
+func New(p Params) (*Context, error) {
+	if p.AEAD == cose.Null {
+		p.AEAD = cose.AESCCM16_64_128
+	}
+	if p.HKDF != cose.Null && p.HKDF != cose.HMAC256 && p.HKDF != cose.HKDFSHA256 {
+		return nil, fmt.Errorf("HKDF algorithm %d: %w", p.HKDF, cose.ErrUnsupported)
+	}
+	nonceSize := cose.NonceSize(p.AEAD)
+	if nonceSize == 0 {
+		return nil, fmt.Errorf("AEAD algorithm %d: %w", p.AEAD, cose.ErrUnsupported)
+	}
+	if len(p.SenderID) > nonceSize-6 || len(p.RecipientID) > nonceSize-6 {
+		return nil, fmt.Errorf("a Sender ID of more than %d bytes", nonceSize-6)
+	}
+	if bytes.Equal(p.SenderID, p.RecipientID) {
+		return nil, fmt.Errorf("Sender ID and Recipient ID are the same") //nolint:staticcheck // the standard's noun
+	}
+	if len(p.IDContext) > 255 {
+		return nil, fmt.Errorf("an ID Context of %d bytes", len(p.IDContext))
+	}
+	window, err := NewWindow(p.WindowSize, p.Window)
+	if err != nil {
+		return nil, err
+	}
+	c := &Context{
+		alg:         p.AEAD,
+		idContext:   bytes.Clone(p.IDContext),
+		kidContext:  bytes.Clone(p.IDContext),
+		commonIV:    deriveOutput(p, []byte{}, "IV", nonceSize),
+		senderID:    present(p.SenderID),
+		recipientID: present(p.RecipientID),
+		sequence:    p.Sequence,
+		window:      window,
+		echo:        echo{pending: p.EchoFirst, rand: p.Rand},
+	}
+	if c.sequence == nil {
+		c.sequence = NewSequence(0, nil)
+	}
+	keySize := cose.KeySize(p.AEAD)
+	if c.sender, err = cose.NewAEAD(p.AEAD, deriveOutput(p, p.SenderID, "Key", keySize)); err != nil {
+		return nil, fmt.Errorf("deriving sender key: %w", err)
+	}
+	if c.recipient, err = cose.NewAEAD(p.AEAD, deriveOutput(p, p.RecipientID, "Key", keySize)); err != nil {
+		return nil, fmt.Errorf("deriving recipient key: %w", err)
+	}
+	return c, nil
+}
+
+func deriveOutput(p Params, id []byte, kind string, size int) []byte {
+	info := AppendInfo(nil, id, p.IDContext, p.AEAD, kind, size)
+	return cose.HKDF(p.MasterSecret, p.MasterSalt, info, size)
+}
+
+// AppendInfo appends the info parameter of the key derivation:
+//
+//	[ id: bstr, id_context: bstr / nil, alg_aead: int, type: tstr, L: uint ]
+//
+// RFC 8613, Section 3.2.1.
+func AppendInfo(dst, id, idContext []byte, alg cose.Algorithm, kind string, size int) []byte {
+	dst = append(dst, 0x85)
+	dst = cbor.AppendBytes(dst, id)
+	if idContext == nil {
+		dst = append(dst, cbor.Null)
+	} else {
+		dst = cbor.AppendBytes(dst, idContext)
+	}
+	dst = cbor.AppendInt(dst, int64(alg))
+	dst = cbor.AppendText(dst, kind)
+	return cbor.AppendHead(dst, cbor.Uint, uint64(size))
+}
+
+// present copies an identifier; the copy of an absent one is empty, not nil.
+func present(b []byte) []byte { return append([]byte{}, b...) }
+
+// appendExternalAAD appends
+//
+//	[ 1, [alg_aead], request_kid, request_piv, options: h'' ]
+//
+// RFC 8613, Section 5.4.
+func appendExternalAAD(dst []byte, alg cose.Algorithm, kid, piv []byte) []byte {
+	dst = append(dst, 0x85, 0x01, 0x81)
+	dst = cbor.AppendInt(dst, int64(alg))
+	dst = cbor.AppendBytes(dst, kid)
+	dst = cbor.AppendBytes(dst, piv)
+	return append(dst, 0x40)
+}
+
+func (c *Context) newBinding(kid, piv []byte) *Binding {
+	aad := appendExternalAAD(make([]byte, 0, 32), c.alg, kid, piv)
+	return &Binding{
+		context: c,
+		kid:     kid,
+		piv:     piv,
+		aad:     cose.AppendEncrypt0(make([]byte, 0, len(aad)+14), aad),
+	}
+}
+
+func (c *Context) nonce(id, piv []byte) []byte {
+	return AppendNonce(make([]byte, 0, 13), c.commonIV, id, piv, len(c.commonIV))
+}
+
+// nextPIV takes a sequence number.
+func (c *Context) nextPIV() ([]byte, error) {
+	n, err := c.sequence.Next()
+	if err != nil {
+		return nil, err
+	}
+	return AppendPIV(make([]byte, 0, 5), n), nil
+}
+
+// Window returns the state of the Replay Window, to be stored.
+func (c *Context) Window() WindowState { return c.window.State() }
+
+// Sequence returns the sequence of Sender Sequence Numbers.
+func (c *Context) Sequence() *Sequence { return c.sequence }
+
+// SenderID returns the Sender ID; it is not to be changed.
+func (c *Context) SenderID() []byte { return c.senderID }
+
+// RecipientID returns the Recipient ID; it is not to be changed.
+func (c *Context) RecipientID() []byte { return c.recipientID }
+
+// IDContext returns the ID Context, nil when there is none; it is not to be
+// changed.
+func (c *Context) IDContext() []byte { return c.idContext }
+
+// String names the context by its public identifiers.
+func (c *Context) String() string {
+	return fmt.Sprintf("OSCORE context %x-%x", c.senderID, c.recipientID)
+}
+
+// matches says whether a request with these identifiers may be for c.
+func (c *Context) matches(o Option) bool {
+	return o.KID != nil && bytes.Equal(o.KID, c.recipientID) &&
+		(o.KIDContext == nil || c.kidContext != nil && bytes.Equal(o.KIDContext, c.kidContext))
+}
+
+var errNotMine = fmt.Errorf("identifiers of another context: %w", coap.ErrNoContext)
