@@ -1,0 +1,51 @@
+// Routes are the fragment: #/devices, #/groups/hall. A server needs to know
+// nothing of them, and they work off-line.
+
+import { state } from "./state";
+import { takeInvitation } from "./engine/invitation";
+
+export type Section = "site" | "devices" | "groups" | "jobs" | "log";
+
+export interface Route {
+  section: Section;
+  /** a device's id or a group's name; empty: the list */
+  item: string;
+}
+
+const sections: readonly Section[] = ["site", "devices", "groups", "jobs", "log"];
+
+function parse(hash: string): Route {
+  const [section = "", item = ""] = hash.replace(/^#\/?/, "").split("/");
+  const known = sections.find((one) => one === section);
+  try {
+    return { section: known ?? "site", item: known ? decodeURIComponent(item) : "" };
+  } catch {
+    return { section: known ?? "site", item: "" };
+  }
+}
+
+export function href(section: Section, item = ""): string {
+  return "#/" + section + (item ? "/" + encodeURIComponent(item) : "");
+}
+
+export let route: Route = parse(location.hash);
+
+export function go(section: Section, item = ""): void {
+  location.hash = href(section, item);
+}
+
+/** Follows the address; an invitation link pasted into it comes along here. */
+export function follow(invited: (fragment: string) => void, moved: () => void): void {
+  addEventListener("hashchange", () => {
+    const fragment = takeInvitation();
+    if (fragment) {
+      invited(fragment);
+    }
+    const before = route;
+    route = parse(location.hash);
+    state.changed();
+    if (before.section !== route.section || (route.section === "groups" && before.item !== route.item)) {
+      moved();
+    }
+  });
+}

@@ -1,0 +1,80 @@
+import { html, nothing, type TemplateResult } from "lit";
+import { customElement } from "lit/decorators.js";
+import { route, type Section } from "../route";
+import { state } from "../state";
+import { View } from "../view";
+import "./banner";
+import "./nav";
+import "./toasts";
+import "./top";
+import "../screens/devices";
+import "../screens/group";
+import "../screens/groups";
+import "../screens/jobs";
+import "../screens/log";
+import "../screens/obstacle";
+import "../screens/site";
+import "../screens/welcome";
+
+const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", jobs: "Jobs", log: "Log" };
+
+/** The shell: what is around every screen, and which screen it is. */
+@customElement("ll-app")
+export class App extends View {
+  override connectedCallback(): void {
+    this.replaceChildren(); // what index.html painted
+    super.connectedCallback();
+  }
+
+  /** Moves the focus to a new screen, as loading a page would. */
+  arrive(): void {
+    void this.updateComplete.then(() => {
+      window.scrollTo(0, 0);
+      this.querySelector<HTMLElement>("main")?.focus();
+    });
+  }
+
+  protected override render() {
+    const title = this.#title();
+    document.title = (title ? title + " · " : "") + "Lamplighter";
+    const obstacle = !["starting", "ready"].includes(state.phase);
+    return html`
+      <button class="btn skip" @click=${() => this.querySelector<HTMLElement>("main")?.focus()}>Skip to the content</button>
+      <ll-top class="top" role="banner" .crumb=${obstacle ? "" : title}></ll-top>
+      <ll-nav class="nav" role="navigation" aria-label="Screens" ?inert=${obstacle}></ll-nav>
+      <main tabindex="-1" data-testid="main" data-phase=${state.phase}>
+        ${obstacle ? html`<ll-obstacle></ll-obstacle>` : html`<ll-banner></ll-banner>${this.#screen()}`}
+      </main>
+      <ll-toasts></ll-toasts>`;
+  }
+
+  #title(): string {
+    if (state.ready && !state.hasSite && route.section !== "log") {
+      return "Welcome";
+    }
+    if (route.section === "groups" && route.item) {
+      return state.groups.get(route.item)?.title || route.item;
+    }
+    return titles[route.section];
+  }
+
+  #screen(): TemplateResult | typeof nothing {
+    if (state.ready && !state.hasSite && route.section !== "log") {
+      return html`<ll-welcome class="screen"></ll-welcome>`;
+    }
+    switch (route.section) {
+      case "site":
+        return html`<ll-site class="screen"></ll-site>`;
+      case "devices":
+        return html`<ll-devices class="screen"></ll-devices>`;
+      case "groups":
+        return route.item
+          ? html`<ll-group class="screen" .name=${route.item}></ll-group>`
+          : html`<ll-groups class="screen"></ll-groups>`;
+      case "jobs":
+        return html`<ll-jobs class="screen"></ll-jobs>`;
+      case "log":
+        return html`<ll-log class="screen"></ll-log>`;
+    }
+  }
+}

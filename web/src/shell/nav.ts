@@ -1,0 +1,35 @@
+import { html, nothing } from "lit";
+import { customElement } from "lit/decorators.js";
+import { icon, type Icon } from "../icons";
+import { href, route, type Section } from "../route";
+import { state } from "../state";
+import { View } from "../view";
+
+const entries: readonly [Section, string, Icon][] = [
+  ["site", "Site", "site"],
+  ["devices", "Devices", "list"],
+  ["groups", "Groups", "group"],
+  ["jobs", "Jobs", "job"],
+  ["log", "Log", "log"],
+];
+
+/** A rail at the side, or a bar at the bottom of a tablet held upright. */
+@customElement("ll-nav")
+export class Nav extends View {
+  protected override render() {
+    const running = [...state.jobs.values()].filter((job) => job.state === "running" || job.state === "waiting").length;
+    return html`<ul>
+      ${entries.map(([section, word, image]) => {
+        const current = route.section === section ? "page" : undefined;
+        return html`<li>
+          <a href=${href(section)} data-testid="nav-${section}" aria-current=${current ?? nothing}>
+            ${icon(image)}<span>${word}</span>
+            ${section === "jobs" && running
+              ? html`<span class="n" data-testid="nav-jobs-count">${running}<span class="sr"> running</span></span>`
+              : nothing}
+          </a>
+        </li>`;
+      })}
+    </ul>`;
+  }
+}

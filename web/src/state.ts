@@ -1,0 +1,150 @@
+// What the page knows: the engine's last word on everything, kept current by
+// its events. Views read it and are told when it changed; nothing else writes.
+
+import type { Answer, Device, Entry, Event, Group, Job, Link, Site, Snapshot } from "./engine.gen";
+
+/** Where the page stands with its engine. */
+export type Phase =
+  | "starting"
+  | "ready"
+  | "insecure" // no secure context
+  | "unsupported" // the browser is too old
+  | "held" // another tab has the engine
+  | "lost" // another tab took it
+  | "stopped";
+
+const maxLog = 500;
+
+class State {
+  phase: Phase = "starting";
+  reason = ""; // of "stopped"
+  site: Site = { name: "", credential: "", backedUp: false, installer: "" };
+  link: Link = { up: false, rtt: 0, reason: "" };
+  devices = new Map<string, Device>();
+  groups = new Map<string, Group>();
+  jobs = new Map<string, Job>();
+  log: Entry[] = [];
+  version = "";
+  #watchers = new Set<() => void>();
+  #scheduled = false;
+
+  get ready(): boolean {
+    return this.phase === "ready";
+  }
+
+  /** An invitation was accepted or a backup restored. */
+  get hasSite(): boolean {
+    return this.site.name !== "";
+  }
+
+  /** Calls watcher after changes, at most once a frame; returns what ends that. */
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  enter(phase: Phase, reason = ""): void {
+    this.phase = phase;
+    this.reason = reason;
+    this.changed();
+  }
+
+  /** Tells the watchers before the next frame; in a hidden page there are none. */
+  changed(): void {
+    if (this.#scheduled) {
+      return;
+    }
+    this.#scheduled = true;
+    const tell = () => {
+      this.#scheduled = false;
+      this.#watchers.forEach((watcher) => watcher());
+    };
+    if (document.hidden) {
+      setTimeout(tell, 100);
+    } else {
+      requestAnimationFrame(tell);
+    }
+  }
+
+  apply(event: Event): void {
+    switch (event.type) {
+      case "snapshot":
+        this.#replace(event.snapshot);
+        break;
+      case "site":
+        this.site = event.site;
+        break;
+      case "link":
+        this.link = event.link;
+        break;
+      case "device":
+        this.devices.set(event.device.id, event.device);
+        break;
+      case "removed":
+        this.devices.delete(event.removed);
+        break;
+      case "group":
+        this.groups.set(event.group.name, event.group);
+        break;
+      case "job":
+        this.jobs.set(event.job.id, event.job);
+        break;
+      case "log":
+        this.log = [event.log, ...this.log].slice(0, maxLog);
+        break;
+      case "answer":
+        this.#answer(event.answer.group, event.answer.answer);
+        break;
+      case "rollcall":
+        this.#group(event.rollcall.group, (group) => ({ ...group, rollCall: event.rollcall }));
+        break;
+    }
+    this.changed();
+  }
+
+  #replace(snapshot: Snapshot): void {
+    this.site = snapshot.site;
+    this.link = snapshot.link;
+    this.devices = new Map((snapshot.devices ?? []).map((device) => [device.id, device]));
+    this.groups = new Map((snapshot.groups ?? []).map((group) => [group.name, group]));
+    this.jobs = new Map((snapshot.jobs ?? []).map((job) => [job.id, job]));
+    this.log = snapshot.log ?? [];
+    this.version = snapshot.version;
+    if (this.phase === "starting" || this.phase === "held") {
+      this.phase = "ready";
+    }
+  }
+
+  #group(name: string, change: (group: Group) => Group): void {
+    const group = this.groups.get(name);
+    if (group) {
+      this.groups.set(name, change(group));
+    }
+  }
+
+  /** One answer of a running roll call; the counts follow from the answers. */
+  #answer(name: string, answer: Answer): void {
+    this.#group(name, (group) => {
+      const call = group.rollCall;
+      if (!call) {
+        return group;
+      }
+      const others = (call.answers ?? []).filter((other) => other.device !== answer.device);
+      const answers = [...others, answer];
+      const times = answers.filter((one) => one.state === "verified").map((one) => one.rtt).sort((a, b) => a - b);
+      return {
+        ...group,
+        rollCall: {
+          ...call,
+          answers,
+          verified: times.length,
+          unicasts: Math.max(call.unicasts, answers.filter((one) => one.unicast).length),
+          median: times[times.length >> 1] ?? 0,
+          slowest: times.at(-1) ?? 0,
+        },
+      };
+    });
+  }
+}
+
+export const state = new State();
