@@ -1,0 +1,216 @@
+package device
+
+import (
+	"context"
+	"net/netip"
+	"unicode"
+	"unicode/utf8"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/store"
+)
+
+// Bounds of a claim.
+const (
+	maxName          = 120 // characters
+	maxCred          = 512 // bytes
+	maxCommissioners = 16
+)
+
+// claimRequest gives the device to a site.
+//
+//	claim = { 1: bstr, 2: tstr, 3: tstr, 4: as-or-gm, 5: as-or-gm, 6: [ + bstr ] }
+type claimRequest struct {
+	SiteCred      []byte   `cbor:"1,keyasint"`
+	Name          string   `cbor:"2,keyasint"`
+	Site          string   `cbor:"3,keyasint"`
+	AS            server   `cbor:"4,keyasint"`
+	GM            server   `cbor:"5,keyasint"`
+	Commissioners [][]byte `cbor:"6,keyasint"`
+}
+
+// server is the Authorization Server or the Group Manager.
+//
+//	as-or-gm = { 1: tstr, 2: bstr }
+type server struct {
+	Address string `cbor:"1,keyasint"` // "127.0.0.1:5690"
+	Cred    []byte `cbor:"2,keyasint"` // its authentication credential, an untagged CCS
+}
+
+// claimAnswer is the device's side of the exchange of credentials.
+//
+//	claimed = { 1: bstr }
+type claimAnswer struct {
+	Cred []byte `cbor:"1,keyasint"`
+}
+
+// check holds the fields to their forms and returns the site credential's key.
+func (c *claimRequest) check() (cose.Credential, error) {
+	site, err := parseCred(c.SiteCred)
+	if err != nil {
+		return site, refuse(errMalformed, "The site credential is not a CCS with an Ed25519 key.")
+	}
+	if !printable(c.Name) || !printable(c.Site) {
+		return site, refuse(errMalformed, "Name and site are 1 to %d printable characters.", maxName)
+	}
+	for _, s := range []server{c.AS, c.GM} {
+		if _, err := netip.ParseAddrPort(s.Address); err != nil {
+			return site, refuse(errMalformed, "An address is not like 192.0.2.1:5683.")
+		}
+		if _, err := parseCred(s.Cred); err != nil {
+			return site, refuse(errMalformed, "The credential of a server is not a CCS with an Ed25519 key.")
+		}
+	}
+	if len(c.Commissioners) == 0 || len(c.Commissioners) > maxCommissioners {
+		return site, refuse(errMalformed, "There are 1 to %d commissioners.", maxCommissioners)
+	}
+	for _, cred := range c.Commissioners {
+		if _, err := parseCred(cred); err != nil {
+			return site, refuse(errMalformed, "The credential of a commissioner is not a CCS with an Ed25519 key.")
+		}
+	}
+	return site, nil
+}
+
+func parseCred(cred []byte) (cose.Credential, error) {
+	if len(cred) > maxCred {
+		return cose.Credential{}, cose.ErrCredential
+	}
+	return cose.ParseCCS(cred)
+}
+
+func printable(s string) bool {
+	n := utf8.RuneCountInString(s)
+	if n == 0 || n > maxName || !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// postClaim claims the device. Until the owner key was first used the same site
+// credential may repeat it: the answer may have been lost.
+func (d *Device) postClaim(_ context.Context, req *coap.Request) *coap.Message {
+	var c claimRequest
+	if err := decode(req, &c); err != nil {
+		return problem(err)
+	}
+	site, err := c.check()
+	if err != nil {
+		return problem(err)
+	}
+	ownerKey, err := cose.DerivedKey(d.cfg.LabelSecret, d.key, site.Public, c.SiteCred, d.cred)
+	if err != nil {
+		return problem(refuse(errMalformed, "The site credential's key is unusable."))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.claim != nil && (d.claim.Confirmed || string(d.claim.SiteCred) != string(c.SiteCred)) {
+		return problem(refuse(errConflict, "The device is claimed by somebody else."))
+	}
+	rec := &claimRecord{
+		SiteCred: c.SiteCred, Name: c.Name, Site: c.Site, AS: c.AS, GM: c.GM,
+		Commissioners: c.Commissioners, OwnerKey: ownerKey,
+	}
+	if err := d.update(func(tx store.Tx) error { return put(tx, keyClaim, rec) }); err != nil {
+		return problem(err)
+	}
+	d.claim = rec
+	d.setSessions()
+	d.log.Info("claimed", "name", c.Name, "site", c.Site)
+	return answer(coap.Created, claimAnswer{Cred: d.cred})
+}
+
+// confirm makes the first use of the owner key durable: from then on the label
+// opens nothing.
+func (d *Device) confirm(p coap.Peer) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.isOwner(p) || d.claim.Confirmed {
+		return nil
+	}
+	rec := *d.claim
+	rec.Confirmed = true
+	if err := d.update(func(tx store.Tx) error { return put(tx, keyClaim, rec) }); err != nil {
+		return err
+	}
+	d.claim = &rec
+	d.setSessions()
+	return nil
+}
+
+// deleteClaim releases the device: it leaves its groups and forgets its owner.
+// With the query "force" it does so without the Group Manager.
+func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Message {
+	_, force := coap.Query(req.Message, "force")
+	d.mu.Lock()
+	members := d.sortedMembers()
+	d.mu.Unlock()
+	for _, m := range members {
+		if err := d.leave(ctx, m, force); err != nil {
+			return problem(err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.isOwner(req.Peer) {
+		return problem(refuse(errDenied, "The device was released meanwhile."))
+	}
+	err := d.update(func(tx store.Tx) error {
+		for _, prefix := range []string{keyClaim, prefixOffer, prefixGroup, prefixWindow} {
+			if err := deleteAll(tx, prefix); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return problem(err)
+	}
+	d.claim = nil
+	clear(d.members)
+	d.setSessions()
+	d.log.Info("released")
+	return done(coap.Deleted)
+}
+
+// setSessions opens the device to whom the claim says: the label until the
+// owner key was used, the owner from the claim on. Sessions that stay are not
+// disturbed. d.mu is held, or nobody else has d yet.
+func (d *Device) setSessions() {
+	want := map[string]bool{
+		peerLabel: d.claim == nil || !d.claim.Confirmed,
+		peerOwner: d.claim != nil,
+	}
+	for _, name := range []string{peerLabel, peerOwner} {
+		switch {
+		case want[name] && !d.sessions[name]:
+			d.psk.Set(name, d.secretOf(name), d.dataOf(name))
+		case !want[name] && d.sessions[name]:
+			d.psk.Remove(name)
+		}
+	}
+	d.sessions = want
+}
+
+func (d *Device) secretOf(name string) oscore.PSK {
+	if name == peerLabel {
+		return oscore.NewPSK(d.cfg.ID[:], d.cfg.LabelSecret, oscore.SaltLabel)
+	}
+	return oscore.NewPSK(d.claim.SiteCred, d.claim.OwnerKey, oscore.SaltOwner)
+}
+
+// dataOf is what a session's peer carries: the credential of the owner that it
+// belongs to.
+func (d *Device) dataOf(name string) any {
+	if name == peerLabel {
+		return nil
+	}
+	return d.claim.SiteCred
+}

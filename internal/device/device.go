@@ -1,0 +1,211 @@
+// Package device is a lamp that can be commissioned: a CoAP handler with the
+// resources of docs/device.md, the owner's and the label's sessions in front of
+// it (OSCORE, RFC 8613, Appendix B.2), Group OSCORE for the groups it is in
+// (RFC 10021), and a small client with which a member keeps its keys current
+// (draft-ietf-ace-key-groupcomm-oscore-21, "KGO").
+//
+// Everything that must survive a loss of power is in the store before the answer
+// leaves: a reboot is another New over the same store. After one, every sender of
+// group requests is challenged with Echo before it is obeyed.
+//
+// Not built: /ll/join (a device with an ACE client), /ll/reset, /cfg, /fw, EDHOC,
+// commissioners other than the owner, rekeying messages from the Group Manager
+// (the device asks instead).
+package device
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/label"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/store"
+)
+
+// Config is what a device is made of.
+type Config struct {
+	ID          [8]byte // EUI-64
+	Model       string
+	HW, FW      string      // versions
+	LabelSecret cose.Secret // 16 bytes
+	Store       store.Store // the device's own; see store.Prefix
+	Exchange    coap.Exchanger
+	GroupAddr   netip.AddrPort            // the multicast address it listens to; zero: a membership may name any
+	Policy      func(group string) Policy // nil: the zero Policy for every group
+
+	// ResponseMode is how requests in group mode are answered. nil: in pairwise
+	// mode. Requests in pairwise mode always are.
+	ResponseMode *group.Mode
+
+	Now    func() time.Time // nil: time.Now
+	Rand   io.Reader        // nil: crypto/rand
+	Logger *slog.Logger     // nil: silent
+
+	// OnLight is called after each change of the light, in their order.
+	OnLight func(Light)
+}
+
+// Policy is what a device does in one group where the standards leave it open.
+type Policy struct {
+	// RefuseWhenSilent: without word from the Group Manager that the keys are
+	// current, group requests are not obeyed. The default is to obey: light
+	// matters more than a key that may be old.
+	RefuseWhenSilent bool
+}
+
+// Light is the state of the lamp.
+type Light struct {
+	On    bool  `cbor:"1,keyasint" json:"on"`
+	Level uint8 `cbor:"2,keyasint" json:"level"` // percent
+}
+
+// State is what an inspector sees of a device, without secrets.
+type State struct {
+	ID       string       `json:"id"` // 16 lower-case hex digits
+	Claimed  bool         `json:"claimed"`
+	Name     string       `json:"name,omitempty"`
+	Light    Light        `json:"light"`
+	Blinking bool         `json:"blinking"`
+	Groups   []GroupState `json:"groups"`
+}
+
+// GroupState is one membership in a [State].
+type GroupState struct {
+	Name     string `json:"name"`
+	GID      []byte `json:"gid"`
+	SenderID []byte `json:"senderID"`
+	Num      uint64 `json:"num"`
+	InSync   bool   `json:"inSync"` // the Group Manager confirmed the keys when last asked
+}
+
+// Device is a lamp. It is safe for concurrent use.
+type Device struct {
+	cfg     Config
+	log     *slog.Logger
+	key     ed25519.PrivateKey
+	cred    []byte // own authentication credential, an untagged CCS
+	psk     *oscore.PSKServer
+	handler coap.Handler
+	held    chan struct{} // one token for each request that waits for the Group Manager
+	life    context.Context
+	end     context.CancelFunc
+
+	lightMu sync.Mutex // held over a change of the light and its OnLight; before mu
+
+	mu         sync.Mutex
+	ex         coap.Exchanger
+	claim      *claimRecord
+	light      Light
+	blinkUntil time.Time
+	members    map[string]*member          // by group name
+	sequences  map[string]*oscore.Sequence // by mark key: never two for one key and ID
+	sessions   map[string]bool             // which PSK sessions are open
+}
+
+// Names of the PSK sessions.
+const (
+	peerLabel = "label"
+	peerOwner = "owner"
+)
+
+// errConfig is a [Config] that makes no device.
+var errConfig = errors.New("unusable configuration")
+
+// New loads a device from its store, or makes its key and keeps it there.
+func New(cfg Config) (*Device, error) {
+	if len(cfg.LabelSecret) != label.SecretSize || cfg.Store == nil || cfg.Model == "" {
+		return nil, fmt.Errorf("%w: a store, a model and a label secret of %d bytes are needed", errConfig, label.SecretSize)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	cfg.Rand = &lockedReader{r: cfg.Rand}
+	d := &Device{
+		cfg: cfg, log: cfg.Logger, ex: cfg.Exchange,
+		held:      make(chan struct{}, maxHeld),
+		members:   map[string]*member{},
+		sequences: map[string]*oscore.Sequence{},
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	d.log = d.log.With("device", label.FormatID(cfg.ID))
+	d.life, d.end = context.WithCancel(context.Background())
+	if err := d.load(); err != nil {
+		d.end()
+		return nil, fmt.Errorf("loading device %s: %w", label.FormatID(cfg.ID), err)
+	}
+	d.psk = oscore.NewPSKServer(cfg.Rand, cfg.Now)
+	d.setSessions()
+	d.handler = coap.Secure(d.admit(d.routes()), d.psk, groupOpener{d})
+	return d, nil
+}
+
+// Bind gives the device its way to the network, for its requests to the Group
+// Manager.
+func (d *Device) Bind(ex coap.Exchanger) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ex = ex
+}
+
+// Handler serves the device's resources; it takes off the protection itself.
+func (d *Device) Handler() coap.Handler { return d.handler }
+
+// Close ends what goes on in the background. The store stays open.
+func (d *Device) Close() { d.end() }
+
+// Label returns what is printed on the device.
+func (d *Device) Label() label.Label {
+	sum := cose.Thumbprint(d.cred)
+	return label.Label{
+		ID: d.cfg.ID, Model: d.cfg.Model, Secret: d.cfg.LabelSecret,
+		Thumbprint: sum[:label.MinThumbprintSize],
+	}
+}
+
+// Credential returns the device's authentication credential, an untagged CCS.
+func (d *Device) Credential() []byte { return d.cred }
+
+// State returns the device's state.
+func (d *Device) State() State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := State{
+		ID: label.FormatID(d.cfg.ID), Claimed: d.claim != nil, Light: d.light,
+		Blinking: d.cfg.Now().Before(d.blinkUntil), Groups: []GroupState{},
+	}
+	if d.claim != nil {
+		s.Name = d.claim.Name
+	}
+	for _, m := range d.sortedMembers() {
+		s.Groups = append(s.Groups, m.state(d.cfg.Now()))
+	}
+	return s
+}
+
+// lockedReader makes a source of randomness safe for concurrent use.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
+}

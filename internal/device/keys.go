@@ -1,0 +1,267 @@
+package device
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/join"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/store"
+)
+
+// Times of the client at the Group Manager.
+const (
+	gmTimeout    = 10 * time.Second       // one conversation
+	leaveTimeout = 5 * time.Second        // a leave that somebody waits for
+	gmRest       = 10 * time.Second       // after it did not answer
+	confirmWait  = 700 * time.Millisecond // how long a request waits for keys to be confirmed
+)
+
+// client returns the client at the Group Manager. d.mu is held.
+func (d *Device) client(m *member) (*join.Member, error) {
+	if m.gm != nil {
+		return m.gm, nil
+	}
+	if m.gmSeq == nil || d.claim == nil {
+		return nil, errNeedsGM
+	}
+	addr, err := netip.ParseAddrPort(d.claim.GM.Address)
+	if err != nil {
+		return nil, errNeedsGM
+	}
+	ctx, err := m.rec.Association.Context(m.gmSeq)
+	if err != nil {
+		d.log.Error("the association with the Group Manager is unusable", "group", m.name, "err", err)
+		return nil, errNeedsGM
+	}
+	m.gm = join.NewMember(oscore.NewClient(ctx, boundExchanger{d}, addr), m.name, m.rec.Membership.NodePath)
+	return m.gm, nil
+}
+
+// boundExchanger is the exchanger that the device was bound to last.
+type boundExchanger struct{ d *Device }
+
+func (b boundExchanger) now() (coap.Exchanger, error) {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	if b.d.ex == nil {
+		return nil, coap.ErrLink
+	}
+	return b.d.ex, nil
+}
+
+func (b boundExchanger) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	ex, err := b.now()
+	if err != nil {
+		return nil, err
+	}
+	return ex.Exchange(ctx, to, req)
+}
+
+func (b boundExchanger) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+	ex, err := b.now()
+	if err != nil {
+		return err
+	}
+	return ex.Multicast(ctx, to, req, wait, each)
+}
+
+// talk runs fn with the client of a membership that is still there, and judges
+// its error: no answer means that the Group Manager is left alone for a while,
+// and not being a member any more ends the membership.
+func (d *Device) talk(m *member, fn func(*join.Member, join.Membership) error) error {
+	d.mu.Lock()
+	if d.members[m.name] != m {
+		d.mu.Unlock()
+		return errNeedsGM
+	}
+	client, err := d.client(m)
+	old := m.rec.Membership
+	d.mu.Unlock()
+	if err == nil {
+		err = fn(client, old)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case err == nil:
+		m.failed = time.Time{}
+	case errors.Is(err, join.ErrNotMember):
+		d.log.Warn("the Group Manager has removed the device", "group", m.name)
+		return cmp.Or(d.forget(m), errNeedsGM)
+	default:
+		m.failed = d.cfg.Now()
+		d.log.Warn("asking the Group Manager failed", "group", m.name, "err", err)
+	}
+	return err
+}
+
+// checkKeys asks for the version of the keys, and for the keys when it is
+// another. KGO, Section 11.3.
+func (d *Device) checkKeys(ctx context.Context, m *member) error {
+	current := false
+	err := d.talk(m, func(gm *join.Member, old join.Membership) error {
+		num, err := gm.Num(ctx)
+		if current = err == nil && num == old.Num; current {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			m.checked = d.cfg.Now()
+		}
+		return err
+	})
+	if err != nil || current {
+		return err
+	}
+	return d.getKeys(ctx, m)
+}
+
+// getKeys brings the membership up to date. KGO, Section 11.3.
+func (d *Device) getKeys(ctx context.Context, m *member) error {
+	return d.talk(m, func(gm *join.Member, old join.Membership) error {
+		cur, _, changed, err := gm.Update(ctx, &old)
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.members[m.name] != m || m.rec.Membership.Num > cur.Num {
+			return nil // overtaken
+		}
+		if changed {
+			if err := d.rekey(m, cur); err != nil {
+				return err
+			}
+		}
+		m.checked = d.cfg.Now()
+		return nil
+	})
+}
+
+// renew gets a new Sender ID, the sequence number of the old one being lost.
+// RFC 10021, Section 2.6.1.1.
+func (d *Device) renew(ctx context.Context, m *member) error {
+	return d.talk(m, func(gm *join.Member, old join.Membership) error {
+		id, err := gm.Renew(ctx)
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.members[m.name] != m || m.epoch != nil {
+			return nil
+		}
+		old.SenderID = id
+		return d.rekey(m, &old)
+	})
+}
+
+// rekey replaces the keys of a membership, durably. The replay windows of other
+// keys go; those of purged senders are among them, since every purge comes with
+// new keys. d.mu is held.
+func (d *Device) rekey(m *member, cur *join.Membership) error {
+	next, err := d.prepare(m.name, cur)
+	if err != nil {
+		return err
+	}
+	rec := m.rec
+	rec.Membership = *cur
+	if err := d.update(func(tx store.Tx) error { return writeMember(tx, m.name, &rec) }); err != nil {
+		return err
+	}
+	m.rec, m.epoch = rec, next
+	clear(m.absent)
+	d.log.Info("new keys", "group", m.name, "num", cur.Num)
+	return nil
+}
+
+// getCred gets the credential of a member that the device does not know.
+func (d *Device) getCred(ctx context.Context, m *member, kid []byte) error {
+	return d.talk(m, func(gm *join.Member, old join.Membership) error {
+		peers, num, err := gm.Creds(ctx, [][]byte{kid})
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.members[m.name] != m || m.epoch == nil || !bytes.Equal(m.rec.Membership.GID, old.GID) {
+			return nil
+		}
+		if num > m.rec.Membership.Num {
+			m.checked = time.Time{} // there are newer keys
+		}
+		for _, p := range peers {
+			if bytes.Equal(p.KID, kid) {
+				return d.addPeer(m, p)
+			}
+		}
+		m.absent.add(absentPeer+string(kid), d.cfg.Now())
+		return nil
+	})
+}
+
+// addPeer makes another member known, durably. d.mu is held.
+func (d *Device) addPeer(m *member, p group.Peer) error {
+	if err := m.epoch.ctx.SetPeer(p); err != nil {
+		d.log.Warn("a member's credential is unusable", "group", m.name, "err", err)
+		m.absent.add(absentPeer+string(p.KID), d.cfg.Now())
+		return nil
+	}
+	rec := m.rec
+	rec.Membership.Peers = append(withoutPeer(rec.Membership.Peers, p.KID), p)
+	if err := d.update(func(tx store.Tx) error { return put(tx, prefixGroup+m.name, rec) }); err != nil {
+		m.epoch.ctx.RemovePeer(p.KID)
+		return err
+	}
+	m.rec = rec
+	return nil
+}
+
+// withoutPeer returns a copy of peers without the one with the Sender ID.
+func withoutPeer(peers []group.Peer, kid []byte) []group.Peer {
+	kept := make([]group.Peer, 0, len(peers)+1)
+	for _, p := range peers {
+		if !bytes.Equal(p.KID, kid) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// leave leaves a group at the Group Manager and forgets its keys. With force the
+// first may fail.
+func (d *Device) leave(ctx context.Context, m *member, force bool) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	err := d.talk(m, func(gm *join.Member, _ join.Membership) error { return gm.Leave(ctx) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.members[m.name] != m {
+		return nil // it was no member any more
+	}
+	if err != nil && !force {
+		return refuse(errNeedsGM, "The Group Manager of %q does not answer, so the device is still in the group.", m.name)
+	}
+	if err := d.forget(m); err != nil {
+		return err
+	}
+	d.log.Info("left", "group", m.name)
+	return nil
+}
+
+// forget ends a membership, durably. d.mu is held.
+func (d *Device) forget(m *member) error {
+	if d.members[m.name] != m {
+		return nil
+	}
+	if err := d.update(func(tx store.Tx) error { return forgetGroup(tx, m.name) }); err != nil {
+		return err
+	}
+	delete(d.members, m.name)
+	return nil
+}

@@ -1,0 +1,101 @@
+package device
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/store"
+)
+
+// groupOpener opens what members of the device's groups send.
+type groupOpener struct{ d *Device }
+
+// Open implements [coap.Opener]. Nothing is answered to what cannot be verified
+// (RFC 10021, Section 7), except an unprotected 5.03 to a single device that
+// needs its Group Manager first (Section 7.2).
+func (o groupOpener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *coap.Message, error) {
+	gid, hasGID := group.KIDContext(outer.Message)
+	kid, hasKID := group.KID(outer.Message)
+	if !hasGID || !hasKID {
+		return nil, nil, coap.ErrNoContext
+	}
+	if err := o.d.ready(ctx, gid, kid); err != nil {
+		if errors.Is(err, errNeedsGM) && !outer.Multicast {
+			return nil, coap.Problem(coap.ServiceUnavailable, "The device needs its Group Manager first."), err
+		}
+		return nil, nil, err
+	}
+	return o.d.open(outer, gid)
+}
+
+// open opens a request for which everything is there. The replay window is
+// durable before the request is acted upon.
+func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Message, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.byGID(gid)
+	if m == nil || m.epoch == nil {
+		return nil, nil, coap.ErrNoContext
+	}
+	e := m.epoch
+	msg, binding, err := e.ctx.UnprotectRequest(outer.Message)
+	if err != nil {
+		var challenge *group.EchoError
+		if errors.As(err, &challenge) {
+			return nil, challenge.Challenge, err
+		}
+		return nil, nil, fmt.Errorf("opening a group request: %w", err)
+	}
+	from := binding.From
+	key, window := windowKey(m.name, gid, from.KID), e.ctx.Window(from.KID)
+	if err := d.update(func(tx store.Tx) error { return put(tx, key, window) }); err != nil {
+		return nil, nil, err
+	}
+	kind := coap.PeerGroup
+	if binding.Mode == group.Pairwise {
+		kind = coap.PeerPairwise
+	}
+	return &coap.Opened{
+		Message: msg,
+		Peer: coap.Peer{
+			Kind: kind, Name: m.name, KID: from.KID, Cred: from.Cred,
+			Data: &sender{epoch: e, kid: string(from.KID), piv: partialIV(outer.Message), roles: ace.Role(from.Roles)},
+		},
+		Seal: func(resp *coap.Message) (*coap.Message, error) { return d.seal(e, resp, binding) },
+	}, nil, nil
+}
+
+// seal protects a response in the Security Context of its request: the sender
+// had no other when it asked.
+func (d *Device) seal(e *epoch, resp *coap.Message, b *group.Binding) (*coap.Message, error) {
+	mode := group.Pairwise
+	if b.Mode == group.Group && d.cfg.ResponseMode != nil {
+		mode = *d.cfg.ResponseMode
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return e.ctx.ProtectResponse(resp, b, mode)
+}
+
+// windowKey is where the replay window of one sender is.
+func windowKey(group string, gid, kid []byte) string {
+	return windowPrefix(group, gid) + hex.EncodeToString(kid)
+}
+
+// partialIV reads the Partial IV of a request that was verified. RFC 8613,
+// Section 6.1.
+func partialIV(m *coap.Message) (piv uint64) {
+	v := coap.GetOption(m, coap.OptionOSCORE)
+	if len(v) == 0 {
+		return 0
+	}
+	for _, b := range v[1:min(len(v), 1+int(v[0]&7))] {
+		piv = piv<<8 | uint64(b)
+	}
+	return piv
+}

@@ -1,0 +1,471 @@
+package device
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/gm"
+	"lamplighter/internal/join"
+	"lamplighter/internal/label"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/sim"
+	"lamplighter/internal/store"
+)
+
+// Addresses of the world under test.
+var (
+	gmAddr      = netip.MustParseAddrPort("127.0.0.1:5690")
+	asAddr      = netip.MustParseAddrPort("127.0.0.1:5689")
+	lampAddr    = netip.MustParseAddrPort("127.1.0.1:5683")
+	groupAddr   = netip.MustParseAddrPort("224.0.1.187:5683")
+	browserAddr = netip.MustParseAddrPort("127.0.0.1:40000")
+)
+
+var lampID = [8]byte{0, 0x0b, 0x57, 0xff, 0xfe, 0x40, 0x1a, 1}
+
+// clock is a clock that a test sets.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *clock) Advance(by time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(by) }
+
+// world is a network with an Authorization Server, a Group Manager, one lamp and
+// installers.
+type world struct {
+	t     *testing.T
+	net   *sim.Network
+	clock *clock
+	rand  *lockedReader
+
+	gm     *gm.Server
+	gmCred []byte
+	tokens ace.TokenKey
+
+	cfg  Config
+	lamp *Device
+}
+
+func key(b byte) ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	seed[0] = b
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+func credOf(name string, key ed25519.PrivateKey) []byte {
+	return cose.NewCCS(name, key.Public().(ed25519.PublicKey))
+}
+
+// newWorld starts everything; edits change the lamp's configuration.
+func newWorld(t *testing.T, edits ...func(*Config)) *world {
+	t.Helper()
+	w := &world{
+		t: t, net: sim.NewNetwork(1), clock: &clock{now: time.Unix(1_800_000_000, 0)},
+		rand: &lockedReader{r: rand.NewChaCha8([32]byte{1})},
+	}
+	w.startGM()
+	w.cfg = Config{
+		ID: lampID, Model: "lamp-dim-1", HW: "1", FW: "1.0.0",
+		LabelSecret: []byte("label secret 016"), Store: store.NewMemory(), GroupAddr: groupAddr,
+		Now: w.clock.Now, Rand: w.rand,
+	}
+	for _, edit := range edits {
+		edit(&w.cfg)
+	}
+	w.net.JoinGroup(groupAddr, lampAddr)
+	w.boot()
+	return w
+}
+
+func (w *world) startGM() {
+	k := key(90)
+	w.gmCred = credOf("gm", k)
+	w.tokens = ace.TokenKey{KID: []byte{1}, Key: make([]byte, ace.TokenKeySize)}
+	server, err := gm.New(gm.Config{
+		Store: store.NewMemory(), Now: w.clock.Now, Rand: w.rand, Key: k, Credential: w.gmCred,
+		Audience: "gm", TokenKey: w.tokens,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := server.CreateGroup(w.t.Context(), gm.GroupConfig{Name: "hall"}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.gm = server
+	w.net.Attach(gmAddr, server.Handler())
+}
+
+// boot starts the lamp over its store: at first, or again.
+func (w *world) boot() {
+	w.t.Helper()
+	if w.lamp != nil {
+		w.lamp.Close()
+	}
+	lamp, err := New(w.cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	lamp.Bind(w.net.From(lampAddr))
+	w.lamp = lamp
+	w.net.Attach(lampAddr, lamp.Handler())
+	w.t.Cleanup(lamp.Close)
+}
+
+// members lists who the Group Manager has in the hall, by subject.
+func (w *world) members() map[string]gm.Member {
+	w.t.Helper()
+	list, err := w.gm.Members(w.t.Context(), "hall")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	by := map[string]gm.Member{}
+	for _, m := range list {
+		if _, twice := by[m.Subject]; twice {
+			w.t.Fatalf("%s is in the group twice", m.Subject)
+		}
+		by[m.Subject] = m
+	}
+	return by
+}
+
+// token is what the Authorization Server would give for subject.
+func (w *world) token(subject string, cred []byte, roles ace.Role, actor string) *ace.TokenResponse {
+	w.t.Helper()
+	ms := make([]byte, 16)
+	id := make([]byte, 8)
+	w.rand.Read(ms)
+	w.rand.Read(id)
+	thumb := cose.Thumbprint(cred)
+	cnf := &ace.Confirmation{OSCORE: &ace.OSCOREMaterial{ID: id, MasterSecret: ms, Salt: []byte("salt")}}
+	scope := ace.EncodeScope([]ace.ScopeEntry{{Group: "hall", Roles: roles}})
+	token, err := ace.SealToken(w.tokens, &ace.CWTClaims{
+		SUB: subject, AUD: "gm", EXP: uint64(w.clock.Now().Unix() + 1e6), IAT: uint64(w.clock.Now().Unix()),
+		CNF: cnf, Scope: ace.ScopeClaim{Scope: scope}, CredThumbprint: thumb[:], Actor: actor,
+	}, w.rand)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &ace.TokenResponse{AccessToken: token, ExpiresIn: 1e6, Cnf: cnf, Scope: scope, Profile: ace.ProfileOSCORE}
+}
+
+// installer is a browser with a site credential.
+type installer struct {
+	w      *world
+	name   string
+	key    ed25519.PrivateKey
+	cred   []byte
+	ex     coap.Exchanger
+	group  *group.Context
+	member *join.Member
+	ms     *join.Membership
+}
+
+func (w *world) installer(name string, seed byte) *installer {
+	k := key(seed)
+	return &installer{w: w, name: name, key: k, cred: credOf(name, k), ex: w.net.From(browserAddr)}
+}
+
+func (w *world) claimFor(in *installer) claimRequest {
+	return claimRequest{
+		SiteCred: in.cred, Name: "Lamp 1", Site: "site-1",
+		AS: server{asAddr.String(), w.gmCred}, GM: server{gmAddr.String(), w.gmCred}, Commissioners: [][]byte{in.cred},
+	}
+}
+
+// labelSession and ownerSession are fresh sessions with the lamp, as of a browser
+// that was just opened.
+func (in *installer) labelSession() coap.Caller {
+	return oscore.NewPSKClient(oscore.NewPSK(lampID[:], in.w.cfg.LabelSecret, oscore.SaltLabel), in.ex, lampAddr, in.w.rand)
+}
+
+func (in *installer) ownerSession() coap.Caller {
+	secret, err := cose.DerivedKey(in.w.cfg.LabelSecret, in.key, in.w.lampKey(), in.cred, in.w.lamp.Credential())
+	if err != nil {
+		in.w.t.Fatal(err)
+	}
+	return oscore.NewPSKClient(oscore.NewPSK(in.cred, secret, oscore.SaltOwner), in.ex, lampAddr, in.w.rand)
+}
+
+func (w *world) lampKey() ed25519.PublicKey {
+	cred, err := cose.ParseCCS(w.lamp.Credential())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return cred.Public
+}
+
+// do makes one request; body nil sends no payload, out nil ignores the answer's.
+func do(c coap.Caller, method coap.Code, path string, body, out any) error {
+	var payload []byte
+	if body != nil {
+		payload = cbor.MustMarshal(body)
+	}
+	req := coap.NewRequest(method, path, payload)
+	if body != nil {
+		coap.AddUint(req, coap.OptionContentFormat, formatCBOR)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	resp, err := c.Call(ctx, req)
+	if err != nil {
+		return err
+	}
+	if err := coap.CheckResponse(resp); err != nil {
+		return err
+	}
+	if out != nil {
+		return cbor.Unmarshal(resp.Payload, out)
+	}
+	return nil
+}
+
+// wantCode fails unless err is an answer with the code.
+func wantCode(t *testing.T, what string, err error, code coap.Code) {
+	t.Helper()
+	var resp *coap.ResponseError
+	if !errors.As(err, &resp) || resp.Code != code {
+		t.Errorf("%s: %v, want %s", what, err, coap.CodeString(code))
+	}
+}
+
+func (in *installer) claim() error {
+	var got claimAnswer
+	err := do(in.labelSession(), coap.POST, "/ll/claim", in.w.claimFor(in), &got)
+	if err == nil && !in.w.lamp.Label().Matches(got.Cred) {
+		return errors.New("the credential is not the label's")
+	}
+	return err
+}
+
+// obtain does everything of an assisted join up to the handover.
+func (in *installer) obtain(owner coap.Caller) (*handover, error) {
+	ctx, w := in.w.t.Context(), in.w
+	roles := ace.RoleResponder
+	var offer popOffer
+	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: "hall", Roles: &roles}, &offer); err != nil {
+		return nil, err
+	}
+	tok := w.token(label.FormatID(lampID), offer.Cred, roles, in.name)
+	assoc, err := join.Transfer(ctx, in.ex, gmAddr, tok, offer.ID1, w.rand)
+	if err != nil {
+		return nil, err
+	}
+	assoc.Expires = uint64(w.clock.Now().Unix()) + tok.ExpiresIn
+	var proof popProof
+	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: "hall", NS: assoc.NS}, &proof); err != nil {
+		return nil, err
+	}
+	seq := oscore.NewSequence(0, nil)
+	octx, err := assoc.Context(seq)
+	if err != nil {
+		return nil, err
+	}
+	made := join.Offer{
+		Scope: ace.EncodeJoinScope(ace.ScopeEntry{Group: "hall", Roles: roles}), NC: offer.NC, Cred: offer.Cred,
+	}
+	got, err := join.Join(ctx, oscore.NewClient(octx, in.ex, gmAddr), "hall", made.Request(proof.Proof, true))
+	if err != nil {
+		return nil, err
+	}
+	assoc.NextSSN = seq.Stop()
+	return &handover{JoinResponse: got.Raw, Association: *assoc, NodePath: got.NodePath, Multicast: groupAddr.String()}, nil
+}
+
+// assist joins the lamp.
+func (in *installer) assist() error {
+	owner := in.ownerSession()
+	h, err := in.obtain(owner)
+	if err != nil {
+		return err
+	}
+	return do(owner, coap.PUT, "/ll/groups/hall", h, nil)
+}
+
+// self joins the browser itself.
+func (in *installer) self(roles ace.Role) {
+	t, w := in.w.t, in.w
+	t.Helper()
+	id1 := make([]byte, 3)
+	w.rand.Read(id1)
+	assoc, err := join.Transfer(t.Context(), in.ex, gmAddr, w.token(in.name, in.cred, roles, ""), id1, w.rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	octx, err := assoc.Context(oscore.NewSequence(0, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := oscore.NewClient(octx, in.ex, gmAddr)
+	ms, got, err := join.Self(t.Context(), caller, join.SelfParams{
+		Group: "hall", Roles: roles, Cred: in.cred, Key: in.key, GMCred: w.gmCred, GetCreds: true, NS: assoc.NS, Rand: w.rand,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.member = join.NewMember(caller, "hall", got.NodePath)
+	in.take(ms)
+}
+
+func (in *installer) take(ms *join.Membership) {
+	in.w.t.Helper()
+	ctx, err := ms.Context(in.cred, in.key, oscore.NewSequence(0, nil), in.w.rand)
+	if err != nil {
+		in.w.t.Fatal(err)
+	}
+	in.ms, in.group = ms, ctx
+}
+
+// refresh brings the browser's keys and credentials up to date.
+func (in *installer) refresh() {
+	t := in.w.t
+	t.Helper()
+	ms, _, changed, err := in.member.Update(t.Context(), in.ms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers, _, err := in.member.AllCreds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ms.Peers = peers; changed {
+		in.take(ms)
+		return
+	}
+	for _, p := range peers {
+		if err := in.group.SetPeer(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.ms = ms
+}
+
+// lightMessage is a request for /light; a nil body makes it a GET.
+func lightMessage(body any) *coap.Message {
+	if body == nil {
+		return coap.NewRequest(coap.GET, "/light", nil)
+	}
+	req := coap.NewRequest(coap.PUT, "/light", cbor.MustMarshal(body))
+	coap.AddUint(req, coap.OptionContentFormat, formatCBOR)
+	return req
+}
+
+// reply is a verified answer of one member.
+type reply struct {
+	msg  *coap.Message
+	from group.Peer
+	mode group.Mode
+}
+
+// cast sends to the group and returns the verified answers.
+func (in *installer) cast(req *coap.Message) []reply {
+	t := in.w.t
+	t.Helper()
+	outer, binding, err := in.group.ProtectRequest(req, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []reply
+	err = in.ex.Multicast(t.Context(), groupAddr, outer, time.Second, func(m *coap.Message, _ netip.AddrPort) {
+		resp, from, mode, err := in.group.UnprotectResponse(m, binding)
+		if err != nil {
+			t.Errorf("an answer: %v", err)
+			return
+		}
+		got = append(got, reply{resp, from, mode})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// ask sends to one member, in pairwise mode.
+func (in *installer) ask(req *coap.Message, kid []byte) (*reply, error) {
+	in.w.t.Helper()
+	outer, binding, err := in.group.ProtectRequest(req, kid)
+	if err != nil {
+		in.w.t.Fatal(err)
+	}
+	m, err := in.ex.Exchange(in.w.t.Context(), lampAddr, outer)
+	if err != nil {
+		return nil, err
+	}
+	if !oscore.IsProtected(m) {
+		return nil, cmpErr(coap.CheckResponse(m), errors.New("an unprotected success"))
+	}
+	resp, from, mode, err := in.group.UnprotectResponse(m, binding)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{resp, from, mode}, coap.CheckResponse(resp)
+}
+
+func cmpErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// echoed repeats a challenged request to whom challenged it.
+func (in *installer) echoed(req *coap.Message, challenge reply) (*reply, error) {
+	return in.ask(oscore.WithEcho(req, challenge.msg), challenge.from.KID)
+}
+
+// light sends a request for /light to the group until the one lamp has answered
+// it, as a browser does: a challenge is answered pairwise.
+func (in *installer) light(body any) (Light, error) {
+	in.w.t.Helper()
+	req := lightMessage(body)
+	got := in.cast(req)
+	if len(got) != 1 {
+		return Light{}, errors.New("silence")
+	}
+	r := &got[0]
+	if oscore.IsChallenge(r.msg) {
+		var err error
+		if r, err = in.echoed(req, *r); err != nil {
+			return Light{}, err
+		}
+	}
+	if err := coap.CheckResponse(r.msg); err != nil {
+		return Light{}, err
+	}
+	var l Light
+	return l, cbor.Unmarshal(r.msg.Payload, &l)
+}
+
+// commissioned is a world in which the lamp is claimed and in the hall, and the
+// browser can command it.
+func commissioned(t *testing.T, edits ...func(*Config)) (*world, *installer) {
+	t.Helper()
+	w := newWorld(t, edits...)
+	in := w.installer("anna", 1)
+	in.self(ace.RoleRequester)
+	if err := in.claim(); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.assist(); err != nil {
+		t.Fatal(err)
+	}
+	in.refresh()
+	return w, in
+}
+
+func ed25519Verify(w *world, message, sig []byte) bool {
+	return ed25519.Verify(w.lampKey(), message, sig)
+}
