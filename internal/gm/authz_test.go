@@ -1,0 +1,260 @@
+package gm
+
+import (
+	"bytes"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/join"
+)
+
+// post posts a token transfer unprotected.
+func (w *world) post(payload []byte) *coap.Message {
+	return w.s.serve(w.t.Context(), &coap.Request{Message: request(coap.POST, "/authz-info", ace.FormatACE, payload)})
+}
+
+func (w *world) upload(c *ace.CWTClaims) *coap.Message {
+	return w.post(ace.Encode(ace.AuthzInfoRequest{
+		AccessToken: w.seal(c).AccessToken, Nonce1: draw(w.rand, 8), ID1: []byte{7}, SignInfo: true, ECDHInfo: true,
+	}))
+}
+
+func Test30VerificationOrder(t *testing.T) {
+	w := newWorld(t)
+	good := func() *ace.CWTClaims { return w.claims("dev", scope(testGroup, both)) }
+	edit := func(f func(*ace.CWTClaims)) *coap.Message { c := good(); f(c); return w.upload(c) }
+
+	wantCode(t, "good", w.upload(good()), coap.Created)
+	wantCode(t, "garbage", w.post([]byte{0xff, 0x00}), coap.BadRequest)
+	wantCode(t, "empty", w.post(nil), coap.BadRequest)
+	wantCode(t, "no token", w.post([]byte{0xa0}), coap.BadRequest)
+	wantCode(t, "token is garbage", w.post(ace.Encode(ace.AuthzInfoRequest{AccessToken: []byte("x")})), coap.BadRequest)
+	wantCode(t, "another issuer", edit(func(c *ace.CWTClaims) { c.ISS = "evil" }), coap.Unauthorized)
+	wantCode(t, "expired", edit(func(c *ace.CWTClaims) { c.EXP = uint64(w.now.Unix()) }), coap.Unauthorized)
+	wantCode(t, "without exp", edit(func(c *ace.CWTClaims) { c.EXP = 0 }), coap.Unauthorized)
+	wantCode(t, "not yet valid", edit(func(c *ace.CWTClaims) { c.NBF = uint64(w.now.Unix()) + 9 }), coap.Unauthorized)
+	wantCode(t, "another audience", edit(func(c *ace.CWTClaims) { c.AUD = "lock" }), coap.Forbidden)
+	wantCode(t, "expired for another audience", edit(func(c *ace.CWTClaims) { c.AUD, c.EXP = "lock", 1 }), coap.Unauthorized)
+	wantCode(t, "unknown scope", edit(func(c *ace.CWTClaims) { c.Scope.Scope = []byte{0x01} }), coap.BadRequest)
+	wantCode(t, "admin scope", edit(func(c *ace.CWTClaims) { c.Scope.Scope = ace.EncodeScope([]ace.ScopeEntry{scope("hall", 5)}) }), coap.BadRequest)
+	wantCode(t, "no scope", edit(func(c *ace.CWTClaims) { c.Scope.Scope = []byte{} }), coap.BadRequest)
+
+	w.cfg.TokenKey.Key = draw(w.rand, ace.TokenKeySize) // from here on w seals with another key than w.s has
+	wantCode(t, "another key", w.upload(good()), coap.Unauthorized)
+}
+
+func Test16ExtendedScope(t *testing.T) {
+	w := newWorld(t)
+	c := w.claims("dev", scope(testGroup, both))
+	c.Scope.Extended = true
+	wantCode(t, "tagged scope", w.upload(c), coap.Created)
+}
+
+func Test31OtherMethods(t *testing.T) {
+	w := newWorld(t)
+	for _, method := range []coap.Code{coap.GET, coap.PUT, coap.DELETE, coap.FETCH, coap.PATCH} {
+		req := &coap.Request{Message: request(method, "/authz-info", ace.FormatACE, nil)}
+		wantCode(t, method.String(), w.s.serve(t.Context(), req), coap.MethodNotAllowed)
+	}
+}
+
+func Test32MissingNonceOrID(t *testing.T) {
+	w := newWorld(t)
+	token := w.seal(w.claims("dev", scope(testGroup, both))).AccessToken
+	n1 := draw(w.rand, 8)
+	for what, body := range map[string]ace.AuthzInfoRequest{
+		"no nonce1":    {AccessToken: token, ID1: []byte{1}},
+		"short nonce1": {AccessToken: token, Nonce1: n1[:7], ID1: []byte{1}},
+		"no ID1":       {AccessToken: token, Nonce1: n1},
+		"long ID1":     {AccessToken: token, Nonce1: n1, ID1: make([]byte, 8)},
+	} {
+		wantCode(t, what, w.post(ace.Encode(body)), coap.BadRequest)
+	}
+	wantCode(t, "empty ID1", w.post(ace.Encode(ace.AuthzInfoRequest{AccessToken: token, Nonce1: n1, ID1: []byte{}})), coap.Created)
+	req := &coap.Request{Message: request(coap.POST, "/authz-info", ace.FormatCWT, token)}
+	wantCode(t, "bare token", w.s.serve(t.Context(), req), coap.BadRequest)
+}
+
+func Test33UnknownOSCField(t *testing.T) {
+	w := newWorld(t)
+	c := w.claims("dev", scope(testGroup, both))
+	var claims map[int64]any
+	if err := cbor.Unmarshal(ace.Encode(c), &claims); err != nil {
+		t.Fatal(err)
+	}
+	osc := map[int64]any{0: []byte{1}, 2: draw(w.rand, 16), 7: []byte{1}}
+	claims[ace.ClaimCNF] = map[int64]any{ace.MethodOSC: osc}
+	seal := func() *coap.Message {
+		token, err := sealRaw(w, cbor.MustMarshal(claims))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.post(ace.Encode(ace.AuthzInfoRequest{AccessToken: token, Nonce1: draw(w.rand, 8), ID1: []byte{1}}))
+	}
+	wantCode(t, "unknown field", seal(), coap.BadRequest)
+	delete(osc, 7)
+	wantCode(t, "without it", seal(), coap.Created)
+	delete(osc, 2)
+	wantCode(t, "without ms", seal(), coap.BadRequest)
+}
+
+func Test34RecipientIDsDiffer(t *testing.T) {
+	w := newWorld(t)
+	tok := w.seal(w.claims("dev", scope(testGroup, both)))
+	seen := map[string]bool{}
+	for range 20 {
+		a, err := join.Transfer(t.Context(), plain{w}, gmAddr, tok, []byte{1, 2, 3}, w.rand)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[string(a.SenderID)] {
+			t.Errorf("Recipient ID %x given out twice", a.SenderID)
+		}
+		seen[string(a.SenderID)] = true
+	}
+}
+
+// A replay of the transfer must not end the association that its owner uses;
+// the owner's own does, as soon as it is used.
+func Test36Repost(t *testing.T) {
+	w := newWorld(t)
+	tok := w.seal(w.claims("dev", scope(testGroup, both)))
+	first, gm1 := w.transfer(tok)
+	use := func(gm *direct) *coap.Message {
+		a, err := w.s.association(t.Context(), gm.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a != nil {
+			if err := w.s.supersede(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w.call(gm, coap.FETCH, "/ace-group", ace.FormatACEGroupcomm, ace.Encode(ace.GroupsRequest{GIDs: [][]byte{{1}}}))
+	}
+	for range 3 * maxPerToken {
+		w.transfer(tok)
+	}
+	wantCode(t, "the first, after replays", use(gm1), coap.Content)
+	second, gm2 := w.transfer(tok)
+	if bytes.Equal(first.MasterSalt, second.MasterSalt) {
+		t.Error("the second association has the first's Master Salt")
+	}
+	wantCode(t, "the second", use(gm2), coap.Content)
+	wantCode(t, "the first, when the second was used", use(gm1), coap.Unauthorized)
+}
+
+func Test37UpdateOfRights(t *testing.T) {
+	w := newWorld(t)
+	if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: "stairs"}); err != nil {
+		t.Fatal(err)
+	}
+	c := w.claims("dev", scope(testGroup, both))
+	_, gm := w.transfer(w.seal(c))
+	update := func(kid []byte, subject string) *coap.Message {
+		u := w.claims(subject, scope("stairs", both))
+		u.CNF = &ace.Confirmation{KID: kid}
+		return w.call(gm, coap.POST, "/authz-info", ace.FormatACE, ace.Encode(ace.AuthzInfoRequest{AccessToken: w.seal(u).AccessToken}))
+	}
+	wantCode(t, "another id", update([]byte("other"), "dev"), coap.Unauthorized)
+	wantCode(t, "another subject", update(c.CNF.OSCORE.ID, "evil"), coap.Unauthorized)
+	wantHints(t, "the old token is kept", w.call(gm, coap.POST, "/ace-group/hall", -1, nil))
+	resp := update(c.CNF.OSCORE.ID, "dev")
+	wantCode(t, "update", resp, coap.Created)
+	if len(resp.Payload) != 0 {
+		t.Errorf("the answer has a payload: %x", resp.Payload)
+	}
+	wantHints(t, "the new token counts", w.call(gm, coap.POST, "/ace-group/stairs", -1, nil))
+	wantCode(t, "the old one no longer", w.call(gm, coap.POST, "/ace-group/hall", -1, nil), coap.Forbidden)
+}
+
+func Test38Challenge(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		roles ace.Role
+		want  bool
+	}{{ace.RoleRequester, true}, {ace.RoleResponder, true}, {both, true}, {ace.RoleMonitor, false}, {ace.RoleVerifier, false}} {
+		a, _ := w.transfer(w.seal(w.claims("dev", scope(testGroup, tt.roles))))
+		if got := len(a.NS) >= 8; got != tt.want {
+			t.Errorf("%v: kdcchallenge %x", tt.roles, a.NS)
+		}
+	}
+}
+
+func Test39And40GroupInfo(t *testing.T) {
+	w := newWorld(t)
+	if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: "stairs"}); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := w.transfer(w.seal(w.claims("dev", scope("stairs", both), scope("hall", both), scope("unborn", both))))
+	want := ace.SignInfo{Groups: ace.GroupNames{"stairs", "hall"}, Alg: -8, Params: []int{1}, KeyParams: []int{1, 6}, CredFmt: 14}
+	if len(a.SignInfo) != 1 || !bytes.Equal(ace.Encode(a.SignInfo[0]), ace.Encode(want)) {
+		t.Errorf("sign_info %+v, want %+v", a.SignInfo, want)
+	}
+	wantE := ace.ECDHInfo{Groups: ace.GroupNames{"stairs", "hall"}, Alg: -27, Params: []int{1}, KeyParams: []int{1, 4}, CredFmt: 14}
+	if len(a.ECDHInfo) != 1 || !bytes.Equal(ace.Encode(a.ECDHInfo[0]), ace.Encode(wantE)) {
+		t.Errorf("ecdh_info %+v, want %+v", a.ECDHInfo, wantE)
+	}
+	resp := w.post(ace.Encode(ace.AuthzInfoRequest{
+		AccessToken: w.seal(w.claims("dev", scope("hall", both))).AccessToken, Nonce1: draw(w.rand, 8), ID1: []byte{1},
+	}))
+	r, err := ace.Decode[ace.AuthzInfoResponse](resp.Payload)
+	if err != nil || r.SignInfo != nil || r.ECDHInfo != nil || r.KDCDHCreds != nil {
+		t.Errorf("what was not asked for: %+v %v", r, err)
+	}
+}
+
+func TestTokenExpiresInUse(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("dev", both)
+	w.pass(time.Hour)
+	if err := w.s.Sweep(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "after the sweep", w.call(a.gm, coap.GET, "/ace-group/hall/num", -1, nil), coap.Unauthorized)
+	if members, err := w.s.Members(t.Context(), testGroup); err != nil || len(members) != 1 {
+		t.Errorf("members %v %v, want the one", members, err)
+	}
+}
+
+func Test42WithoutToken(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.AS = "coap://as.example" })
+	for _, path := range []string{"/ace-group", "/ace-group/hall", "/ace-group/hall/num", "/ace-group/nowhere", "/x"} {
+		resp := w.s.serve(t.Context(), &coap.Request{Message: request(coap.POST, path, -1, nil)})
+		wantCode(t, path, resp, coap.Unauthorized)
+		hints, err := ace.Decode[ace.ASHints](resp.Payload)
+		if err != nil || hints.AS != "coap://as.example" || hints.Audience != "gm" {
+			t.Errorf("%s: hints %+v %v", path, hints, err)
+		}
+	}
+	wantCode(t, "unknown association", w.call(&direct{w, "ffffff"}, coap.GET, "/ace-group/hall", -1, nil), coap.Unauthorized)
+	req := &coap.Request{Message: request(coap.POST, "/authz-info", ace.FormatACE, nil), Multicast: true}
+	if resp := w.s.serve(t.Context(), req); resp != nil {
+		t.Errorf("a multicast request was answered: %v", resp)
+	}
+}
+
+// No error and no log line holds a secret.
+func TestSecretsStayOut(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(c *Config) { c.Logger = textLogger(&log) })
+	a := w.join("dev", both)
+	w.restart()
+	if err := a.client.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g := w.group()
+	if log.Len() == 0 {
+		t.Fatal("nothing was logged")
+	}
+	for _, secret := range [][]byte{g.MasterSecret, a.m.MasterSecret, a.assoc.MasterSecret, w.cfg.TokenKey.Key, w.cfg.Key.Seed()} {
+		if bytes.Contains(log.Bytes(), secret) || strings.Contains(log.String(), hex.EncodeToString(secret)) {
+			t.Error("a secret stands in the log")
+		}
+	}
+}
