@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -79,7 +78,7 @@ func startBridge(o bridgeOptions) (*bridgeRole, error) {
 	if (o.tls.TLSCert == "") != (o.tls.TLSKey == "") {
 		return nil, errors.New("--tls-cert and --tls-key belong together: give both or none")
 	}
-	code, err := secretFile(accessCodeFile(o.data), 16)
+	code, err := accessCode(o.data)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +86,7 @@ func startBridge(o bridgeOptions) (*bridgeRole, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bridgeRole{scheme: "http", accessCode: base64.RawURLEncoding.EncodeToString(code), failed: make(chan error, 1)}
+	b := &bridgeRole{scheme: "http", accessCode: code, failed: make(chan error, 1)}
 	if o.tls.TLSCert != "" {
 		b.scheme = "https"
 	}
@@ -132,11 +131,8 @@ func (b *bridgeRole) stop() {
 
 func accessCodeFile(data string) string { return filepath.Join(data, "keys", "access.code") }
 
-// randomBytes gives n bytes from the system.
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	if _, err := rand.Read(b); err != nil {
-		panic(err) // crypto/rand never fails on a supported system
-	}
-	return b
+// accessCode signs people in at the bridge; who invites gives it out.
+func accessCode(data string) (string, error) {
+	code, err := secretFile(accessCodeFile(data), 16)
+	return base64.RawURLEncoding.EncodeToString(code), err
 }

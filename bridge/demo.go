@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"lamplighter/bridge/proxy"
-	"lamplighter/internal/commission"
 	"lamplighter/internal/label"
 )
 
@@ -78,8 +77,8 @@ type demo struct {
 	link   string
 
 	bridgeOptions bridgeOptions // to start it again in the same place
-	stops  []func() // in the order of the starts
-	logger *slog.Logger
+	stops         []func()      // in the order of the starts
+	logger        *slog.Logger
 }
 
 func startDemo(ctx context.Context, c demoCmd, logger *slog.Logger) (d *demo, err error) {
@@ -102,7 +101,7 @@ func startDemo(ctx context.Context, c demoCmd, logger *slog.Logger) (d *demo, er
 }
 
 func (d *demo) startServers(ctx context.Context) (err error) {
-	d.as, err = startAS(ctx, asOptions{data: d.cmd.Data, listen: d.slot.as, logger: d.logger})
+	d.as, err = startAS(asOptions{data: d.cmd.Data, listen: d.slot.as, logger: d.logger})
 	if err != nil {
 		return err
 	}
@@ -145,7 +144,10 @@ func (d *demo) startBridge(context.Context) (err error) {
 	if d.cmd.Inspect != "" {
 		d.tap = newTrafficTap()
 		options.config.Record = d.tap.record
-		d.stops = append(d.stops, d.tap.close)
+		addRecorder(func(key, _, plaintext, _ []byte) {
+			d.tap.see("a key", key)
+			d.tap.see("a plaintext", plaintext)
+		})
 	}
 	if options.listen == "" {
 		options.listen = "127.0.0.1:8080"
@@ -167,17 +169,14 @@ func (d *demo) startBridge(context.Context) (err error) {
 // invite makes a new invitation at every start: the link of an earlier one
 // works once.
 func (d *demo) invite(ctx context.Context) error {
-	id, secret, err := d.as.invite(ctx, d.cmd.Installer, d.cmd.Groups)
+	invitation, err := d.as.invite(ctx, d.cmd.Installer, d.cmd.Groups)
 	if err != nil {
-		return fmt.Errorf("making the invitation: %w", err)
+		return err
 	}
-	d.link = d.bridge.url() + "/#" + commission.Invitation{
-		AccessCode: d.bridge.accessCode,
-		ID:         id, Secret: secret,
-		ASAddress: d.as.addr().String(), ASCred: d.as.identity.cred,
-		GMAddress: d.gm.addr().String(), GMCred: d.gm.identity.cred,
-		Multicast: d.slot.group.String(), Site: d.cmd.Site, Installer: d.cmd.Installer,
-	}.Encode()
+	invitation.AccessCode = d.bridge.accessCode
+	invitation.GMAddress, invitation.GMCred = d.gm.addr().String(), d.gm.identity.cred
+	invitation.Multicast, invitation.Site = d.slot.group.String(), d.cmd.Site
+	d.link = d.bridge.url() + "/#" + invitation.Encode()
 	return os.WriteFile(filepath.Join(d.cmd.Data, "invitation.txt"), []byte(d.link+"\n"), 0o600)
 }
 

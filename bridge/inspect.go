@@ -153,7 +153,7 @@ func (d *demo) switchAS(r *http.Request) error {
 	if !on {
 		return nil
 	}
-	d.as, err = startAS(context.WithoutCancel(r.Context()), asOptions{data: d.cmd.Data, listen: d.slot.as, logger: d.logger})
+	d.as, err = startAS(asOptions{data: d.cmd.Data, listen: d.slot.as, logger: d.logger})
 	return err
 }
 

@@ -4,9 +4,29 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"sync"
 
 	"lamplighter/internal/cose"
 )
+
+// recorders share the one hook at the AEAD. They exist for tests: the nonce log
+// and the traffic tap.
+var recorders struct {
+	sync.Mutex
+	list []func(key, nonce, plaintext, ciphertext []byte)
+}
+
+func addRecorder(f func(key, nonce, plaintext, ciphertext []byte)) {
+	recorders.Lock()
+	defer recorders.Unlock()
+	list := append(recorders.list[:len(recorders.list):len(recorders.list)], f)
+	recorders.list = list
+	cose.Recorder = func(key, nonce, plaintext, ciphertext []byte) {
+		for _, f := range list {
+			f(key, nonce, plaintext, ciphertext)
+		}
+	}
+}
 
 // recordNonces appends a line "H(key, nonce) H(ciphertext)" to path for every
 // message that this process seals or opens. It proves in tests that no (key,
@@ -19,13 +39,13 @@ func recordNonces(path string) (closeLog func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the nonce log: %w", err)
 	}
-	cose.Recorder = func(key, nonce, ciphertext []byte) {
+	addRecorder(func(key, nonce, _, ciphertext []byte) {
 		pair := sha256.New()
 		pair.Write(key)
 		pair.Write(nonce)
 		text := sha256.Sum256(ciphertext)
 		// One write a line: O_APPEND keeps lines of several processes whole.
 		fmt.Fprintf(file, "%x %x\n", pair.Sum(nil)[:16], text[:16])
-	}
+	})
 	return func() { file.Close() }, nil
 }
