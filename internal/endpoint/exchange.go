@@ -1,0 +1,184 @@
+//go:build !js
+
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"lamplighter/internal/coap"
+)
+
+// tokenLength makes tokens unguessable enough for off-path attackers. RFC 7252,
+// Section 5.3.1.
+const tokenLength = 8
+
+// Deliver hears of every response to a [Call], and then perhaps of its end: err
+// is [coap.ErrTimeout] when the peer gives no sign of life, [coap.ErrReset] when
+// it rejects the request, [net.ErrClosed] when the endpoint closes. It runs in
+// the goroutine that reads the socket and should be quick.
+type Deliver func(resp *coap.Message, from netip.AddrPort, err error)
+
+// Call is a request under way. It takes responses until it is cancelled: one,
+// many from a group, or notifications.
+type Call struct {
+	udp       *UDP
+	to        netip.AddrPort
+	token     string
+	multicast bool
+	deliver   Deliver
+	sent      *coap.Sent // guarded by udp.mu; nil for non-confirmable
+}
+
+// Begin sends req, confirmable to one endpoint and non-confirmable to a group,
+// and has deliver called for what comes back. It leaves req unchanged. The
+// caller cancels the call when it needs no more.
+func (u *UDP) Begin(to netip.AddrPort, req *coap.Message, deliver Deliver) (*Call, error) {
+	to = unmap(to)
+	c := &Call{udp: u, to: to, multicast: to.Addr().IsMulticast(), deliver: deliver}
+	token := make([]byte, tokenLength)
+	if _, err := io.ReadFull(u.opts.Rand, token); err != nil {
+		return nil, fmt.Errorf("drawing a token: %w", err)
+	}
+	c.token = string(token)
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		return nil, net.ErrClosed
+	}
+	u.calls[c.token] = c
+	if err := c.sendLocked(req); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Again sends another request under the same token: it renews or ends an
+// observation. RFC 7641, Section 3.6.
+func (c *Call) Again(req *coap.Message) error {
+	u := c.udp
+	u.mu.Lock()
+	if u.closed || u.calls[c.token] != c {
+		u.mu.Unlock()
+		return net.ErrClosed
+	}
+	u.layer.Stop(time.Now(), c.sent)
+	return c.sendLocked(req)
+}
+
+// sendLocked is called with udp.mu held and releases it.
+func (c *Call) sendLocked(req *coap.Message) error {
+	u := c.udp
+	out := *req
+	out.Token, out.Type = coap.Token(c.token), coap.Confirmable
+	if c.multicast {
+		out.Type = coap.NonConfirmable
+	}
+	now := time.Now()
+	sent, err := u.layer.Send(now, c.to, &out)
+	if err != nil {
+		delete(u.calls, c.token)
+		u.mu.Unlock()
+		return err
+	}
+	c.sent = sent
+	if sent != nil {
+		sent.Value = c
+	}
+	if err := u.unlockAndSend(now); err != nil {
+		c.Cancel()
+		return fmt.Errorf("sending: %w", err)
+	}
+	return nil
+}
+
+// Cancel forgets the call: what still comes is rejected.
+func (c *Call) Cancel() {
+	u := c.udp
+	u.mu.Lock()
+	if u.calls[c.token] == c {
+		delete(u.calls, c.token)
+	}
+	now := time.Now()
+	u.layer.Stop(now, c.sent)
+	_ = u.unlockAndSend(now)
+}
+
+// Exchange implements [coap.Exchanger]. When the request was acknowledged but no
+// response follows it waits for MAX_TRANSMIT_WAIT, or until ctx ends.
+func (u *UDP) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	type result struct {
+		m   *coap.Message
+		err error
+	}
+	done := make(chan result, 1)
+	call, err := u.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) {
+		select {
+		case done <- result{m, err}:
+		default: // a second response; the first counts
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("asking %v: %w", to, err)
+	}
+	defer call.Cancel()
+	timeout := time.NewTimer(u.opts.Params.MaxTransmitWait())
+	defer timeout.Stop()
+	select {
+	case r := <-done:
+		if r.err == nil {
+			r.err = checkResponse(r.m)
+		}
+		if r.err != nil {
+			return nil, fmt.Errorf("asking %v: %w", to, r.err)
+		}
+		return r.m, nil
+	case <-timeout.C:
+		return nil, fmt.Errorf("asking %v: %w", to, coap.ErrTimeout)
+	case <-ctx.Done():
+		return nil, ended(ctx, to)
+	}
+}
+
+// ended says why ctx ended: a deadline is a timeout like any other.
+func ended(ctx context.Context, to netip.AddrPort) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("asking %v: %w: %w", to, coap.ErrTimeout, ctx.Err())
+	}
+	return fmt.Errorf("asking %v: %w", to, ctx.Err())
+}
+
+// checkResponse refuses a response with critical options that are not
+// understood. RFC 7252, Section 5.4.1.
+func checkResponse(m *coap.Message) error {
+	if err := coap.CheckOptions(m); err != nil {
+		return fmt.Errorf("%w: %w", coap.ErrDecode, err)
+	}
+	return nil
+}
+
+// Multicast implements [coap.Exchanger].
+func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+	box := newMailbox()
+	call, err := u.Begin(to, req, func(m *coap.Message, from netip.AddrPort, err error) {
+		box.put(delivery{m, from, err})
+	})
+	if err != nil {
+		return fmt.Errorf("asking %v: %w", to, err)
+	}
+	defer call.Cancel()
+	return box.each(ctx, wait, func(d delivery) error {
+		if d.err != nil {
+			return d.err
+		}
+		if checkResponse(d.m) == nil {
+			each(d.m, d.from)
+		}
+		return nil
+	})
+}
