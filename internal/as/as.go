@@ -1,0 +1,194 @@
+// Package as is the Authorization Server: it enrols installers by invitation,
+// keeps a register of devices, and issues the access tokens with which they join
+// groups.
+//
+// Documents: RFC 9200 with the OSCORE profile (RFC 9203); scopes of
+// draft-ietf-ace-key-groupcomm-oscore-21, Section 3. Clients are authenticated by
+// their PSK session (docs/device.md); nothing here is answered to anybody else.
+// Not built yet: introspection, token revocation (RFC 9770), refresh tokens,
+// admin scopes, the DTLS and EDHOC profiles.
+//
+// Whatever an answer promises is durable before it is sent.
+package as
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/store"
+)
+
+// Config is what an Authorization Server needs. Store, Now, Rand, Key, Issuer
+// and at least one of GMs are required.
+type Config struct {
+	Store  store.Store
+	Now    func() time.Time
+	Rand   io.Reader
+	Key    ed25519.PrivateKey      // of the Authorization Server's credential
+	Issuer string                  // its name: iss in tokens, the subject of its credential
+	GMs    map[string]ace.TokenKey // by audience: what each Group Manager opens tokens with
+
+	Audience string // for requests that name none; default: the only one of GMs
+	Policy   Policy // for invitations that bring none
+
+	TokenLife      time.Duration // of tokens for installers, default 24 hours
+	DeviceLife     time.Duration // of tokens for devices, default a year
+	InvitationLife time.Duration // default 7 days
+
+	Logger *slog.Logger // nil: silent
+	Hooks  Hooks
+}
+
+// Hooks are for tests that stop an Authorization Server at the worst moment.
+type Hooks struct {
+	BeforeCommit func(what string) // the change is decided, nothing is written
+	AfterCommit  func(what string) // it is durable, nobody was told
+}
+
+// Defaults of [Config].
+const (
+	defaultTokenLife      = 24 * time.Hour
+	defaultDeviceLife     = 365 * 24 * time.Hour
+	defaultInvitationLife = 7 * 24 * time.Hour
+)
+
+// Server is an Authorization Server. It is safe for concurrent use.
+type Server struct {
+	cfg  Config
+	cred []byte
+	rand *lockedReader
+	psk  *oscore.PSKServer
+	log  *slog.Logger
+
+	// sessions is held while a change of secrets becomes durable and known to
+	// psk, so that both happen in one order.
+	sessions sync.Mutex
+}
+
+// New loads the durable state and makes an Authorization Server of it.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	random := &lockedReader{inner: cfg.Rand}
+	s := &Server{
+		cfg:  cfg,
+		cred: cose.NewCCS(cfg.Issuer, cfg.Key.Public().(ed25519.PublicKey)),
+		rand: random,
+		psk:  oscore.NewPSKServer(random, cfg.Now),
+		log:  cfg.Logger,
+	}
+	if err := s.restore(context.Background()); err != nil {
+		return nil, fmt.Errorf("restoring sessions: %w", err)
+	}
+	return s, nil
+}
+
+func (c *Config) complete() error {
+	switch {
+	case c.Store == nil || c.Now == nil || c.Rand == nil:
+		return errors.New("an Authorization Server needs a store, a clock and randomness")
+	case len(c.Key) != ed25519.PrivateKeySize || c.Issuer == "":
+		return errors.New("an Authorization Server needs a key and a name")
+	case len(c.GMs) == 0:
+		return errors.New("an Authorization Server needs a Group Manager to issue tokens for")
+	}
+	for audience, key := range c.GMs {
+		if audience == "" || len(key.Key) != ace.TokenKeySize {
+			return fmt.Errorf("the token key for %q is not of %d bytes", audience, ace.TokenKeySize)
+		}
+		if len(c.GMs) == 1 && c.Audience == "" {
+			c.Audience = audience
+		}
+	}
+	if _, ok := c.GMs[c.Audience]; !ok && c.Audience != "" {
+		return fmt.Errorf("there is no Group Manager %q to be the default", c.Audience)
+	}
+	if err := c.Policy.Check(); err != nil {
+		return err
+	}
+	c.TokenLife = orDefault(c.TokenLife, defaultTokenLife)
+	c.DeviceLife = orDefault(c.DeviceLife, defaultDeviceLife)
+	c.InvitationLife = orDefault(c.InvitationLife, defaultInvitationLife)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// Credential returns the Authorization Server's authentication credential, an
+// untagged CCS.
+func (s *Server) Credential() []byte { return slices.Clone(s.cred) }
+
+// Handler serves the Authorization Server's resources; it takes off the
+// protection itself.
+func (s *Server) Handler() coap.Handler {
+	mux := coap.NewMux()
+	mux.Handle(coap.POST, "/token", s.token)
+	mux.Handle(coap.POST, "/enroll", s.enroll)
+	mux.Handle(coap.GET, "/devices/{id}", s.showDevice)
+	mux.Handle(coap.PUT, "/devices/{id}", s.registerDevice)
+	mux.Handle(coap.DELETE, "/devices/{id}", s.forgetDevice)
+	return coap.Secure(mux, s.psk)
+}
+
+// commit runs a change as one transaction and returns when it is durable. fn may
+// run more than once.
+func (s *Server) commit(ctx context.Context, what string, fn func(store.Tx) error) error {
+	if s.cfg.Hooks.BeforeCommit != nil {
+		s.cfg.Hooks.BeforeCommit(what)
+	}
+	if err := s.cfg.Store.Update(ctx, fn); err != nil {
+		return err
+	}
+	if s.cfg.Hooks.AfterCommit != nil {
+		s.cfg.Hooks.AfterCommit(what)
+	}
+	return nil
+}
+
+// random returns n random bytes.
+func (s *Server) random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(s.rand, b); err != nil {
+		return nil, fmt.Errorf("drawing randomness: %w", err)
+	}
+	return b, nil
+}
+
+// broken is the answer when the Authorization Server itself fails. What failed
+// is logged, not told.
+func (s *Server) broken(what string, err error) *coap.Message {
+	s.log.Error("cannot serve a request", "resource", what, slog.Any("error", err))
+	return coap.Problem(coap.InternalServerError, "The Authorization Server cannot do this now.")
+}
+
+// lockedReader makes a source of randomness safe for concurrent use.
+type lockedReader struct {
+	mu    sync.Mutex
+	inner io.Reader
+}
+
+func (r *lockedReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.inner.Read(p)
+}

@@ -1,0 +1,100 @@
+package as
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/store"
+)
+
+// Keys in the store. Ids are hex; times are 16 hex digits, so that they sort.
+const (
+	prefixInvitation = "invitation/" // id -> invitationRecord
+	prefixInstaller  = "installer/"  // id -> installerRecord
+	prefixDevice     = "device/"     // id -> deviceRecord
+	prefixToken      = "token/"      // id of the input material -> tokenRecord
+	prefixExpiry     = "expiry/"     // time "/" id -> nothing: tokens in the order of their end
+	keyTokens        = "tokens"      // how many tokens were issued, ever
+)
+
+// invitationRecord is an invitation from Invite until the installer key that
+// replaces it was used.
+type invitationRecord struct {
+	Secret  cose.Secret `cbor:"1,keyasint"`
+	Name    string      `cbor:"2,keyasint"`
+	Policy  Policy      `cbor:"3,keyasint"`
+	Expires uint64      `cbor:"4,keyasint"`           // seconds since 1970
+	Cred    []byte      `cbor:"5,keyasint,omitempty"` // of who enrolled with it
+}
+
+// installerRecord is an enrolled installer. Its id is the beginning of its
+// credential's thumbprint.
+type installerRecord struct {
+	Cred       []byte      `cbor:"1,keyasint"` // the site credential
+	Key        cose.Secret `cbor:"2,keyasint"` // the installer key
+	Name       string      `cbor:"3,keyasint"`
+	Policy     Policy      `cbor:"4,keyasint"`
+	Invitation string      `cbor:"5,keyasint,omitempty"` // it dies when Key is first used; empty: it has
+	Since      uint64      `cbor:"6,keyasint"`           // seconds since 1970
+}
+
+// deviceRecord is a registered device.
+type deviceRecord struct {
+	Site       string `cbor:"1,keyasint"`
+	Thumbprint []byte `cbor:"2,keyasint"` // of its credential
+	Model      string `cbor:"3,keyasint"`
+	Installer  string `cbor:"4,keyasint"` // who registered it
+	Since      uint64 `cbor:"5,keyasint"` // seconds since 1970
+}
+
+// tokenRecord is an issued token whose input material may get further rights.
+type tokenRecord struct {
+	Installer string `cbor:"1,keyasint"`
+	Subject   string `cbor:"2,keyasint"`
+	Audience  string `cbor:"3,keyasint"`
+	Expires   uint64 `cbor:"4,keyasint"` // seconds since 1970
+}
+
+// idSize is how much of a thumbprint is an installer's id, in bytes.
+const idSize = 16
+
+func installerID(cred []byte) string {
+	sum := cose.Thumbprint(cred)
+	return hex.EncodeToString(sum[:idSize])
+}
+
+// site returns whose devices the installer acts for.
+func (i *installerRecord) site(id string) string {
+	if i.Policy.Site != "" {
+		return "site/" + i.Policy.Site
+	}
+	return "installer/" + id
+}
+
+func expiryKey(expires uint64, id string) string {
+	return fmt.Sprintf("%s%016x/%s", prefixExpiry, expires, id)
+}
+
+// load reads a record; nil when there is none.
+func load[T any](tx store.Tx, key string) (*T, error) {
+	data, err := tx.Get(key)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	r := new(T)
+	if err := cbor.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("reading the record of a %T: malformed", *r) // err could quote a secret
+	}
+	return r, nil
+}
+
+func save(tx store.Tx, key string, record any) error {
+	return tx.Put(key, cbor.MustMarshal(record))
+}
+
+func seconds(t time.Time) uint64 { return uint64(max(0, t.Unix())) }
+
+func expired(at uint64, now time.Time) bool { return seconds(now) >= at }
