@@ -39,7 +39,9 @@ type Context struct {
 	recipientID []byte
 	recipient   cose.AEAD
 	window      Window
-	echo        echo
+	lost        bool // the window is not to be relied on until a request answers echo
+	echo        Echo
+	rand        io.Reader
 	scratch     []byte
 }
 
@@ -89,7 +91,8 @@ func New(p Params) (*Context, error) {
 		recipientID: present(p.RecipientID),
 		sequence:    p.Sequence,
 		window:      window,
-		echo:        echo{pending: p.EchoFirst, rand: p.Rand},
+		lost:        p.EchoFirst,
+		rand:        p.Rand,
 	}
 	if c.sequence == nil {
 		c.sequence = NewSequence(0, nil)

@@ -11,24 +11,20 @@ import (
 // echoSize is the length of Echo values in bytes.
 const echoSize = 8
 
-// echo is the freshness check of a context whose Replay Window was lost. One
-// value stays valid until it comes back: were each challenge to replace it,
-// replayed requests could keep an honest client from ever answering in time.
-// RFC 8613, Appendix B.1.2; RFC 9175, Section 2.
-type echo struct {
-	pending bool
-	value   []byte
-	rand    io.Reader
-}
+// Echo is the freshness check of a peer whose Replay Window was lost. One value
+// stays valid until it comes back: were each challenge to replace it, replayed
+// requests could keep an honest client from ever answering in time. The zero
+// value has asked for nothing. RFC 8613, Appendix B.1.2; RFC 9175, Section 2.
+type Echo struct{ value []byte }
 
-// challenge returns the 4.01 with the Echo Option and nothing else.
-func (e *echo) challenge() (*coap.Message, error) {
+// Challenge returns the 4.01 with the Echo Option and nothing else.
+func (e *Echo) Challenge(rand io.Reader) (*coap.Message, error) {
 	if e.value == nil {
-		value := make([]byte, echoSize)
-		if e.rand == nil {
+		if rand == nil {
 			return nil, fmt.Errorf("making an Echo value: no source of randomness")
 		}
-		if _, err := io.ReadFull(e.rand, value); err != nil {
+		value := make([]byte, echoSize)
+		if _, err := io.ReadFull(rand, value); err != nil {
 			return nil, fmt.Errorf("making an Echo value: %w", err)
 		}
 		e.value = value
@@ -38,8 +34,8 @@ func (e *echo) challenge() (*coap.Message, error) {
 	return resp, nil
 }
 
-// proves says whether req carries the value that was asked for.
-func (e *echo) proves(req *coap.Message) bool {
+// Proves says whether req carries the value that was asked for.
+func (e *Echo) Proves(req *coap.Message) bool {
 	return e.value != nil && subtle.ConstantTimeCompare(coap.GetOption(req, coap.OptionEcho), e.value) == 1
 }
 
@@ -48,14 +44,14 @@ func (e *echo) proves(req *coap.Message) bool {
 // with a Partial IV of its own, as the request may be a replay whose nonce was
 // used. RFC 8613, Appendix B.1.2.
 func (c *Context) synchronise(req *coap.Message, b *Binding, number uint64) (*coap.Message, *Binding, error) {
-	if c.echo.proves(req) {
+	if c.echo.Proves(req) {
 		c.window.StartAt(number)
-		c.echo = echo{}
-		b.observe = registers(req)
+		c.lost = false
+		b.observe = Registers(req)
 		return req, b, nil
 	}
 	b.used = true
-	resp, err := c.echo.challenge()
+	resp, err := c.echo.Challenge(c.rand)
 	if err != nil {
 		return nil, nil, err
 	}

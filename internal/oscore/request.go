@@ -19,14 +19,14 @@ func (c *Context) ProtectRequest(req *coap.Message) (*coap.Message, *Binding, er
 		return nil, nil, err
 	}
 	b := c.newBinding(c.senderID, piv)
-	b.observe = registers(req)
+	b.observe = Registers(req)
 	ciphertext := c.sender.Seal(nil, c.nonce(c.senderID, piv), plaintext, b.aad)
 	option := AppendOption(nil, Option{PIV: piv, KIDContext: c.kidContext, KID: c.senderID})
 	return Finish(outer, option, ciphertext), b, nil
 }
 
-// registers says whether a request is an Observe registration.
-func registers(req *coap.Message) bool {
+// Registers says whether a request is an Observe registration.
+func Registers(req *coap.Message) bool {
 	value, ok := coap.OptionUint(req, coap.OptionObserve)
 	return ok && value == 0
 }
@@ -47,7 +47,7 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 		return nil, nil, fmt.Errorf("%w: request without Partial IV", ErrDecode)
 	}
 	number := PIVNumber(o.PIV)
-	if err := c.window.Check(number); err != nil && !c.echo.pending {
+	if err := c.window.Check(number); err != nil && !c.lost {
 		return nil, nil, err
 	}
 	piv := append(make([]byte, 0, 5), o.PIV...)
@@ -57,7 +57,7 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 		return nil, nil, ErrVerify
 	}
 	req, err := JoinRequest(outer, plaintext)
-	if c.echo.pending {
+	if c.lost {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -67,6 +67,6 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 	if err != nil {
 		return nil, nil, err
 	}
-	b.observe = registers(req)
+	b.observe = Registers(req)
 	return req, b, nil
 }

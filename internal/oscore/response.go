@@ -44,7 +44,7 @@ func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (*coap.Mess
 		return nil, err
 	}
 	if o.Group || (o.KID != nil && !bytes.Equal(o.KID, c.recipientID)) {
-		return nil, errNotMine
+		return nil, ErrVerify
 	}
 	if b.done {
 		return nil, ErrReplay

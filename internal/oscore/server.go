@@ -43,8 +43,8 @@ func (s *Server) Add(name string, data any, c *Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(name)
-	if c.echo.rand == nil {
-		c.echo.rand = s.rand
+	if c.rand == nil {
+		c.rand = s.rand
 	}
 	e := &served{name: name, data: data, context: c}
 	s.byName[name] = e

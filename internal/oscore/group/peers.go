@@ -1,0 +1,197 @@
+package group
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
+)
+
+// recipient is a Recipient Context: a peer, its keys and its Replay Window.
+type recipient struct {
+	peer   Peer
+	cred   cose.Credential
+	key    cose.Secret // Recipient Key
+	aead   cose.AEAD   // group mode; nil until needed
+	window oscore.Window
+	valid  bool // the window is to be relied on
+	echo   oscore.Echo
+
+	toPeer, fromPeer cose.AEAD // pairwise mode; nil until needed
+}
+
+// SetPeer adds a peer or changes its roles. Keys are derived when they are
+// first needed. A credential that is no good gives an error of package cose. A
+// Sender ID that comes with another credential than before is a new peer with
+// an invalid window.
+func (c *Context) SetPeer(p Peer) error {
+	kid := string(p.KID)
+	if old := c.peers[kid]; old != nil {
+		if bytes.Equal(old.peer.Cred, p.Cred) {
+			old.peer.Roles = p.Roles
+			return nil
+		}
+	}
+	if least, _ := c.algs.nonceSizes(); len(p.KID) > least-6 {
+		return fmt.Errorf("a Sender ID of more than %d bytes", least-6)
+	}
+	if bytes.Equal(p.KID, c.senderID) {
+		return fmt.Errorf("adding a peer: %w", ErrOwn)
+	}
+	cred, err := cose.ParseCCS(p.Cred)
+	if err != nil {
+		return fmt.Errorf("adding peer %x: %w", p.KID, err)
+	}
+	c.RemovePeer(p.KID)
+	state, restored := c.restored[kid]
+	delete(c.restored, kid)
+	window, err := oscore.NewWindow(c.windowSize, state)
+	if err != nil {
+		return err
+	}
+	c.peers[kid] = &recipient{
+		peer:   Peer{KID: present(p.KID), Cred: cred.Raw, Roles: p.Roles},
+		cred:   cred,
+		window: window,
+		valid:  restored || !c.echoFirst,
+	}
+	return nil
+}
+
+// RemovePeer forgets a peer, its keys and its window. As that loses what was
+// received, windows that are made later in this epoch start invalid. RFC 10021,
+// Section 2.6.1.2.
+func (c *Context) RemovePeer(kid []byte) {
+	if _, ok := c.peers[string(kid)]; ok {
+		delete(c.peers, string(kid))
+		c.echoFirst = true
+		c.restored = nil
+	}
+}
+
+// Peer returns the peer with a Sender ID.
+func (c *Context) Peer(kid []byte) (Peer, bool) {
+	r, ok := c.peers[string(kid)]
+	if !ok {
+		return Peer{}, false
+	}
+	return r.peer, true
+}
+
+// Peers returns all peers in the order of their Sender IDs.
+func (c *Context) Peers() []Peer {
+	peers := make([]Peer, 0, len(c.peers))
+	for _, kid := range slices.Sorted(maps.Keys(c.peers)) {
+		peers = append(peers, c.peers[kid].peer)
+	}
+	return peers
+}
+
+// Windows returns the Replay Windows to store, by Sender ID: those that are
+// valid and have received something.
+func (c *Context) Windows() map[string]oscore.WindowState {
+	states := maps.Clone(c.restored)
+	if states == nil {
+		states = map[string]oscore.WindowState{}
+	}
+	for kid, r := range c.peers {
+		if state := r.window.State(); r.valid && state.Next > 0 {
+			states[kid] = state
+		}
+	}
+	return states
+}
+
+// Window returns the Replay Window of one peer, zero for one that has none.
+func (c *Context) Window(kid []byte) oscore.WindowState {
+	r, ok := c.peers[string(kid)]
+	if !ok || !r.valid {
+		return oscore.WindowState{}
+	}
+	return r.window.State()
+}
+
+// find returns the Recipient Context of a Sender ID.
+func (c *Context) find(kid []byte) (*recipient, error) {
+	if bytes.Equal(kid, c.senderID) {
+		return nil, ErrOwn
+	}
+	if r, ok := c.peers[string(kid)]; ok {
+		return r, nil
+	}
+	return nil, &UnknownPeerError{GID: c.gid, KID: bytes.Clone(kid)}
+}
+
+// current returns the Recipient Context of a peer that may have another Sender
+// ID since: the credential decides.
+func (c *Context) current(p Peer) (*recipient, error) {
+	r, err := c.find(p.KID)
+	if err == nil && bytes.Equal(r.peer.Cred, p.Cred) {
+		return r, nil
+	}
+	for _, other := range c.peers {
+		if bytes.Equal(other.peer.Cred, p.Cred) {
+			return other, nil
+		}
+	}
+	return nil, &UnknownPeerError{GID: c.gid, KID: p.KID}
+}
+
+// groupAEAD returns the cipher for what the peer sends in group mode.
+func (c *Context) groupAEAD(r *recipient) (cose.AEAD, error) {
+	if r.aead == nil {
+		aead, err := cose.NewAEAD(c.algs.GroupEnc, c.recipientKey(r))
+		if err != nil {
+			return nil, fmt.Errorf("deriving recipient key: %w", err)
+		}
+		r.aead = aead
+	}
+	return r.aead, nil
+}
+
+func (c *Context) recipientKey(r *recipient) cose.Secret {
+	if r.key == nil {
+		r.key = c.derive(r.peer.KID, "Key", cose.KeySize(c.algs.derivation()))
+	}
+	return r.key
+}
+
+// pairwise derives the pairwise keys of a peer:
+//
+//	Pairwise Sender Key    = HKDF(Sender Key,    own cred  | peer cred | shared secret)
+//	Pairwise Recipient Key = HKDF(Recipient Key, peer cred | own cred  | shared secret)
+//
+// RFC 10021, Section 2.5.1.
+func (c *Context) pairwise(r *recipient) error {
+	if r.toPeer != nil {
+		return nil
+	}
+	shared, err := cose.SharedSecret(c.key, r.cred.Public)
+	if err != nil {
+		return fmt.Errorf("deriving pairwise keys: %w", err)
+	}
+	to, err := c.pairwiseAEAD(c.senderKey, c.senderID, c.cred, r.peer.Cred, shared)
+	if err != nil {
+		return err
+	}
+	from, err := c.pairwiseAEAD(c.recipientKey(r), r.peer.KID, r.peer.Cred, c.cred, shared)
+	if err != nil {
+		return err
+	}
+	r.toPeer, r.fromPeer = to, from
+	return nil
+}
+
+func (c *Context) pairwiseAEAD(salt cose.Secret, senderID, senderCred, receiverCred, shared []byte) (cose.AEAD, error) {
+	ikm := slices.Concat(senderCred, receiverCred, shared)
+	size := cose.KeySize(c.algs.AEAD)
+	info := oscore.AppendInfo(nil, senderID, c.gid, c.algs.AEAD, "Key", size)
+	aead, err := cose.NewAEAD(c.algs.AEAD, cose.HKDF(ikm, salt, info, size))
+	if err != nil {
+		return nil, fmt.Errorf("deriving pairwise keys: %w", err)
+	}
+	return aead, nil
+}

@@ -1,0 +1,189 @@
+package group
+
+import (
+	"bytes"
+	"fmt"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
+)
+
+// Binding ties the responses to their request, also across a rekeying. All
+// responses to one group request share it. RFC 10021, Section 5.1.
+type Binding struct {
+	// From is the peer: on a server who sent the request, on a client to whom it
+	// went in pairwise mode (zero in group mode).
+	From Peer
+	// Mode is the mode of the request.
+	Mode Mode
+
+	context *Context // under which the request was protected
+	request request
+	observe bool // the request was an Observe registration
+
+	used    bool               // server: the request's nonce was used, or must not be
+	done    bool               // client: the only response was accepted
+	servers map[string]*server // client: who answered, by credential
+}
+
+// ProtectRequest protects req, which is not changed: with to nil in group mode,
+// else in pairwise mode for the peer with that Sender ID. The binding is for
+// [Context.UnprotectResponse]. RFC 10021, Sections 7.1 and 8.3.
+func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *Binding, error) {
+	b := &Binding{context: c, Mode: Group, observe: oscore.Registers(req)}
+	var peer *recipient
+	if to != nil {
+		var err error
+		if peer, err = c.find(to); err != nil {
+			return nil, nil, err
+		}
+		b.Mode, b.From = Pairwise, peer.peer
+	}
+	if err := c.allows(b.Mode); err != nil {
+		return nil, nil, err
+	}
+	plaintext, outer, err := oscore.SplitRequest(c.plaintext[:0], req)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.plaintext = plaintext
+	piv, err := c.nextPIV()
+	if err != nil {
+		return nil, nil, err
+	}
+	b.request = request{kid: c.senderID, piv: piv, kidContext: c.gid}
+	m := &message{
+		request: b.request, isRequest: true, nonceID: c.senderID, noncePIV: piv, cred: c.cred,
+		option: oscore.AppendOption(nil, oscore.Option{
+			Group: b.Mode == Group, PIV: piv, KIDContext: c.gid, KID: c.senderID,
+		}),
+	}
+	payload, err := c.seal(b.Mode, peer, plaintext, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	return oscore.Finish(outer, m.option, payload), b, nil
+}
+
+func (c *Context) allows(mode Mode) error {
+	if mode == Group && !c.algs.hasGroup() || mode == Pairwise && !c.algs.hasPairwise() {
+		return ErrMode
+	}
+	return nil
+}
+
+func (c *Context) nextPIV() ([]byte, error) {
+	n, err := c.sequence.Next()
+	if err != nil {
+		return nil, err
+	}
+	return oscore.AppendPIV(make([]byte, 0, 5), n), nil
+}
+
+func (c *Context) seal(mode Mode, peer *recipient, plaintext []byte, m *message) ([]byte, error) {
+	if mode == Group {
+		return c.sealGroup(plaintext, m)
+	}
+	return c.sealPairwise(peer, plaintext, m)
+}
+
+func (c *Context) open(mode Mode, peer *recipient, payload []byte, m *message) ([]byte, error) {
+	if mode == Group {
+		return c.openGroup(peer, payload, m)
+	}
+	return c.openPairwise(peer, payload, m)
+}
+
+// UnprotectRequest verifies and decrypts a request in either mode. The binding
+// is for [Context.ProtectResponse]. It fails with [coap.ErrNoContext] for
+// another Gid, [ErrOwn], [ErrMode], [*UnknownPeerError], [*EchoError], or
+// ErrDecode, ErrReplay and ErrVerify of package oscore. To what may be a group
+// request no error is answered (Section 7). RFC 10021, Sections 7.2 and 8.4.
+func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding, error) {
+	o, err := oscore.MessageOption(outer)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.KIDContext == nil || !bytes.Equal(o.KIDContext, c.gid) {
+		return nil, nil, fmt.Errorf("request for another group: %w", coap.ErrNoContext)
+	}
+	if o.KID == nil || o.PIV == nil {
+		return nil, nil, fmt.Errorf("%w: request without kid or Partial IV", oscore.ErrDecode)
+	}
+	mode := modeOf(o)
+	if err := c.allows(mode); err != nil {
+		return nil, nil, err
+	}
+	peer, err := c.find(o.KID)
+	if err != nil {
+		return nil, nil, err
+	}
+	number := oscore.PIVNumber(o.PIV)
+	if peer.valid {
+		if err := peer.window.Check(number); err != nil {
+			return nil, nil, err
+		}
+	}
+	b := &Binding{
+		context: c, From: peer.peer, Mode: mode,
+		request: request{kid: peer.peer.KID, piv: bytes.Clone(o.PIV), kidContext: c.gid},
+	}
+	plaintext, err := c.open(mode, peer, outer.Payload, &message{
+		request: b.request, isRequest: true, nonceID: o.KID, noncePIV: o.PIV,
+		option: coap.GetOption(outer, coap.OptionOSCORE), cred: peer.peer.Cred,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	req, err := oscore.JoinRequest(outer, plaintext)
+	if !peer.valid {
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.synchronise(peer, req, b, number)
+	}
+	peer.window.Accept(number)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.observe = oscore.Registers(req)
+	return req, b, nil
+}
+
+func modeOf(o oscore.Option) Mode {
+	if o.Group {
+		return Group
+	}
+	return Pairwise
+}
+
+// synchronise accepts an authentic request of a peer with an invalid window
+// when it carries the Echo value: its number becomes the lower limit. Else it
+// makes the challenge, with a Partial IV of its own, as the request may be a
+// replay. An Echo value in group mode proves nothing in a group that has the
+// pairwise mode: who got such a message could redirect it. RFC 10021, Section
+// 9.
+func (c *Context) synchronise(peer *recipient, req *coap.Message, b *Binding, number uint64) (*coap.Message, *Binding, error) {
+	if peer.echo.Proves(req) && (b.Mode == Pairwise || !c.algs.hasPairwise()) {
+		peer.window.StartAt(number)
+		peer.valid = true
+		peer.echo = oscore.Echo{}
+		b.observe = oscore.Registers(req)
+		return req, b, nil
+	}
+	b.used = true
+	resp, err := peer.echo.Challenge(c.rand)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp.Token, resp.MessageID, resp.Type = req.Token, req.MessageID, req.Type
+	mode := Group
+	if c.algs.hasPairwise() {
+		mode = Pairwise
+	}
+	challenge, err := c.ProtectResponse(resp, b, mode)
+	if err != nil {
+		return nil, nil, fmt.Errorf("protecting the Echo challenge: %w", err)
+	}
+	return nil, nil, &EchoError{Challenge: challenge, From: peer.peer}
+}
