@@ -4,7 +4,6 @@ package endpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -145,23 +144,6 @@ func (u *UDP) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message
 	}
 }
 
-// ended says why ctx ended: a deadline is a timeout like any other.
-func ended(ctx context.Context, to netip.AddrPort) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("asking %v: %w: %w", to, coap.ErrTimeout, ctx.Err())
-	}
-	return fmt.Errorf("asking %v: %w", to, ctx.Err())
-}
-
-// checkResponse refuses a response with critical options that are not
-// understood. RFC 7252, Section 5.4.1.
-func checkResponse(m *coap.Message) error {
-	if err := coap.CheckOptions(m); err != nil {
-		return fmt.Errorf("%w: %w", coap.ErrDecode, err)
-	}
-	return nil
-}
-
 // Multicast implements [coap.Exchanger].
 func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
 	box := newMailbox()
@@ -172,7 +154,7 @@ func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 		return fmt.Errorf("asking %v: %w", to, err)
 	}
 	defer call.Cancel()
-	return box.each(ctx, wait, func(d delivery) error {
+	return box.each(ctx, u.ctx.Done(), wait, func(d delivery) error {
 		if d.err != nil {
 			return d.err
 		}

@@ -44,14 +44,16 @@ func (b *mailbox) take() []delivery {
 	return items
 }
 
-// each calls fn for deliveries until wait has passed or ctx has ended, which is
-// no error, or until fn fails.
-func (b *mailbox) each(ctx context.Context, wait time.Duration, fn func(delivery) error) error {
+// each calls fn for deliveries until wait has passed or ctx or done has ended,
+// which is no error, or until fn fails.
+func (b *mailbox) each(ctx context.Context, done <-chan struct{}, wait time.Duration, fn func(delivery) error) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-done:
 			return nil
 		case <-timer.C:
 			return nil

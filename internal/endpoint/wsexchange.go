@@ -1,0 +1,148 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"lamplighter/internal/coap"
+)
+
+// errNoReplyFrom says that the bridge gave an answer without saying whose it is.
+var errNoReplyFrom = errors.New("an answer without Reply-From")
+
+// proxied is req with the options that tell the bridge where to send it.
+// RFC 7252, Section 5.10.2.
+func proxied(req *coap.Message, token coap.Token, to netip.AddrPort) *coap.Message {
+	m := coap.Clone(req)
+	m.Token = token
+	host := to.Addr().Unmap().String()
+	if to.Addr().Is6() && !to.Addr().Is4In6() {
+		host = "[" + host + "]"
+	}
+	coap.SetOption(m, coap.OptionURIHost, []byte(host))
+	coap.SetOption(m, coap.OptionURIPort, coap.EncodeUint(uint32(to.Port())))
+	coap.SetOption(m, coap.OptionProxyScheme, []byte("coap"))
+	return m
+}
+
+// Exchange implements [coap.Exchanger]. The bridge retransmits; its 5.04 becomes
+// [coap.ErrTimeout], its 5.02 [coap.ErrReset], its 4.29 [coap.ErrBusy].
+func (w *WS) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	answer := make(chan *coap.Message, 1)
+	token, err := w.call(func(m *coap.Message) {
+		select {
+		case answer <- m:
+		default:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer w.forget(token)
+	if err := w.write(ctx, proxied(req, token, to)); err != nil {
+		return nil, err
+	}
+	select {
+	case m := <-answer:
+		err := errors.Join(checkResponse(m), bridgeError(m))
+		if err != nil {
+			return nil, fmt.Errorf("asking %v: %w", to, err)
+		}
+		return m, nil
+	case <-w.done:
+		return nil, w.Err()
+	case <-ctx.Done():
+		w.stopEarly(token)
+		return nil, ended(ctx, to)
+	}
+}
+
+// bridgeError tells what the bridge itself answered. A device does not use these
+// codes: they belong to proxies.
+func bridgeError(m *coap.Message) error {
+	var kind error
+	switch m.Code {
+	case coap.GatewayTimeout:
+		kind = coap.ErrTimeout
+	case coap.BadGateway:
+		kind = coap.ErrReset
+	case coap.TooManyRequests:
+		kind = coap.ErrBusy
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %w", kind, coap.CheckResponse(m))
+}
+
+// ended says why ctx ended: a deadline is a timeout like any other.
+func ended(ctx context.Context, to netip.AddrPort) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("asking %v: %w: %w", to, coap.ErrTimeout, ctx.Err())
+	}
+	return fmt.Errorf("asking %v: %w", to, ctx.Err())
+}
+
+// checkResponse refuses a response with critical options that are not
+// understood. RFC 7252, Section 5.4.1.
+func checkResponse(m *coap.Message) error {
+	if err := coap.CheckOptions(m); err != nil {
+		return fmt.Errorf("%w: %w", coap.ErrDecode, err)
+	}
+	return nil
+}
+
+// stopEarly tells the bridge that nobody waits any more: an Early Stop Request.
+// draft-ietf-core-groupcomm-proxy-07, Section 5.1.3.
+func (w *WS) stopEarly(token coap.Token) {
+	m := &coap.Message{Code: coap.GET, Token: token}
+	coap.AddUint(m, coap.OptionMulticastTimeout, 0)
+	_ = w.write(context.Background(), m)
+}
+
+// Multicast implements [coap.Exchanger]. The bridge hears for how many seconds
+// we want answers. draft-ietf-core-groupcomm-proxy-07, Sections 5.1 and 5.5.
+func (w *WS) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+	box := newMailbox()
+	token, err := w.call(func(m *coap.Message) { box.put(delivery{m: m}) })
+	if err != nil {
+		return err
+	}
+	defer w.forget(token)
+	m := proxied(req, token, to)
+	seconds := max((wait+time.Second-1)/time.Second, 1)
+	coap.SetOption(m, coap.OptionMulticastTimeout, coap.EncodeUint(uint32(seconds)))
+	if err := w.write(ctx, m); err != nil {
+		return err
+	}
+	err = box.each(ctx, w.done, wait, func(d delivery) error { return fromGroup(d.m, each) })
+	if linkErr := w.Err(); linkErr != nil {
+		return linkErr
+	}
+	if err != nil {
+		return fmt.Errorf("asking %v: %w", to, err)
+	}
+	w.stopEarly(token)
+	return nil
+}
+
+// fromGroup yields one device's answer, or fails with what the bridge itself
+// says.
+func fromGroup(m *coap.Message, each func(*coap.Message, netip.AddrPort)) error {
+	value := coap.GetOption(m, coap.OptionReplyFrom)
+	if value == nil {
+		if err := coap.CheckResponse(m); err != nil {
+			return err
+		}
+		return errNoReplyFrom
+	}
+	from, err := coap.ParseReplyFrom(value)
+	if err != nil || checkResponse(m) != nil {
+		return nil // one bad answer does not spoil the others
+	}
+	coap.RemoveOption(m, coap.OptionReplyFrom)
+	each(m, from)
+	return nil
+}
