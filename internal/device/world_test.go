@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func (c *clock) Advance(by time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.
 // world is a network with an Authorization Server, a Group Manager, one lamp and
 // installers.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	net   *sim.Network
 	clock *clock
 	rand  *lockedReader
@@ -70,12 +71,16 @@ func credOf(name string, key ed25519.PrivateKey) []byte {
 	return cose.NewCCS(name, key.Public().(ed25519.PublicKey))
 }
 
+// worlds counts them: each has keys of its own, so that the nonces of all can be
+// held against each other.
+var worlds atomic.Uint64
+
 // newWorld starts everything; edits change the lamp's configuration.
-func newWorld(t *testing.T, edits ...func(*Config)) *world {
+func newWorld(t testing.TB, edits ...func(*Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, net: sim.NewNetwork(1), clock: &clock{now: time.Unix(1_800_000_000, 0)},
-		rand: &lockedReader{r: rand.NewChaCha8([32]byte{1})},
+		rand: &lockedReader{r: rand.NewChaCha8([32]byte{byte(worlds.Add(1)), byte(worlds.Load() >> 8)})},
 	}
 	w.startGM()
 	w.cfg = Config{
