@@ -1,0 +1,367 @@
+package as_test
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/as"
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+)
+
+const (
+	req  = ace.RoleRequester
+	resp = ace.RoleResponder
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// A request without grant_type is one for client_credentials.
+func TestStatement01_GrantTypeDefault(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	p.token(ace.TokenRequest{Scope: scope("hall", req)})
+	p.token(ace.TokenRequest{Scope: scope("hall", req), GrantType: ptr(uint(ace.GrantClientCredentials))})
+	for _, g := range []uint{ace.GrantPassword, ace.GrantAuthorizationCode, ace.GrantRefreshToken, 99} {
+		p.denied(ace.TokenRequest{Scope: scope("hall", req), GrantType: ptr(g)}, ace.ErrorUnsupportedGrantType)
+	}
+}
+
+// Success is 2.01 with Content-Format 19 and integer keys only.
+func TestStatement02_Success(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	m := p.expect(p.do(p.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{}), coap.Created)
+	if format, ok := coap.ContentFormat(m); !ok || format != 19 {
+		t.Errorf("content format %d", format)
+	}
+	var keys map[int64]cbor.RawMessage
+	if err := cbor.Unmarshal(m.Payload, &keys); err != nil {
+		t.Errorf("a key is no integer: %v", err)
+	}
+}
+
+// Errors are 4.00 with {30: int}, and 4.01 for who is no client.
+func TestStatement03_Errors(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	guest := s.invited("guest", as.Policy{})
+	body := ace.TokenRequest{Scope: scope("hall", req)}
+	p.expectDenial(p.do(unprotected{p.wire}, coap.POST, "/token", ace.FormatACE, body), coap.Unauthorized, ace.ErrorInvalidClient)
+	guest.expectDenial(guest.do(guest.guest, coap.POST, "/token", ace.FormatACE, body), coap.Unauthorized, ace.ErrorInvalidClient)
+	p.expectDenial(p.do(p.call, coap.POST, "/token", ace.FormatCBOR, body), coap.BadRequest, ace.ErrorInvalidRequest)
+
+	for name, garbage := range map[string][]byte{
+		"nothing":       nil,
+		"no CBOR":       {0xff},
+		"no map":        {0x80},
+		"a key twice":   {0xa2, 0x05, 0x61, 'a', 0x05, 0x61, 'b'},
+		"truncated":     {0xa1, 0x05, 0x63, 'a'},
+		"trailing":      {0xa0, 0x00},
+		"wrong type":    {0xa1, 0x05, 0x01},
+		"a long cnonce": cbor.MustMarshal(map[int]any{39: make([]byte, 65)}),
+		"no client_id":  cbor.MustMarshal(map[int]any{24: "printer"}),
+		"upper case":    cbor.MustMarshal(map[int]any{24: strings.ToUpper(hallLamp)}),
+	} {
+		t.Run(name, func(t *testing.T) { p.denied(garbage, ace.ErrorInvalidRequest) })
+	}
+	p.denied(ace.TokenRequest{Audience: "printer.example"}, ace.ErrorInvalidRequest)
+	p.denied(map[int]any{9: "hall"}, ace.ErrorInvalidScope)
+	p.denied(map[int]any{9: []byte("hall")}, ace.ErrorInvalidScope)
+	p.denied(map[int]any{9: []byte{0x80}}, ace.ErrorInvalidScope)
+	p.denied(ace.TokenRequest{Scope: scope("cellar", req)}, ace.ErrorInvalidScope)
+	p.expect(p.do(p.call, coap.GET, "/token", -1, nil), coap.MethodNotAllowed)
+	p.expect(p.do(p.call, coap.POST, "/introspect", ace.FormatACE, body), coap.NotFound)
+}
+
+// ace_profile null in the request makes ace_profile present in the answer.
+func TestStatement04_ProfileAsked(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	tok, claims := p.token(ace.TokenRequest{Profile: ace.ProfileParam{Asked: true}})
+	if tok.Profile != ace.ProfileOSCORE || claims.Profile != ace.ProfileOSCORE {
+		t.Errorf("profile %d, in the token %d", tok.Profile, claims.Profile)
+	}
+}
+
+// A raw public key is no confirmation that a Group Manager here can use.
+func TestStatement05_UnsupportedKey(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	p.denied(map[int]any{4: map[int]any{1: map[int]any{1: 1, -1: 6, -2: make([]byte, 32)}}}, ace.ErrorUnsupportedPoPKey)
+	p.denied(map[int]any{4: map[int]any{}}, ace.ErrorInvalidRequest)
+	p.denied(map[int]any{4: map[int]any{4: map[int]any{0: []byte{1}, 2: make([]byte, 16)}}}, ace.ErrorInvalidRequest)
+}
+
+// A client that names another profile than the OSCORE profile gets none.
+func TestStatement06_NoCommonProfile(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	p.denied(ace.TokenRequest{Profile: ace.ProfileParam{Profile: ace.ProfileDTLS}}, ace.ErrorIncompatibleACEProfiles)
+	p.token(ace.TokenRequest{Profile: ace.ProfileParam{Profile: ace.ProfileOSCORE}})
+}
+
+// cnonce comes back as claim 39.
+func TestStatement07_CNonce(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	if _, claims := p.token(ace.TokenRequest{CNonce: []byte("fresh")}); string(claims.CNonce) != "fresh" {
+		t.Errorf("cnonce %q", claims.CNonce)
+	}
+	if _, claims := p.token(ace.TokenRequest{}); claims.CNonce != nil {
+		t.Errorf("a cnonce that nobody sent: %q", claims.CNonce)
+	}
+}
+
+// A token for a group has cnf, exp and scope, and the answer expires_in.
+func TestStatement08_09_ClaimsOfAGroupToken(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	tok, c := p.token(ace.TokenRequest{Scope: scope("hall", req)})
+	thumb := cose.Thumbprint(p.cred)
+	now := uint64(s.clock.Now().Unix())
+	if c.CNF == nil || c.CNF.OSCORE == nil || describe(c.Scope.Scope) != "hall:2" || c.EXP != now+86400 || tok.ExpiresIn != 86400 {
+		t.Errorf("claims %+v, expires_in %d", c, tok.ExpiresIn)
+	}
+	if c.ISS != "as.example" || c.AUD != audience || c.IAT != now || len(c.CTI) == 0 || c.Scope.Extended {
+		t.Errorf("claims %+v", c)
+	}
+	if !strings.HasPrefix(c.SUB, "installer/") || c.Actor != "" || !bytes.Equal(c.CredThumbprint, thumb[:]) {
+		t.Errorf("subject %q, actor %q, thumbprint %x", c.SUB, c.Actor, c.CredThumbprint)
+	}
+	if c.Expired(s.clock.Now()) || !c.Expired(s.clock.Now().Add(24*time.Hour)) {
+		t.Error("the token does not end when it says")
+	}
+}
+
+// The answer has a scope when another one was granted than asked for, and may
+// leave it out otherwise.
+func TestStatement10_11_ScopeInTheAnswer(t *testing.T) {
+	policy := as.Policy{Rules: []as.Rule{
+		{Group: "hall", Self: req | resp}, {Group: "attic", Self: ace.RoleMonitor}, {Group: "hall", Self: ace.RoleMonitor},
+		{Group: "floor-*", Self: req}, {Group: "lamps", Devices: resp}, {Group: "away", Self: req, Audience: "other.example"},
+	}}
+	p := newSite(t).enrolled("anna", policy)
+	for _, tt := range []struct {
+		asked []byte
+		told  string // empty: nothing
+		got   string // in the token
+	}{
+		{scope("hall", req), "", "hall:2"},
+		{scope("attic", ace.RoleMonitor, "hall", req|resp|ace.RoleMonitor), "", "attic:8 hall:14"},
+		{scope("attic", req|ace.RoleMonitor, "cellar", req), "attic:8", "attic:8"},
+		{scope("floor-1", req|resp, "floor-2", req, "floo", req), "floor-1:2 floor-2:2", "floor-1:2 floor-2:2"},
+		{nil, "hall:2 attic:8", "hall:2 attic:8"}, // the default: groups with a name, as a requester where that is allowed
+	} {
+		tok, claims := p.token(ace.TokenRequest{Scope: tt.asked})
+		told := ""
+		if tok.Scope != nil {
+			told = describe(tok.Scope)
+		}
+		if told != tt.told || describe(claims.Scope.Scope) != tt.got {
+			t.Errorf("asked for %s: told %q, the token has %q", describe(tt.asked), told, describe(claims.Scope.Scope))
+		}
+	}
+	p.denied(ace.TokenRequest{Scope: scope("lamps", resp)}, ace.ErrorInvalidScope)
+	p.denied(ace.TokenRequest{Scope: scope("away", req)}, ace.ErrorInvalidScope)
+
+	p = newSite(t).enrolled("anna", as.AllGroups())
+	p.denied(ace.TokenRequest{}, ace.ErrorInvalidScope) // no group has a name here
+	p.token(ace.TokenRequest{Scope: scope("anything", req)})
+}
+
+// Admin entries are not granted: neither with nor without the List bit.
+func TestStatement13_NoAdminEntries(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.AllGroups())
+	for _, tperm := range []int{1, 5, 31, 0, 32} {
+		p.denied(map[int]any{9: cbor.MustMarshal([]any{[]any{"hall", tperm}})}, ace.ErrorInvalidScope)
+	}
+	p.denied(map[int]any{9: cbor.MustMarshal([]any{[]any{true, 5}})}, ace.ErrorInvalidScope)
+}
+
+// The first token's answer has cnf with OSCORE input material, with an explicit
+// salt, and the token has the same.
+func TestStatement17_ConfirmationEqualsClaim(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	tok, c := p.token(ace.TokenRequest{})
+	m := tok.Cnf.OSCORE
+	if len(m.MasterSecret) != 16 || len(m.ID) == 0 || m.Salt == nil || !reflect.DeepEqual(tok.Cnf, c.CNF) {
+		t.Errorf("answer %+v, token %+v", m, c.CNF.OSCORE)
+	}
+}
+
+// Two clients never get the same Master Secret or the same id, nor does one get
+// them twice, not even across a restart.
+func TestStatement18_SecretsDiffer(t *testing.T) {
+	s := newSite(t)
+	clients := []*party{s.enrolled("anna", as.Policy{}), s.enrolled("bert", as.Policy{}), s.enrolled("carl", as.Policy{})}
+	var mu sync.Mutex
+	secrets, ids, tokens := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	const rounds, each = 3, 5
+	for range rounds {
+		var wg sync.WaitGroup
+		for _, p := range clients {
+			for range each {
+				wg.Go(func() {
+					m, err := p.try(p.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					tok, err := ace.Decode[ace.TokenResponse](m.Payload)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					secrets[string(tok.Cnf.OSCORE.MasterSecret)+string(tok.Cnf.OSCORE.Salt)] = true
+					ids[string(tok.Cnf.OSCORE.ID)], tokens[string(tok.AccessToken)] = true, true
+				})
+			}
+		}
+		wg.Wait()
+		s.start()
+	}
+	if want := rounds * each * len(clients); len(secrets) != want || len(ids) != want || len(tokens) != want {
+		t.Errorf("%d secrets, %d ids and %d tokens of %d requests", len(secrets), len(ids), len(tokens), want)
+	}
+}
+
+// Rights are updated only for the client's own input material, for the same
+// audience and subject, and while it lasts.
+func TestStatement19_UpdateOfForeignMaterial(t *testing.T) {
+	s := newSite(t, func(c *as.Config) {
+		c.GMs["second.example"] = ace.TokenKey{KID: []byte("2"), Key: cose.Secret("another key, 16B")}
+		c.Audience = audience
+	})
+	anna, bert := s.enrolled("anna", as.Policy{}), s.enrolled("bert", as.Policy{})
+	tok, _ := anna.token(ace.TokenRequest{Scope: scope("hall", req)})
+	anna.expect(anna.register(hallLamp, 7, "lamp"), coap.Created)
+	update := ace.TokenRequest{Scope: scope("attic", req), ReqCnf: &ace.Confirmation{KID: tok.Cnf.OSCORE.ID}}
+	bert.denied(update, ace.ErrorInvalidRequest)
+
+	other := update
+	other.ClientID = hallLamp
+	anna.denied(other, ace.ErrorInvalidRequest)
+	other = update
+	other.Audience = "second.example"
+	anna.denied(other, ace.ErrorInvalidRequest)
+	other = update
+	other.ReqCnf = &ace.Confirmation{KID: []byte{0xff, 0xff}}
+	anna.denied(other, ace.ErrorInvalidRequest)
+
+	anna.token(update)
+	s.clock.advance(24 * time.Hour)
+	anna.denied(update, ace.ErrorInvalidRequest)
+}
+
+// An update's answer has no cnf; its token has cnf = {3: id}.
+func TestStatement20_UpdateOfRights(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	first, c1 := p.token(ace.TokenRequest{Scope: scope("hall", req)})
+	id := first.Cnf.OSCORE.ID
+	for range 2 { // the second extends what the first replaced
+		s.clock.advance(20 * time.Hour)
+		tok, c2 := p.token(ace.TokenRequest{Scope: scope("hall", req, "attic", req), ReqCnf: &ace.Confirmation{KID: id}})
+		if tok.Cnf != nil || c2.CNF == nil || c2.CNF.OSCORE != nil || !bytes.Equal(c2.CNF.KID, id) {
+			t.Errorf("answer %+v, claims %+v", tok, c2)
+		}
+		if c2.SUB != c1.SUB || bytes.Equal(c2.CTI, c1.CTI) || describe(c2.Scope.Scope) != "hall:2 attic:2" {
+			t.Errorf("claims %+v", c2)
+		}
+	}
+}
+
+// A refresh token changes nothing: the grant is not supported.
+func TestStatement23_NoRefresh(t *testing.T) {
+	p := newSite(t).enrolled("anna", as.Policy{})
+	p.denied(map[int]any{33: 3, 37: []byte("refresh"), 5: audience}, ace.ErrorUnsupportedGrantType)
+}
+
+// An assisted join: the token is for the device, with its thumbprint, and says
+// who got it.
+func TestAssistedToken(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	p.expect(p.register(hallLamp, 7, "lamp-dim-1"), coap.Created)
+	tok, c := p.token(ace.TokenRequest{Scope: scope("hall", resp), ClientID: hallLamp})
+	if c.SUB != hallLamp || !bytes.Equal(c.CredThumbprint, thumbprint(7)) || !strings.HasPrefix("installer/"+c.Actor, "installer/") || len(c.Actor) != 32 {
+		t.Errorf("claims %+v", c)
+	}
+	if _, self := p.token(ace.TokenRequest{}); self.SUB != "installer/"+c.Actor {
+		t.Errorf("the actor %q is not the subject %q of the installer's own tokens", c.Actor, self.SUB)
+	}
+	if tok.ExpiresIn != 365*86400 {
+		t.Errorf("a device's token lasts %d seconds", tok.ExpiresIn)
+	}
+	// Without a scope: all that the policy allows devices.
+	if _, c = p.token(ace.TokenRequest{ClientID: hallLamp}); describe(c.Scope.Scope) != "hall:14 attic:14" {
+		t.Errorf("default scope %s", describe(c.Scope.Scope))
+	}
+}
+
+// A foreign device and an unknown one are refused, each in its way.
+func TestForeignAndUnknownDevices(t *testing.T) {
+	s := newSite(t)
+	anna, bert := s.enrolled("anna", as.Policy{}), s.enrolled("bert", as.Policy{})
+	anna.expect(anna.register(hallLamp, 7, "lamp"), coap.Created)
+	bert.denied(ace.TokenRequest{Scope: scope("hall", resp), ClientID: hallLamp}, ace.ErrorUnauthorizedClient)
+	bert.denied(ace.TokenRequest{Scope: scope("hall", resp), ClientID: otherLamp}, ace.ErrorInvalidRequest)
+	anna.token(ace.TokenRequest{Scope: scope("hall", resp), ClientID: hallLamp})
+
+	// Who may command may not therefore equip.
+	carl := s.enrolled("carl", as.Policy{Rules: []as.Rule{{Group: "hall", Self: req}}})
+	carl.expect(carl.register(otherLamp, 8, "lamp"), coap.Created)
+	carl.denied(ace.TokenRequest{Scope: scope("hall", resp), ClientID: otherLamp}, ace.ErrorInvalidScope)
+	carl.token(ace.TokenRequest{Scope: scope("hall", req)})
+}
+
+// Expired tokens leave the records, a few with each new one.
+func TestSweep(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	const n = 40
+	for range n {
+		p.token(ace.TokenRequest{})
+	}
+	before := s.records("token/", "expiry/")
+	if before != 2*n {
+		t.Fatalf("%d records, want %d", before, 2*n)
+	}
+	s.clock.advance(25 * time.Hour)
+	for range 3 {
+		p.token(ace.TokenRequest{})
+	}
+	if after := s.records("token/", "expiry/"); after != 2*3 {
+		t.Errorf("%d records are left, want %d", after, 2*3)
+	}
+}
+
+// Nothing that is secret is logged.
+func TestStatementS7_NoSecretsInTheLog(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	tok, _ := p.token(ace.TokenRequest{})
+	p.expect(p.register(hallLamp, 7, "lamp"), coap.Created)
+	p.token(ace.TokenRequest{ClientID: hallLamp})
+	p.denied(ace.TokenRequest{Scope: scope("cellar", req)}, ace.ErrorInvalidScope)
+	log := s.log.String()
+	for name, secret := range map[string][]byte{
+		"invitation secret": p.inv.Secret, "Master Secret": tok.Cnf.OSCORE.MasterSecret, "salt": tok.Cnf.OSCORE.Salt, "token": tok.AccessToken[:16],
+	} {
+		for _, form := range []string{string(secret), fmt.Sprintf("%x", secret), fmt.Sprint(secret), fmt.Sprintf("%q", secret)} {
+			if strings.Contains(log, form) {
+				t.Errorf("the log shows the %s", name)
+			}
+		}
+	}
+	if !strings.Contains(log, "issued a token") || !strings.Contains(log, "denied a token") {
+		t.Errorf("the log says nothing:\n%s", log)
+	}
+	if out := fmt.Sprintf("%v %+v %s", p.inv, p.inv, p.inv); strings.Contains(out, string(p.inv.Secret)) || strings.Contains(out, fmt.Sprint([]byte(p.inv.Secret))) {
+		t.Errorf("an invitation prints as %s", out)
+	}
+}
