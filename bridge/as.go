@@ -21,13 +21,14 @@ import (
 const asName = "as"
 
 type asCmd struct {
-	Data   string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Group Manager."`
-	Listen netip.AddrPort `default:"127.0.0.1:5690" help:"UDP address for CoAP."`
-	Invite string         `placeholder:"NAME" help:"Print an invitation link for this installer at the start."`
-	Bridge string         `default:"http://127.0.0.1:8080" help:"With --invite: the bridge's address as browsers see it."`
-	GM     netip.AddrPort `name:"gm" default:"127.0.0.1:5691" help:"With --invite: the Group Manager's address."`
-	Group  netip.AddrPort `default:"224.0.1.187:5683" help:"With --invite: the groups' multicast address."`
-	Site   string         `default:"Site" help:"With --invite: the name of the site."`
+	Data      string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Group Manager."`
+	Listen    netip.AddrPort `default:"127.0.0.1:5690" help:"UDP address for CoAP."`
+	Invite    string         `placeholder:"NAME" help:"Print an invitation link for this installer at the start."`
+	Bridge    string         `default:"http://127.0.0.1:8080" help:"With --invite: the bridge's address as browsers see it."`
+	GM        netip.AddrPort `name:"gm" default:"127.0.0.1:5691" help:"With --invite: the Group Manager's address."`
+	Groups    []string       `name:"group" default:"hall-ceiling" help:"With --invite: groups that the installer may equip and command."`
+	Multicast netip.AddrPort `default:"224.0.1.187:5683" help:"With --invite: the groups' multicast address."`
+	Site      string         `default:"Site" help:"With --invite: the name of the site."`
 }
 
 // Help is what `lamplighter as --help` adds.
@@ -61,13 +62,13 @@ func (c asCmd) printInvitation(ctx context.Context, a *asRole) error {
 	if err != nil {
 		return err
 	}
-	invitation, err := a.invite(ctx, c.Invite, nil)
+	invitation, err := a.invite(ctx, c.Invite, c.Groups)
 	if err != nil {
 		return err
 	}
 	invitation.AccessCode = code
 	invitation.GMAddress, invitation.GMCred = c.GM.String(), gm.cred
-	invitation.Multicast, invitation.Site = c.Group.String(), c.Site
+	invitation.Multicast, invitation.Site = c.Multicast.String(), c.Site
 	fmt.Printf("Invitation for %s: %s/#%s\n", c.Invite, c.Bridge, invitation.Encode())
 	return nil
 }

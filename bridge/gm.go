@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/gm"
 	"lamplighter/internal/store"
@@ -73,7 +74,7 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 	role := &gmRole{identity: id, store: db}
 	role.server, err = gm.New(gm.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader,
-		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
+		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: ace.TokenKey{Key: tokenKey}, Issuer: asName,
 		Logger: o.logger, Hooks: o.hooks,
 	})
 	if err == nil {
