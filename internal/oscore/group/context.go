@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"io"
+	"maps"
 
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
@@ -97,7 +98,7 @@ func New(p Params) (*Context, error) {
 		key:          append(ed25519.PrivateKey(nil), p.Key...),
 		sequence:     p.Sequence,
 		peers:        map[string]*recipient{},
-		restored:     p.Windows,
+		restored:     maps.Clone(p.Windows),
 		windowSize:   p.WindowSize,
 		echoFirst:    p.EchoFirst,
 		rand:         p.Rand,

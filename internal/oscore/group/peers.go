@@ -26,26 +26,27 @@ type recipient struct {
 // SetPeer adds a peer or changes its roles. Keys are derived when they are
 // first needed. A credential that is no good gives an error of package cose. A
 // Sender ID that comes with another credential than before is a new peer with
-// an invalid window.
+// an invalid window. The own Sender ID is passed over.
 func (c *Context) SetPeer(p Peer) error {
 	kid := string(p.KID)
-	if old := c.peers[kid]; old != nil {
-		if bytes.Equal(old.peer.Cred, p.Cred) {
-			old.peer.Roles = p.Roles
-			return nil
-		}
+	old := c.peers[kid]
+	if old != nil && bytes.Equal(old.peer.Cred, p.Cred) {
+		old.peer.Roles = p.Roles
+		return nil
 	}
 	if least, _ := c.algs.nonceSizes(); len(p.KID) > least-6 {
 		return fmt.Errorf("a Sender ID of more than %d bytes", least-6)
 	}
 	if bytes.Equal(p.KID, c.senderID) {
-		return fmt.Errorf("adding a peer: %w", ErrOwn)
+		return nil
 	}
 	cred, err := cose.ParseCCS(p.Cred)
 	if err != nil {
 		return fmt.Errorf("adding peer %x: %w", p.KID, err)
 	}
-	c.RemovePeer(p.KID)
+	if old != nil {
+		c.RemovePeer(p.KID)
+	}
 	state, restored := c.restored[kid]
 	delete(c.restored, kid)
 	window, err := oscore.NewWindow(c.windowSize, state)
@@ -65,11 +66,11 @@ func (c *Context) SetPeer(p Peer) error {
 // received, windows that are made later in this epoch start invalid. RFC 10021,
 // Section 2.6.1.2.
 func (c *Context) RemovePeer(kid []byte) {
-	if _, ok := c.peers[string(kid)]; ok {
-		delete(c.peers, string(kid))
-		c.echoFirst = true
-		c.restored = nil
-	}
+	_, known := c.peers[string(kid)]
+	_, restored := c.restored[string(kid)]
+	delete(c.peers, string(kid))
+	delete(c.restored, string(kid))
+	c.echoFirst = c.echoFirst || known || restored
 }
 
 // Peer returns the peer with a Sender ID.
