@@ -244,7 +244,7 @@ func TestEvicted(t *testing.T) {
 	if err := do(owner, coap.PUT, "/ll/groups/hall", h, nil); err != nil {
 		t.Fatal(err)
 	}
-	octx, err := h.Association.Context(oscore.NewSequence(1<<20, nil))
+	octx, err := h.Association.Context(oscore.NewSequence(h.Association.NextSSN+20, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

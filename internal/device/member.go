@@ -38,8 +38,16 @@ type member struct {
 // epoch is one Group OSCORE Security Context with what lives as long.
 type epoch struct {
 	ctx    *group.Context
-	echo   bool              // senders are challenged first
-	newest map[string]uint64 // Partial IV of the latest change of the light, by Sender ID
+	echo   bool                     // senders are challenged first
+	past   map[string]oscore.Window // what was received before the start, by Sender ID
+	newest map[string]uint64        // Partial IV of the latest change of the light, by Sender ID
+}
+
+// replayed reports whether a request was received before the start. The
+// challenge would find that out too, but a replay is not worth one.
+func (e *epoch) replayed(kid []byte, piv uint64) bool {
+	w, known := e.past[string(kid)]
+	return known && w.Check(piv) != nil
 }
 
 func newMember(name string, rec memberRecord) *member {
@@ -144,27 +152,42 @@ func (d *Device) restoreMember(tx store.Tx, name string, rec memberRecord) (*mem
 	return m, nil
 }
 
+// newEpoch makes the Security Context of a membership. With echo every sender is
+// challenged before it is obeyed, those with a window too: a window tells what
+// was received, but not what was held back while the device was off.
 func (d *Device) newEpoch(ms *join.Membership, seq *oscore.Sequence, windows map[string]oscore.WindowState, echo bool) (*epoch, error) {
+	e := &epoch{echo: echo, newest: map[string]uint64{}, past: map[string]oscore.Window{}}
+	if echo {
+		for kid, state := range windows {
+			w, err := oscore.NewWindow(0, state)
+			if err != nil {
+				return nil, err
+			}
+			e.past[kid] = w
+		}
+		windows = nil
+	}
 	bare := *ms
 	bare.Peers = nil
-	ctx, err := bare.Context(d.cred, d.key, seq, d.cfg.Rand, func(p *group.Params) {
+	var err error
+	e.ctx, err = bare.Context(d.cred, d.key, seq, d.cfg.Rand, func(p *group.Params) {
 		p.Windows, p.EchoFirst = windows, echo
 	})
 	if err != nil {
 		return nil, fmt.Errorf("deriving the group's keys: %w", err)
 	}
 	for _, p := range ms.Peers {
-		if err := ctx.SetPeer(p); err != nil { // one bad credential does not cost the others
+		if err := e.ctx.SetPeer(p); err != nil { // one bad credential does not cost the others
 			d.log.Warn("a member's credential is unusable", "group", ms.Group, "err", err)
 		}
 	}
-	return &epoch{ctx: ctx, echo: echo, newest: map[string]uint64{}}, nil
+	return e, nil
 }
 
 // prepare makes the Security Context of a membership that is about to be
-// adopted. Replay windows live as long as a Master Secret and Gid: those of the
-// same epoch go on, and when the device knows an epoch from before but not its
-// windows, senders are challenged. d.mu is held.
+// adopted. Replay windows live as long as a Master Secret and Gid. Senders are
+// challenged in an epoch that the device was in before, unless it is the one that
+// goes on. d.mu is held.
 func (d *Device) prepare(name string, ms *join.Membership) (*epoch, error) {
 	var mark uint64
 	var before bool
@@ -185,7 +208,7 @@ func (d *Device) prepare(name string, ms *join.Membership) (*epoch, error) {
 	}
 	echo := before
 	if m := d.members[name]; m != nil && m.epoch != nil && epochMark(&m.rec.Membership) == epochMark(ms) {
-		echo, windows = m.epoch.echo, m.epoch.ctx.Windows()
+		echo = m.epoch.echo
 	}
 	return d.newEpoch(ms, d.sequence(groupMark(ms), mark), windows, echo)
 }

@@ -8,6 +8,7 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
 )
@@ -43,6 +44,14 @@ func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Mess
 		return nil, nil, coap.ErrNoContext
 	}
 	e := m.epoch
+	option, err := oscore.MessageOption(outer.Message)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening a group request: %w", err)
+	}
+	piv := oscore.PIVNumber(option.PIV)
+	if e.replayed(option.KID, piv) {
+		return nil, nil, oscore.ErrReplay
+	}
 	msg, binding, err := e.ctx.UnprotectRequest(outer.Message)
 	if err != nil {
 		var challenge *group.EchoError
@@ -64,7 +73,7 @@ func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Mess
 		Message: msg,
 		Peer: coap.Peer{
 			Kind: kind, Name: m.name, KID: from.KID, Cred: from.Cred,
-			Data: &sender{epoch: e, kid: string(from.KID), piv: partialIV(outer.Message), roles: ace.Role(from.Roles)},
+			Data: &sender{epoch: e, kid: string(from.KID), piv: piv, roles: ace.Role(from.Roles)},
 		},
 		Seal: func(resp *coap.Message) (*coap.Message, error) { return d.seal(e, resp, binding) },
 	}, nil, nil
@@ -85,17 +94,4 @@ func (d *Device) seal(e *epoch, resp *coap.Message, b *group.Binding) (*coap.Mes
 // windowKey is where the replay window of one sender is.
 func windowKey(group string, gid, kid []byte) string {
 	return windowPrefix(group, gid) + hex.EncodeToString(kid)
-}
-
-// partialIV reads the Partial IV of a request that was verified. RFC 8613,
-// Section 6.1.
-func partialIV(m *coap.Message) (piv uint64) {
-	v := coap.GetOption(m, coap.OptionOSCORE)
-	if len(v) == 0 {
-		return 0
-	}
-	for _, b := range v[1:min(len(v), 1+int(v[0]&7))] {
-		piv = piv<<8 | uint64(b)
-	}
-	return piv
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lamplighter/internal/ace"
+	"lamplighter/internal/as"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
@@ -53,6 +54,7 @@ type world struct {
 	clock *clock
 	rand  *lockedReader
 
+	as     *as.Server
 	gm     *gm.Server
 	gmCred []byte
 	tokens ace.TokenKey
@@ -83,6 +85,7 @@ func newWorld(t testing.TB, edits ...func(*Config)) *world {
 		rand: &lockedReader{r: rand.NewChaCha8([32]byte{byte(worlds.Add(1)), byte(worlds.Load() >> 8)})},
 	}
 	w.startGM()
+	w.startAS()
 	w.cfg = Config{
 		ID: lampID, Model: "lamp-dim-1", HW: "1", FW: "1.0.0",
 		LabelSecret: []byte("label secret 016"), Store: store.NewMemory(), GroupAddr: groupAddr,
@@ -147,24 +150,57 @@ func (w *world) members() map[string]gm.Member {
 	return by
 }
 
-// token is what the Authorization Server would give for subject.
-func (w *world) token(subject string, cred []byte, roles ace.Role, actor string) *ace.TokenResponse {
-	w.t.Helper()
-	ms := make([]byte, 16)
-	id := make([]byte, 8)
-	w.rand.Read(ms)
-	w.rand.Read(id)
-	thumb := cose.Thumbprint(cred)
-	cnf := &ace.Confirmation{OSCORE: &ace.OSCOREMaterial{ID: id, MasterSecret: ms, Salt: []byte("salt")}}
-	scope := ace.EncodeScope([]ace.ScopeEntry{{Group: "hall", Roles: roles}})
-	token, err := ace.SealToken(w.tokens, &ace.CWTClaims{
-		SUB: subject, AUD: "gm", EXP: uint64(w.clock.Now().Unix() + 1e6), IAT: uint64(w.clock.Now().Unix()),
-		CNF: cnf, Scope: ace.ScopeClaim{Scope: scope}, CredThumbprint: thumb[:], Actor: actor,
-	}, w.rand)
+func (w *world) startAS() {
+	server, err := as.New(as.Config{
+		Store: store.NewMemory(), Now: w.clock.Now, Rand: w.rand, Key: key(91), Issuer: "as",
+		GMs: map[string]ace.TokenKey{"gm": w.tokens},
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &ace.TokenResponse{AccessToken: token, ExpiresIn: 1e6, Cnf: cnf, Scope: scope, Profile: ace.ProfileOSCORE}
+	w.as = server
+	w.net.Attach(asAddr, server.Handler())
+}
+
+// everything is what the installers of the site may do.
+var everything = as.Policy{Site: "site-1", Rules: []as.Rule{{
+	Group: "*", Self: ace.RoleRequester | ace.RoleResponder, Devices: ace.RoleRequester | ace.RoleResponder,
+}}}
+
+// enroll makes the installer known to the Authorization Server.
+func (in *installer) enroll() {
+	t, w := in.w.t, in.w
+	t.Helper()
+	inv, err := w.as.Invite(t.Context(), in.name, everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest := oscore.NewPSKClient(oscore.NewPSK([]byte(inv.ID), inv.Secret, oscore.SaltInvitation), in.ex, asAddr, w.rand)
+	if err := do(guest, coap.POST, "/enroll", map[int]any{1: in.cred, 2: in.name}, nil); err != nil {
+		t.Fatal(err)
+	}
+	cred, err := cose.ParseCCS(w.as.Credential())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := cose.DerivedKey(inv.Secret, in.key, cred.Public, in.cred, w.as.Credential())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.as = oscore.NewPSKClient(oscore.NewPSK(in.cred, secret, oscore.SaltInstaller), in.ex, asAddr, w.rand)
+}
+
+// token gets a token for the installer, or for the lamp: register comes first.
+func (in *installer) token(clientID string, roles ace.Role) (*ace.TokenResponse, error) {
+	return join.Token(in.w.t.Context(), in.as, ace.TokenRequest{
+		Audience: "gm", Scope: ace.EncodeScope([]ace.ScopeEntry{{Group: "hall", Roles: roles}}), ClientID: clientID,
+	})
+}
+
+// register makes the lamp known to the Authorization Server.
+func (in *installer) register(cred []byte) error {
+	sum := cose.Thumbprint(cred)
+	return do(in.as, coap.PUT, "/devices/"+label.FormatID(lampID), map[int]any{1: sum[:], 2: "lamp-dim-1"}, nil)
 }
 
 // installer is a browser with a site credential.
@@ -174,6 +210,7 @@ type installer struct {
 	key    ed25519.PrivateKey
 	cred   []byte
 	ex     coap.Exchanger
+	as     coap.Caller
 	group  *group.Context
 	member *join.Member
 	ms     *join.Membership
@@ -181,13 +218,15 @@ type installer struct {
 
 func (w *world) installer(name string, seed byte) *installer {
 	k := key(seed)
-	return &installer{w: w, name: name, key: k, cred: credOf(name, k), ex: w.net.From(browserAddr)}
+	in := &installer{w: w, name: name, key: k, cred: credOf(name, k), ex: w.net.From(browserAddr)}
+	in.enroll()
+	return in
 }
 
 func (w *world) claimFor(in *installer) claimRequest {
 	return claimRequest{
 		SiteCred: in.cred, Name: "Lamp 1", Site: "site-1",
-		AS: server{asAddr.String(), w.gmCred}, GM: server{gmAddr.String(), w.gmCred}, Commissioners: [][]byte{in.cred},
+		AS: server{asAddr.String(), w.as.Credential()}, GM: server{gmAddr.String(), w.gmCred}, Commissioners: [][]byte{in.cred},
 	}
 }
 
@@ -264,7 +303,13 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: "hall", Roles: &roles}, &offer); err != nil {
 		return nil, err
 	}
-	tok := w.token(label.FormatID(lampID), offer.Cred, roles, in.name)
+	if err := in.register(offer.Cred); err != nil {
+		return nil, err
+	}
+	tok, err := in.token(label.FormatID(lampID), roles)
+	if err != nil {
+		return nil, err
+	}
 	assoc, err := join.Transfer(ctx, in.ex, gmAddr, tok, offer.ID1, w.rand)
 	if err != nil {
 		return nil, err
@@ -306,7 +351,11 @@ func (in *installer) self(roles ace.Role) {
 	t.Helper()
 	id1 := make([]byte, 3)
 	w.rand.Read(id1)
-	assoc, err := join.Transfer(t.Context(), in.ex, gmAddr, w.token(in.name, in.cred, roles, ""), id1, w.rand)
+	tok, err := in.token("", roles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assoc, err := join.Transfer(t.Context(), in.ex, gmAddr, tok, id1, w.rand)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,6 +435,10 @@ func (in *installer) cast(req *coap.Message) []reply {
 	var got []reply
 	err = in.ex.Multicast(t.Context(), groupAddr, outer, time.Second, func(m *coap.Message, _ netip.AddrPort) {
 		resp, from, mode, err := in.group.UnprotectResponse(m, binding)
+		var unknown *group.UnknownPeerError
+		if errors.As(err, &unknown) {
+			return // somebody joined since; a browser would fetch the credential
+		}
 		if err != nil {
 			t.Errorf("an answer: %v", err)
 			return
