@@ -83,14 +83,14 @@ const (
 )
 
 // ValidGroupName reports whether name can be one segment of a URI path: 1 to
-// 255 bytes of UTF-8 without a slash or a control character, and not a dot
-// segment (KGO, Section 3; RFC 3986, Section 3.3). It travels in a Uri-Path
-// option, so that nothing in it is percent-encoded.
+// 255 bytes of UTF-8 without what divides or escapes a URI and without control
+// characters, and not a dot segment (KGO, Section 3; RFC 3986, Section 3.3). It
+// travels in a Uri-Path option, so that nothing in it is percent-encoded.
 func ValidGroupName(name string) bool {
 	if name == "" || len(name) > maxGroupName || name == "." || name == ".." || !utf8.ValidString(name) {
 		return false
 	}
-	return !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || unicode.IsControl(r) })
+	return !strings.ContainsFunc(name, func(r rune) bool { return strings.ContainsRune("/?#%", r) || unicode.IsControl(r) })
 }
 
 // EncodeScope returns what goes into the byte string of a scope parameter or

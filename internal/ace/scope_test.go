@@ -48,6 +48,7 @@ func TestScopeRefuses(t *testing.T) {
 		"a group twice":     "82 82 61 67 02 82 61 67 04",
 		"no name":           "81 82 60 02",
 		"a slash":           "81 82 63 612f62 02",
+		"a query":           "81 82 63 613f62 02",
 		"a control":         "81 82 61 00 02",
 		"a dot segment":     "81 82 62 2e2e 02",
 		"a negative Tperm":  "81 82 61 67 21",

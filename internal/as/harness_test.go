@@ -54,7 +54,7 @@ func (c *clock) advance(d time.Duration) {
 
 // site is an Authorization Server on a network in memory.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	net   *sim.Network
 	clock *clock
 	store store.Store
@@ -84,7 +84,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-func newSite(t *testing.T, change ...func(*as.Config)) *site {
+func newSite(t testing.TB, change ...func(*as.Config)) *site {
 	s := &site{t: t, net: sim.NewNetwork(1), clock: &clock{now: time.Unix(1_800_000_000, 0)}, store: store.NewMemory(), log: &lines{}}
 	s.cfg = as.Config{
 		Store: s.store, Now: s.clock.Now, Rand: rand.Reader, Key: key("authorization server"), Issuer: "as.example",
@@ -117,7 +117,7 @@ func key(seed string) ed25519.PrivateKey {
 
 // party is somebody who talks to the Authorization Server.
 type party struct {
-	t     *testing.T
+	t     testing.TB
 	s     *site
 	key   ed25519.PrivateKey
 	cred  []byte
