@@ -2,120 +2,196 @@ package commission
 
 import (
 	"context"
-	"encoding/json"
-	"io"
-	"log/slog"
+	"fmt"
+	"sync"
 	"time"
 
-	"lamplighter/internal/coap"
 	"lamplighter/internal/store"
 )
 
-// Config is what an [Engine] runs on. Store and Exchange are required.
-type Config struct {
-	Store    store.Store
-	Exchange coap.Exchanger                               // the way to AS, GM and devices
-	SignIn   func(ctx context.Context, code string) error // trades the invitation's access code at the bridge; nil: there is none
-	Sealer   Sealer                                       // nil: no backups
-	Events   func(Event)                                  // called one at a time, must not call back into the engine; nil: dropped
-	Logger   *slog.Logger                                 // nil: discarded
-	Now      func() time.Time                             // nil: time.Now
-	Rand     io.Reader                                    // nil: crypto/rand
-	Version  string                                       // what the snapshot and the diagnostics say
-	Record   bool                                         // switch the nonce recorder on, for tests
-	Tuning   Tuning
-}
-
-// Tuning holds waits and limits; zero values mean the defaults in brackets.
-type Tuning struct {
-	Timeout     time.Duration // for one exchange [10 s]
-	Leisure     time.Duration // how long devices spread their multicast answers [1 s]
-	Grace       time.Duration // what is added to Leisure before silence counts [400 ms]
-	Discovery   time.Duration // how long a discovery listens [2 s]
-	Backoff     time.Duration // before the second try of a job's item; doubles [1 s]
-	Tries       int           // of a job's item [4]
-	Concurrency int           // devices that a job works on at a time [8]
-	Follow      int           // silent devices that a roll call asks at a time [16]
-}
-
-// Sealer encrypts backups with a passphrase: age files in the browser and
-// natively.
-type Sealer interface {
-	Seal(ctx context.Context, plaintext []byte, passphrase string) (armored string, err error)
-	Open(ctx context.Context, armored, passphrase string) (plaintext []byte, err error)
-}
-
 // Engine is the installer's engine. It is safe for concurrent use.
 type Engine struct {
-	cfg Config
+	cfg    Config
+	wire   *wire
+	pub    *publisher
+	nonces *nonceLog
+
+	life context.Context // from Start to Close
+	stop context.CancelFunc
+
+	moving sync.Mutex // held while another site becomes the current one
+
+	mu   sync.Mutex
+	cur  *site // nil: none yet
+	link Link
+	back chan struct{} // closed while the link is up
+	log  []Entry       // newest last
 }
 
+// keyCurrent holds the name of the site that is shown; the keys of a site begin
+// with its name, so that a browser keeps what it has when another invitation is
+// opened.
+const keyCurrent = "current"
+
 // New makes an engine. Nothing happens before [Engine.Start].
-func New(cfg Config) (*Engine, error) { panic("not built yet") }
+func New(cfg Config) (*Engine, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg:  cfg,
+		wire: newWire(cfg.Exchange, cfg.Tuning.Timeout, cfg.Now),
+		pub:  newPublisher(cfg.Events),
+		link: Link{Up: true},
+		back: closed(),
+	}
+	if cfg.Record {
+		e.nonces = startNonceLog()
+	}
+	return e, nil
+}
+
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
 
 // Start loads the state and goes on with unfinished jobs until ctx ends or Close.
-func (e *Engine) Start(ctx context.Context) error { panic("not built yet") }
+func (e *Engine) Start(ctx context.Context) error {
+	e.life, e.stop = context.WithCancel(ctx)
+	var name []byte
+	err := e.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		name, err = tx.Get(keyCurrent)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("loading the state: %w", err)
+	}
+	if name != nil {
+		if err := e.enter(ctx, string(name)); err != nil {
+			return fmt.Errorf("loading the state: %w", err)
+		}
+	}
+	e.pub.tell(e.snapshotEvent())
+	e.pub.flush()
+	return nil
+}
 
 // Close stops all work and waits for it. What is durable goes on at the next
 // Start.
-func (e *Engine) Close() { panic("not built yet") }
+func (e *Engine) Close() {
+	if e.stop == nil {
+		return
+	}
+	e.stop()
+	if s := e.current(); s != nil {
+		s.leave()
+	}
+	e.pub.flush()
+	e.nonces.stop()
+}
+
+// enter makes the site of that name the current one and resumes its work.
+func (e *Engine) enter(ctx context.Context, name string) error {
+	e.moving.Lock()
+	defer e.moving.Unlock()
+	if old := e.current(); old != nil {
+		if old.name == name {
+			return nil
+		}
+		old.leave()
+	}
+	s, err := loadSite(ctx, e, name)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.cur = s
+	e.mu.Unlock()
+	s.resume()
+	return nil
+}
+
+func (e *Engine) current() *site {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cur
+}
+
+// site returns the current site, enrolled.
+func (e *Engine) site() (*site, error) {
+	s := e.current()
+	if s == nil || !s.record().enrolled() {
+		return nil, errNoSite
+	}
+	return s, nil
+}
 
 // SetLink tells the engine how the way to the bridge is. A reason is a sentence
 // with the next step. Drivers without a bridge need not call it.
-func (e *Engine) SetLink(up bool, rtt time.Duration, reason string) { panic("not built yet") }
-
-// Call runs one of [Methods]; args is a JSON array. The result is encoded as
-// JSON by the caller; nil stands for "void". Every error is an [*Error].
-func (e *Engine) Call(ctx context.Context, method string, args json.RawMessage) (any, error) {
-	panic("not built yet")
+func (e *Engine) SetLink(up bool, rtt time.Duration, reason string) {
+	e.mu.Lock()
+	was := e.link.Up
+	e.link = Link{Up: up, RTT: milliseconds(rtt), Reason: reason}
+	switch {
+	case up && !was:
+		close(e.back)
+	case !up && was:
+		e.back = make(chan struct{})
+	}
+	e.mu.Unlock()
+	e.pub.touch("link", func() (Event, bool) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		link := e.link
+		return Event{Type: "link", Link: &link}, true
+	})
+	if was != up {
+		if s := e.current(); s != nil {
+			s.touchJobs() // running or waiting
+		}
+	}
 }
 
-// WaitJob blocks until a job has ended.
-func (e *Engine) WaitJob(ctx context.Context, id string) (Job, error) { panic("not built yet") }
+// linkUp reports the link, and what is closed when it is up.
+func (e *Engine) linkUp() (bool, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.link.Up, e.back
+}
 
-// The methods of [Methods], typed.
+// Snapshot is the whole state.
+func (e *Engine) Snapshot() Snapshot {
+	e.mu.Lock()
+	snap := Snapshot{Link: e.link, Version: e.cfg.Version, Log: newestFirst(e.log), Devices: []Device{}, Groups: []Group{}, Jobs: []Job{}}
+	s := e.cur
+	e.mu.Unlock()
+	if s != nil {
+		s.fill(&snap)
+	}
+	return snap
+}
 
-func (e *Engine) Snapshot() Snapshot { panic("not built yet") }
-func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, error) {
-	panic("not built yet")
+func (e *Engine) snapshotEvent() Event {
+	snap := e.Snapshot()
+	return Event{Type: "snapshot", Snapshot: &snap}
 }
-func (e *Engine) PreviewLabels(ctx context.Context, text string) (LabelReport, error) {
-	panic("not built yet")
+
+// now is the time as the schema has it.
+func (e *Engine) now() int64 { return e.cfg.Now().UnixMilli() }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// sleep waits, and reports false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
-func (e *Engine) ImportLabels(ctx context.Context, text string) (LabelReport, error) {
-	panic("not built yet")
-}
-func (e *Engine) Discover(ctx context.Context) (int, error) { panic("not built yet") }
-func (e *Engine) Claim(ctx context.Context, devices []string) (Job, error) {
-	panic("not built yet")
-}
-func (e *Engine) Join(ctx context.Context, group string, devices []string) (Job, error) {
-	panic("not built yet")
-}
-func (e *Engine) SetLight(ctx context.Context, group string, light Light) (RollCall, error) {
-	panic("not built yet")
-}
-func (e *Engine) RollCall(ctx context.Context, group string) (RollCall, error) {
-	panic("not built yet")
-}
-func (e *Engine) RollCallCSV(group string) (string, error) { panic("not built yet") }
-func (e *Engine) Blink(ctx context.Context, device string, seconds int) error {
-	panic("not built yet")
-}
-func (e *Engine) Leave(ctx context.Context, group string, devices []string) (Job, error) {
-	panic("not built yet")
-}
-func (e *Engine) Release(ctx context.Context, devices []string) (Job, error) {
-	panic("not built yet")
-}
-func (e *Engine) Forget(ctx context.Context, devices []string) error   { panic("not built yet") }
-func (e *Engine) RetryJob(ctx context.Context, job string) (Job, error)  { panic("not built yet") }
-func (e *Engine) CancelJob(ctx context.Context, job string) (Job, error) { panic("not built yet") }
-func (e *Engine) Backup(ctx context.Context, passphrase string) (string, error) {
-	panic("not built yet")
-}
-func (e *Engine) Restore(ctx context.Context, file, passphrase string) (Site, error) {
-	panic("not built yet")
-}
-func (e *Engine) Diagnostics() string { panic("not built yet") }
-func (e *Engine) NonceLog() []string  { panic("not built yet") }

@@ -1,0 +1,397 @@
+package commission
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
+	oscoregroup "lamplighter/internal/oscore/group"
+)
+
+// Kinds of campaigns.
+const (
+	kindRollCall = "rollcall"
+	kindLight    = "light"
+)
+
+// campaign is one group message and what came back: the multicast, the answers
+// one by one as they verify, and those who stayed silent asked again by unicast.
+type campaign struct {
+	s    *site
+	g    *group
+	req  *coap.Message // plain
+	kind string
+
+	full chan struct{} // closed when every device has answered
+	side sync.WaitGroup
+
+	mu       sync.Mutex
+	call     RollCall
+	row      map[string]int     // device id → index of call.Answers
+	byCred   map[string]*device // credential → device of the site
+	complete bool               // full is closed
+	held     []heldAnswer       // answers under a Sender ID whose credential is missing
+	fetching bool
+	foreign  map[string]bool // Sender IDs that the Group Manager does not know
+}
+
+// heldAnswer waits for a credential.
+type heldAnswer struct {
+	kid []byte
+	try func()
+}
+
+// ask sends req to the group and gathers the answers.
+func (s *site) ask(ctx context.Context, g *group, kind string, req *coap.Message) (RollCall, error) {
+	if err := s.ensureMember(ctx, g); err != nil {
+		return RollCall{}, asProblem(err)
+	}
+	c := s.newCampaign(g, kind, req)
+	if len(c.call.Answers) == 0 {
+		return RollCall{}, errNobody
+	}
+	s.mu.Lock()
+	g.current = c
+	if kind == kindLight {
+		g.command = c
+	}
+	s.mu.Unlock()
+	c.tellAll()
+	err := c.run(ctx)
+	c.finish()
+	return c.snapshot(), asError(err)
+}
+
+// asError is [asProblem] with a nil that stays nil.
+func asError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return asProblem(err)
+}
+
+func (s *site) newCampaign(g *group, kind string, req *coap.Message) *campaign {
+	c := &campaign{
+		s: s, g: g, req: req, kind: kind, full: make(chan struct{}),
+		call: RollCall{Group: g.name, Kind: kind, Started: s.e.now(), Answers: []Answer{}},
+		row:  map[string]int{}, byCred: map[string]*device{}, foreign: map[string]bool{},
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if len(d.rec.Cred) > 0 {
+			c.byCred[string(d.rec.Cred)] = d
+		}
+		if p := d.rec.in(g.name); p != nil {
+			c.call.Answers = append(c.call.Answers, Answer{Device: d.id, State: AnswerWaiting, SenderID: hex.EncodeToString(p.SenderID)})
+		}
+	}
+	slices.SortFunc(c.call.Answers, func(a, b Answer) int { return bytes.Compare([]byte(a.Device), []byte(b.Device)) })
+	for i, a := range c.call.Answers {
+		c.row[a.Device] = i
+	}
+	return c
+}
+
+func (c *campaign) run(ctx context.Context) error {
+	defer c.side.Wait()
+	if err := c.multicast(ctx); err != nil {
+		return err
+	}
+	if len(c.silent()) > 0 && c.freshenKeys(ctx) {
+		if err := c.multicast(ctx); err != nil {
+			return err
+		}
+	}
+	c.followUp(ctx)
+	return nil
+}
+
+// multicast sends the request once and takes answers until all are in or the
+// devices' Leisure is over.
+func (c *campaign) multicast(ctx context.Context) error {
+	group, err := netip.ParseAddrPort(c.s.record().Multicast)
+	if err != nil {
+		return errInvitation
+	}
+	outer, binding, err := c.g.protect(c.req, nil)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.call.Multicasts++
+	c.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.full:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	t := c.s.e.cfg.Tuning
+	sent := time.Now()
+	err = c.s.e.wire.Multicast(ctx, group, outer, t.Leisure+t.Grace, func(resp *coap.Message, from netip.AddrPort) {
+		c.take(ctx, resp, from, binding, sent)
+	})
+	c.awaitCredentials(ctx)
+	return err
+}
+
+// protect protects a request for the group (to is nil) or for one member.
+func (g *group) protect(req *coap.Message, to []byte) (*coap.Message, *oscoregroup.Binding, error) {
+	g.using.Lock()
+	defer g.using.Unlock()
+	if g.ctx == nil {
+		return nil, nil, errNoGroup
+	}
+	return g.ctx.ProtectRequest(req, to)
+}
+
+func (g *group) unprotect(outer *coap.Message, b *oscoregroup.Binding) (*coap.Message, oscoregroup.Peer, error) {
+	g.using.Lock()
+	defer g.using.Unlock()
+	resp, from, _, err := g.ctx.UnprotectResponse(outer, b)
+	return resp, from, err
+}
+
+// take opens one answer to the multicast. ctx is the multicast's.
+func (c *campaign) take(ctx context.Context, outer *coap.Message, from netip.AddrPort, b *oscoregroup.Binding, sent time.Time) {
+	got := time.Since(sent)
+	resp, peer, err := c.g.unprotect(outer, b)
+	var unknown *oscoregroup.UnknownPeerError
+	switch {
+	case errors.As(err, &unknown):
+		c.hold(unknown.KID, func() { c.retake(outer, from, b, got) })
+	case err != nil:
+		c.s.e.cfg.Logger.Debug("an answer was dropped", "from", from, "err", err)
+	default:
+		c.answered(answerFrom{resp, peer, from, got, false})
+	}
+}
+
+// retake opens an answer whose sender is known by now.
+func (c *campaign) retake(outer *coap.Message, from netip.AddrPort, b *oscoregroup.Binding, rtt time.Duration) {
+	resp, peer, err := c.g.unprotect(outer, b)
+	if err != nil {
+		c.s.e.cfg.Logger.Debug("an answer was dropped", "from", from, "err", err)
+		return
+	}
+	c.answered(answerFrom{resp, peer, from, rtt, false})
+}
+
+// answerFrom is an answer that verified under the credential of peer.
+type answerFrom struct {
+	resp    *coap.Message
+	peer    oscoregroup.Peer
+	from    netip.AddrPort
+	rtt     time.Duration
+	unicast bool
+}
+
+// answered puts an answer into its device's row. The row is found by the
+// credential alone: addresses and Sender IDs are no identities. DESIGN S9.
+func (c *campaign) answered(a answerFrom) {
+	if a.peer.Roles != 0 && !ace.Role(a.peer.Roles).Has(ace.RoleResponder) {
+		return // KGO, Section 6.4: answers come from responders
+	}
+	c.mu.Lock()
+	d := c.byCred[string(a.peer.Cred)]
+	c.mu.Unlock()
+	if d == nil {
+		c.stranger(a)
+		return
+	}
+	c.s.learnPlace(d, c.g.name, a.peer.KID)
+	if oscore.IsChallenge(a.resp) && !a.unicast {
+		c.side.Go(func() { c.askOne(c.s.ctx, d, a.resp) })
+		return
+	}
+	c.set(d.id, func(row *Answer) { row.fill(a, c.s.e.now()) })
+}
+
+// lightState is the payload of /light.
+type lightState struct {
+	On    *bool   `cbor:"1,keyasint,omitempty"`
+	Level *uint64 `cbor:"2,keyasint,omitempty"` // percent, 0 to 100
+}
+
+func (row *Answer) fill(a answerFrom, now int64) {
+	row.SenderID, row.RTT, row.At, row.Unicast = hex.EncodeToString(a.peer.KID), milliseconds(a.rtt), now, a.unicast
+	if err := coap.CheckResponse(a.resp); err != nil {
+		row.State, row.Problem = AnswerError, &asProblem(with(atDevice, "answering", err)).Problem
+		return
+	}
+	var state lightState
+	if err := cbor.Unmarshal(a.resp.Payload, &state); err != nil {
+		row.State, row.Problem = AnswerError, &asProblem(with(atDevice, "answering", err)).Problem
+		return
+	}
+	row.State, row.Problem = AnswerVerified, nil
+	if state.On != nil {
+		row.On = *state.On
+	}
+	if state.Level != nil {
+		row.Level = int(min(*state.Level, 100))
+	}
+}
+
+// stranger handles an answer that verified under a credential that is no label's:
+// a member that this site does not know, or something in a device's place.
+func (c *campaign) stranger(a answerFrom) {
+	id := c.s.inPlaceOf(c.g.name, a.peer.KID, a.from)
+	if id == "" {
+		c.s.e.warn("", "a member of "+c.g.name+" that is not of this site answered, id "+hex.EncodeToString(a.peer.KID))
+		return
+	}
+	c.set(id, func(row *Answer) {
+		if row.State == AnswerVerified {
+			return // the device itself has answered
+		}
+		row.State, row.Problem = AnswerMismatch, &errMismatch.Problem
+		row.SenderID, row.RTT, row.At = hex.EncodeToString(a.peer.KID), milliseconds(a.rtt), c.s.e.now()
+	})
+	c.s.e.warn(id, "an answer in this device's place verified under another key than its label's")
+}
+
+// inPlaceOf finds whose Sender ID or address something uses.
+func (s *site) inPlaceOf(group string, kid []byte, from netip.AddrPort) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.devices {
+		if p := d.rec.in(group); p != nil && bytes.Equal(p.SenderID, kid) {
+			return d.id
+		}
+	}
+	for _, d := range s.devices {
+		if d.rec.in(group) != nil && d.rec.address() == from {
+			return d.id
+		}
+	}
+	return ""
+}
+
+// learnPlace notes a member's present Sender ID; it changes when a device joins
+// again or renews it.
+func (s *site) learnPlace(d *device, group string, kid []byte) {
+	if p := s.of(d).in(group); p != nil && bytes.Equal(p.SenderID, kid) {
+		return
+	}
+	s.background(func(ctx context.Context) {
+		err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withPlace(place{group, kid}) })
+		if err != nil {
+			s.e.logProblem(d.id, "noting the device's id", err) // it is learnt again
+		}
+	})
+}
+
+// set changes one row and tells about it.
+func (c *campaign) set(id string, change func(*Answer)) {
+	c.mu.Lock()
+	i, ok := c.row[id]
+	if !ok { // joined by somebody else meanwhile
+		i = len(c.call.Answers)
+		c.row[id] = i
+		c.call.Answers = append(c.call.Answers, Answer{Device: id})
+	}
+	row := &c.call.Answers[i]
+	change(row)
+	told := GroupAnswer{Group: c.g.name, Answer: *row}
+	c.count()
+	c.mu.Unlock()
+	c.s.e.pub.tell(Event{Type: "answer", Answer: &told})
+}
+
+// count brings the totals up to date; c.mu is held.
+func (c *campaign) count() {
+	c.call.Verified = 0
+	var times []float64
+	open := false
+	for _, a := range c.call.Answers {
+		switch a.State {
+		case AnswerVerified:
+			c.call.Verified++
+			times = append(times, a.RTT)
+		case AnswerWaiting, AnswerAsking, AnswerSilent:
+			open = true
+		}
+	}
+	if slices.Sort(times); len(times) > 0 {
+		c.call.Median, c.call.Slowest = times[len(times)/2], times[len(times)-1]
+	}
+	if !open && !c.complete {
+		c.complete = true
+		close(c.full)
+	}
+}
+
+// silent lists the devices that have not answered.
+func (c *campaign) silent() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ids []string
+	for _, a := range c.call.Answers {
+		if a.State == AnswerWaiting || a.State == AnswerAsking {
+			ids = append(ids, a.Device)
+		}
+	}
+	return ids
+}
+
+// snapshot copies the state for a view.
+func (c *campaign) snapshot() RollCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *c.call.copy()
+}
+
+// tellAll sends the whole: at the start and at the end.
+func (c *campaign) tellAll() {
+	snap := c.snapshot()
+	c.s.e.pub.tell(Event{Type: "rollcall", RollCall: &snap})
+	c.s.touchGroup(c.g.name)
+}
+
+// finish ends the campaign and keeps it for the next reload.
+func (c *campaign) finish() {
+	c.mu.Lock()
+	c.call.Ended = c.s.e.now()
+	for i := range c.call.Answers {
+		if row := &c.call.Answers[i]; row.State == AnswerWaiting || row.State == AnswerAsking {
+			row.State, row.Problem = AnswerSilent, &errSilent.Problem
+		}
+	}
+	c.count()
+	c.mu.Unlock()
+	snap := c.snapshot()
+	c.s.updateGroup(c.g, func(r *groupRecord) { r.RollCall = &snap })
+	c.s.mu.Lock()
+	if c.g.current == c {
+		c.g.current = nil
+	}
+	c.s.mu.Unlock()
+	c.tellAll()
+}
+
+// updateGroup changes what a group shows.
+func (s *site) updateGroup(g *group, change func(*groupRecord)) {
+	s.mu.Lock()
+	rec := *g.rec
+	change(&rec)
+	g.rec = &rec
+	s.mu.Unlock()
+	if err := s.commit(s.ctx, write{preGroup + g.name, rec}); err != nil {
+		s.e.logProblem("", "saving the group's state", err) // it is only a view
+	}
+	s.touchGroup(g.name)
+}

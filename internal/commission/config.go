@@ -1,0 +1,91 @@
+package commission
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/store"
+)
+
+// Config is what an [Engine] runs on. Store and Exchange are required.
+type Config struct {
+	Store    store.Store
+	Exchange coap.Exchanger                               // the way to AS, GM and devices
+	SignIn   func(ctx context.Context, code string) error // trades the invitation's access code at the bridge; nil: there is none
+	Sealer   Sealer                                       // nil: no backups
+	Events   func(Event)                                  // called one at a time; nil: dropped
+	Logger   *slog.Logger                                 // nil: discarded
+	Now      func() time.Time                             // nil: time.Now
+	Rand     io.Reader                                    // nil: crypto/rand; safe for concurrent use
+	Version  string                                       // what the snapshot and the diagnostics say
+	Record   bool                                         // switch the nonce recorder on, for tests
+	Tuning   Tuning
+}
+
+// Tuning holds waits and limits; zero values mean the defaults in brackets.
+type Tuning struct {
+	Timeout     time.Duration // for one exchange [10 s]
+	Leisure     time.Duration // how long devices spread their multicast answers [1 s]
+	Grace       time.Duration // what is added to Leisure before silence counts [400 ms]
+	Discovery   time.Duration // how long a discovery listens [2 s]
+	FollowUp    time.Duration // how long a silent device is waited for when asked again [5 s]
+	Backoff     time.Duration // before the second try of a job's item; doubles [1 s]
+	Tries       int           // of a job's item [4]
+	Concurrency int           // devices that a job works on at a time [8]
+	Follow      int           // silent devices that a roll call asks at a time [16]
+}
+
+// Sealer encrypts backups with a passphrase: age files in the browser and
+// natively.
+type Sealer interface {
+	Seal(ctx context.Context, plaintext []byte, passphrase string) (armored string, err error)
+	Open(ctx context.Context, armored, passphrase string) (plaintext []byte, err error)
+}
+
+func (t Tuning) withDefaults() Tuning {
+	orDuration := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	orInt := func(n *int, def int) {
+		if *n == 0 {
+			*n = def
+		}
+	}
+	orDuration(&t.Timeout, 10*time.Second)
+	orDuration(&t.Leisure, time.Second)
+	orDuration(&t.Grace, 400*time.Millisecond)
+	orDuration(&t.Discovery, 2*time.Second)
+	orDuration(&t.FollowUp, 5*time.Second)
+	orDuration(&t.Backoff, time.Second)
+	orInt(&t.Tries, 4)
+	orInt(&t.Concurrency, 8)
+	orInt(&t.Follow, 16)
+	return t
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Store == nil || c.Exchange == nil {
+		return c, errors.New("commission: a Config needs a Store and an Exchange")
+	}
+	if c.Events == nil {
+		c.Events = func(Event) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	c.Tuning = c.Tuning.withDefaults()
+	return c, nil
+}

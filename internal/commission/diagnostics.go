@@ -1,0 +1,65 @@
+package commission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// diagnosticLines is how much of the log goes into the diagnostics.
+const diagnosticLines = 100
+
+// Diagnostics is a text for support: what this engine is and sees. Secrets are
+// not in it; ids, names of groups and addresses are.
+func (e *Engine) Diagnostics() string {
+	snap := e.Snapshot()
+	var b strings.Builder
+	fmt.Fprintf(&b, "Lamplighter %s, %s\n", snap.Version, e.cfg.Now().UTC().Format(time.RFC3339))
+	fmt.Fprintf(&b, "site %s, backed up: %v\n", orNone(snap.Site.Credential), snap.Site.BackedUp)
+	fmt.Fprintf(&b, "link up: %v, round trip %.1f ms%s\n", snap.Link.Up, snap.Link.RTT, ifAny(", ", snap.Link.Reason))
+	if s := e.current(); s != nil {
+		r := s.record()
+		fmt.Fprintf(&b, "AS %s, GM %s, groups at %s\n", r.ASAddress, r.GMAddress, r.Multicast)
+	}
+	fmt.Fprintf(&b, "\n%s\n", plural(len(snap.Devices), "device", "devices"))
+	for _, d := range snap.Devices {
+		fmt.Fprintf(&b, "%s %-8s %s %s%s\n", d.ID, d.State, orNone(d.Address), d.Step, ifAny(" !", problemID(d.Problem)))
+	}
+	for _, g := range snap.Groups {
+		fmt.Fprintf(&b, "\ngroup %s: joined %v, key version %d, %s\n", g.Name, g.Joined, g.Epoch, plural(len(g.Members), "member", "members"))
+		if c := g.RollCall; c != nil {
+			fmt.Fprintf(&b, "  last %s: %d of %d verified, %d multicasts, %d unicasts, median %.1f ms, slowest %.1f ms\n",
+				c.Kind, c.Verified, len(c.Answers), c.Multicasts, c.Unicasts, c.Median, c.Slowest)
+		}
+	}
+	for _, j := range snap.Jobs {
+		fmt.Fprintf(&b, "\njob %s %s %s: %s, %d done, %d failed of %d\n", j.ID, j.Kind, j.Group, j.State, j.Done, j.Failed, j.Total)
+	}
+	b.WriteString("\nlog, newest last\n")
+	for _, entry := range slices.Backward(snap.Log[:min(len(snap.Log), diagnosticLines)]) {
+		fmt.Fprintf(&b, "%s %s %s %s\n", time.UnixMilli(entry.At).UTC().Format("15:04:05.000"), entry.Level, entry.Device, entry.Text)
+	}
+	return b.String()
+}
+
+func problemID(p *Problem) string {
+	if p == nil {
+		return ""
+	}
+	return p.ID
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func ifAny(before, s string) string {
+	if s == "" {
+		return ""
+	}
+	return before + s
+}

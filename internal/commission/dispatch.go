@@ -1,0 +1,112 @@
+package commission
+
+import (
+	"context"
+	"encoding/json"
+)
+
+var (
+	errMethod   = problem("unknown-method", "The engine has no such method.", "Reload the page.")
+	errArgument = problem("bad-argument", "An argument has the wrong type or is missing.", "Look at the method's description.")
+)
+
+// Call runs one of [Methods]; args is a JSON array. The result is encoded as JSON
+// by the caller; nil stands for "void". Every error is an [*Error].
+func (e *Engine) Call(ctx context.Context, method string, args json.RawMessage) (any, error) {
+	run := calls[method]
+	if run == nil {
+		return nil, errMethod
+	}
+	a := &arguments{}
+	if len(args) > 0 {
+		if err := json.Unmarshal(args, &a.list); err != nil {
+			return nil, errArgument
+		}
+	}
+	result, err := run(ctx, e, a)
+	if err != nil {
+		return nil, asProblem(err)
+	}
+	return result, nil
+}
+
+// arguments are taken one after the other; a bad one is remembered.
+type arguments struct {
+	list []json.RawMessage
+	bad  bool
+}
+
+// next takes an argument.
+func next[T any](a *arguments) (v T) {
+	if len(a.list) == 0 || json.Unmarshal(a.list[0], &v) != nil {
+		a.bad = true
+		return v
+	}
+	a.list = a.list[1:]
+	return v
+}
+
+type runner func(ctx context.Context, e *Engine, a *arguments) (any, error)
+
+// call0 to call2 make a runner of a method with that many arguments, do1 and do2
+// of one without a result.
+func call0[R any](run func(*Engine, context.Context) (R, error)) runner {
+	return func(ctx context.Context, e *Engine, _ *arguments) (any, error) { return run(e, ctx) }
+}
+
+func call1[A, R any](run func(*Engine, context.Context, A) (R, error)) runner {
+	return func(ctx context.Context, e *Engine, args *arguments) (any, error) {
+		a := next[A](args)
+		if args.bad {
+			return nil, errArgument
+		}
+		return run(e, ctx, a)
+	}
+}
+
+func call2[A, B, R any](run func(*Engine, context.Context, A, B) (R, error)) runner {
+	return func(ctx context.Context, e *Engine, args *arguments) (any, error) {
+		a, b := next[A](args), next[B](args)
+		if args.bad {
+			return nil, errArgument
+		}
+		return run(e, ctx, a, b)
+	}
+}
+
+func do1[A any](run func(*Engine, context.Context, A) error) runner {
+	return call1(func(e *Engine, ctx context.Context, a A) (any, error) { return nil, run(e, ctx, a) })
+}
+
+func do2[A, B any](run func(*Engine, context.Context, A, B) error) runner {
+	return call2(func(e *Engine, ctx context.Context, a A, b B) (any, error) { return nil, run(e, ctx, a, b) })
+}
+
+// get0 is a runner of a method that cannot fail.
+func get0[R any](run func(*Engine) R) runner {
+	return func(_ context.Context, e *Engine, _ *arguments) (any, error) { return run(e), nil }
+}
+
+// calls has an entry for each of [Methods].
+var calls = map[string]runner{
+	"snapshot":         get0((*Engine).Snapshot),
+	"acceptInvitation": call1((*Engine).AcceptInvitation),
+	"previewLabels":    call1((*Engine).PreviewLabels),
+	"importLabels":     call1((*Engine).ImportLabels),
+	"discover":         call0((*Engine).Discover),
+	"claim":            call1((*Engine).Claim),
+	"join":             call2((*Engine).Join),
+	"setLight":         call2((*Engine).SetLight),
+	"rollCall":         call1((*Engine).RollCall),
+	"rollCallCSV":      call1((*Engine).RollCallCSV),
+	"blink":            do2((*Engine).Blink),
+	"leave":            call2((*Engine).Leave),
+	"release":          call1((*Engine).Release),
+	"forget":           do1((*Engine).Forget),
+	"retryJob":         call1((*Engine).RetryJob),
+	"cancelJob":        call1((*Engine).CancelJob),
+	"backup":           call1((*Engine).Backup),
+	"restore":          call2((*Engine).Restore),
+	"diagnostics":      get0((*Engine).Diagnostics),
+	"nonceLog":         get0((*Engine).NonceLog),
+}

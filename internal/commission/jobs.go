@@ -1,0 +1,312 @@
+package commission
+
+import (
+	"context"
+	"encoding/hex"
+	"io"
+	"slices"
+	"time"
+
+	"lamplighter/internal/store"
+)
+
+// Kinds of jobs.
+const (
+	jobClaim   = "claim"
+	jobJoin    = "join"
+	jobLeave   = "leave"
+	jobRelease = "release"
+)
+
+// States of an item.
+const (
+	itemTodo    = "todo"
+	itemWorking = "working"
+	itemDone    = "done"
+	itemFailed  = "failed"
+)
+
+// maxJobs is how many jobs are kept.
+const maxJobs = 50
+
+// job is a job at run time. All is guarded by site.mu.
+type job struct {
+	rec      jobRecord
+	items    []*item
+	paused   bool            // its items wait for something that they share
+	canceled bool            // by a person
+	stop     func()          // ends the work; nil: not at work
+	done     chan struct{}   // closed when the work has ended
+	groups   map[string]bool // whose keys the work changed
+}
+
+// item is one device's part.
+type item struct {
+	dev *device
+	rec itemRecord
+
+	// What the next try does first; guarded by the device's turn.
+	relocate bool // look for the device again
+	reclaim  bool // claim it by its label, though it seems claimed
+}
+
+func (j *job) itemKey(device string) string { return preItem + j.rec.ID + "/" + device }
+
+func (j *job) ended() bool { return j.rec.Ended != 0 }
+
+func newJob(rec jobRecord) *job {
+	return &job{rec: rec, done: closed(), groups: map[string]bool{}}
+}
+
+// loadJobs reads the jobs with their items; the devices are loaded.
+func (s *site) loadJobs(tx store.Tx) error {
+	err := scan(tx, preJob, func(id string, r *jobRecord) { s.jobs[id] = newJob(*r) })
+	if err != nil {
+		return err
+	}
+	items := map[string]*itemRecord{}
+	if err := scan(tx, preItem, func(name string, r *itemRecord) { items[name] = r }); err != nil {
+		return err
+	}
+	for id, j := range s.jobs {
+		for _, dev := range j.rec.Devices {
+			d, rec := s.devices[dev], items[id+"/"+dev]
+			if d == nil {
+				continue // forgotten
+			}
+			if rec == nil {
+				rec = &itemRecord{State: itemTodo}
+			}
+			j.items = append(j.items, &item{dev: d, rec: *rec})
+		}
+	}
+	return nil
+}
+
+// resumeJobs goes on with jobs that have not ended.
+func (s *site) resumeJobs() {
+	s.mu.Lock()
+	var open []*job
+	for _, j := range s.newestJobs() {
+		if !j.ended() {
+			open = append(open, j)
+		}
+	}
+	s.mu.Unlock()
+	for _, j := range slices.Backward(open) {
+		s.run(j)
+	}
+}
+
+// start makes a job, durably, and begins the work.
+func (s *site) start(ctx context.Context, kind, group string, ids []string) (Job, error) {
+	devices, err := s.chosen(ids)
+	if err != nil {
+		return Job{}, err
+	}
+	id, err := s.jobID()
+	if err != nil {
+		return Job{}, err
+	}
+	j := newJob(jobRecord{ID: id, Kind: kind, Group: group, State: JobRunning, Started: s.e.now()})
+	for _, d := range devices {
+		j.rec.Devices = append(j.rec.Devices, d.id)
+		j.items = append(j.items, &item{dev: d, rec: itemRecord{State: itemTodo}})
+	}
+	// The items are written when they end; until then they are to do.
+	if err := s.commit(ctx, append(s.oldest(), write{preJob + id, j.rec})...); err != nil {
+		return Job{}, asProblem(err)
+	}
+	s.mu.Lock()
+	s.jobs[id] = j
+	s.mu.Unlock()
+	s.run(j)
+	return s.jobView(j), nil
+}
+
+// jobID makes an id that sorts by time.
+func (s *site) jobID() (string, error) {
+	random := make([]byte, 4)
+	if _, err := io.ReadFull(s.e.cfg.Rand, random); err != nil {
+		return "", err
+	}
+	return time.UnixMilli(s.e.now()).UTC().Format("20060102-150405-") + hex.EncodeToString(random), nil
+}
+
+// oldest drops ended jobs beyond the limit.
+func (s *site) oldest() []write {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var writes []write
+	for i, j := range s.newestJobs() {
+		if i < maxJobs-1 || !j.ended() {
+			continue
+		}
+		delete(s.jobs, j.rec.ID)
+		writes = append(writes, write{preJob + j.rec.ID, nil})
+		for _, dev := range j.rec.Devices {
+			writes = append(writes, write{j.itemKey(dev), nil})
+		}
+	}
+	return writes
+}
+
+func (s *site) jobView(j *job) Job {
+	up, _ := s.e.linkUp()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return j.view(up)
+}
+
+func (s *site) job(id string) (*job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.jobs[id]; j != nil {
+		return j, nil
+	}
+	return nil, errNoJob
+}
+
+// Claim claims devices for this site.
+func (e *Engine) Claim(ctx context.Context, devices []string) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	return s.start(ctx, jobClaim, "", devices)
+}
+
+// Join joins devices to a group; it claims what is not claimed, and the browser
+// itself joins first.
+func (e *Engine) Join(ctx context.Context, group string, devices []string) (Job, error) {
+	return e.startIn(ctx, jobJoin, group, devices)
+}
+
+// Leave removes devices from a group.
+func (e *Engine) Leave(ctx context.Context, group string, devices []string) (Job, error) {
+	return e.startIn(ctx, jobLeave, group, devices)
+}
+
+func (e *Engine) startIn(ctx context.Context, kind, group string, devices []string) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	if _, err := s.knownGroup(group); err != nil {
+		// The rights may be newer than the list.
+		if s.refreshGroups(ctx) != nil {
+			return Job{}, err
+		}
+		if _, err := s.knownGroup(group); err != nil {
+			return Job{}, err
+		}
+	}
+	return s.start(ctx, kind, group, devices)
+}
+
+// Release gives devices up.
+func (e *Engine) Release(ctx context.Context, devices []string) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	return s.start(ctx, jobRelease, "", devices)
+}
+
+// RetryJob tries again what failed or was left when the job was canceled.
+func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	j, err := s.job(id)
+	if err != nil {
+		return Job{}, err
+	}
+	s.mu.Lock()
+	if !j.ended() {
+		s.mu.Unlock()
+		return s.jobView(j), nil
+	}
+	var writes []write
+	for _, it := range j.items {
+		if it.rec.State != itemDone {
+			it.rec = itemRecord{State: itemTodo}
+			writes = append(writes, write{j.itemKey(it.dev.id), nil})
+		}
+	}
+	rec := j.rec
+	rec.State, rec.Ended = JobRunning, 0
+	j.rec, j.canceled = rec, false
+	s.mu.Unlock()
+	if err := s.commit(ctx, append(writes, write{preJob + id, rec})...); err != nil {
+		return Job{}, asProblem(err)
+	}
+	s.run(j)
+	return s.jobView(j), nil
+}
+
+// CancelJob stops a job; what is done stays done.
+func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	j, err := s.job(id)
+	if err != nil {
+		return Job{}, err
+	}
+	s.mu.Lock()
+	if j.stop != nil {
+		j.canceled = true
+		j.stop()
+	}
+	done := j.done
+	s.mu.Unlock()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return Job{}, errCanceled
+	}
+	e.pub.flush()
+	return s.jobView(j), nil
+}
+
+// WaitJob blocks until a job has ended.
+func (e *Engine) WaitJob(ctx context.Context, id string) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	j, err := s.job(id)
+	if err != nil {
+		return Job{}, err
+	}
+	s.mu.Lock()
+	done := j.done
+	s.mu.Unlock()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return s.jobView(j), errCanceled
+	}
+	e.pub.flush()
+	return s.jobView(j), nil
+}
+
+// affected are the groups of the browser whose keys a job changed: those that its
+// devices left.
+func (s *site) affected(j *job) []*group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j.rec.Kind == jobLeave {
+		j.groups[j.rec.Group] = true
+	}
+	var list []*group
+	for name := range j.groups {
+		if g := s.groups[name]; g != nil && g.member != nil {
+			list = append(list, g)
+		}
+	}
+	return list
+}

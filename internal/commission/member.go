@@ -1,0 +1,292 @@
+package commission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/join"
+	"lamplighter/internal/oscore"
+	oscoregroup "lamplighter/internal/oscore/group"
+)
+
+// errNoMark says that the sequence numbers of a stored membership are lost: the
+// membership is of no more use.
+var errNoMark = errors.New("the sequence numbers of the membership are lost")
+
+// group is a group at run time.
+type group struct {
+	name string
+
+	entering sync.Mutex // held while the browser joins or gets new keys
+
+	// Guarded by site.mu.
+	rec     *groupRecord
+	member  *join.Membership // of the browser; nil: none. Never changed, only replaced
+	current *campaign        // what runs, if anything
+	command *campaign        // the latest command
+
+	// Guarded by using, which is taken for moments only: contexts are not safe
+	// for concurrent use.
+	using sync.Mutex
+	ctx   *oscoregroup.Context // nil: not set up yet
+	seq   *oscore.Sequence
+	asked time.Time // when the Group Manager last told the version of the keys
+}
+
+// group returns a group's state, made if needed; for loading. s.mu is held, or
+// nobody else knows s yet.
+func (s *site) group(name string) *group {
+	g := s.groups[name]
+	if g == nil {
+		g = &group{name: name, rec: &groupRecord{}}
+		s.groups[name] = g
+	}
+	return g
+}
+
+// knownGroup finds a group.
+func (s *site) knownGroup(name string) (*group, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[name]; g != nil {
+		return g, nil
+	}
+	return nil, errNoGroup
+}
+
+// refreshGroups asks the Authorization Server which groups there are for this
+// installer: the default scope of a token.
+func (s *site) refreshGroups(ctx context.Context) error {
+	_, err := s.gm.open(ctx, nil)
+	return err
+}
+
+// learnGroups adds the groups of a scope.
+func (s *site) learnGroups(scope []ace.ScopeEntry) {
+	var writes []write
+	s.mu.Lock()
+	for _, entry := range scope {
+		if s.groups[entry.Group] == nil && ace.ValidGroupName(entry.Group) {
+			writes = append(writes, write{preGroup + entry.Group, s.group(entry.Group).rec})
+		}
+	}
+	s.mu.Unlock()
+	if len(writes) == 0 {
+		return
+	}
+	if err := s.commit(s.ctx, writes...); err != nil {
+		s.e.logProblem("", "saving the groups", err) // they are asked for again
+	}
+	for _, entry := range scope {
+		s.touchGroup(entry.Group)
+	}
+}
+
+// ensureMember makes the browser a member of the group: from what is stored, or
+// by joining.
+func (s *site) ensureMember(ctx context.Context, g *group) error {
+	g.entering.Lock()
+	defer g.entering.Unlock()
+	if g.ready() {
+		return nil
+	}
+	if m := s.membership(g); m != nil && !s.expired(m) {
+		err := s.setUp(ctx, g, m, false)
+		if !errors.Is(err, errNoMark) {
+			return err
+		}
+		s.e.warn("", "the browser's place in "+g.name+" was lost; joining again")
+	}
+	return s.selfJoin(ctx, g)
+}
+
+func (g *group) ready() bool {
+	g.using.Lock()
+	defer g.using.Unlock()
+	return g.ctx != nil
+}
+
+func (s *site) membership(g *group) *join.Membership {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.member
+}
+
+// expired reports whether the keys of a membership are over.
+func (s *site) expired(m *join.Membership) bool {
+	return m.Expires != 0 && uint64(s.e.cfg.Now().Unix()) >= m.Expires
+}
+
+// selfJoin joins the browser as a requester, with the site credential. It asks
+// for no credentials: those of its own devices it has, others it fetches when an
+// answer names them. g.entering is held.
+func (s *site) selfJoin(ctx context.Context, g *group) error {
+	if _, err := s.gm.open(ctx, nil); err != nil {
+		return err
+	}
+	r := s.record()
+	m, answer, err := join.Self(ctx, &s.gm, join.SelfParams{
+		Group: g.name, Roles: ace.RoleRequester, Cred: r.Cred, Key: s.key(),
+		GMCred: r.GMCred, NS: s.gm.challenge(), Rand: s.e.cfg.Rand,
+	})
+	if err != nil {
+		return with(atGM, "joining the browser", err)
+	}
+	m.Group, m.NodePath = g.name, answer.NodePath
+	if err := s.setUp(ctx, g, m, true); err != nil {
+		return err
+	}
+	s.e.info("", fmt.Sprintf("the browser is a member of %s, id %x", g.name, m.SenderID))
+	return nil
+}
+
+// setUp makes the Group OSCORE context of a membership. A fresh one is durable
+// before it is used. g.entering is held.
+func (s *site) setUp(ctx context.Context, g *group, m *join.Membership, fresh bool) error {
+	seq := g.sequence()
+	if seq == nil {
+		var err error
+		if seq, err = s.sequence(ctx, g.name, fresh); err != nil {
+			return err
+		}
+	}
+	octx, err := m.Context(s.record().Cred, s.key(), seq, s.e.cfg.Rand)
+	if err != nil {
+		return with(atGM, "using the group's keys", err)
+	}
+	for _, p := range s.ownPeers(g.name) {
+		if err := octx.SetPeer(p); err != nil {
+			s.e.cfg.Logger.Warn("a device's credential is of no use", "kid", p.KID, "err", err)
+		}
+	}
+	if fresh {
+		if err := s.saveMembership(ctx, g, m); err != nil {
+			return err
+		}
+	}
+	g.using.Lock()
+	g.ctx, g.seq, g.asked = octx, seq, s.e.cfg.Now()
+	g.using.Unlock()
+	return nil
+}
+
+func (g *group) sequence() *oscore.Sequence {
+	g.using.Lock()
+	defer g.using.Unlock()
+	return g.seq
+}
+
+func (s *site) saveMembership(ctx context.Context, g *group, m *join.Membership) error {
+	s.mu.Lock()
+	rec := *g.rec
+	rec.KeysFrom = s.e.now()
+	s.mu.Unlock()
+	err := s.commit(ctx, write{preMember + g.name, memberRecord{m}}, write{preGroup + g.name, rec})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	g.member = m
+	g.rec = &rec
+	s.mu.Unlock()
+	s.touchGroup(g.name)
+	return nil
+}
+
+// ownPeers are the devices of this site in a group: their credentials are known
+// from their claims, their Sender IDs from their join answers.
+func (s *site) ownPeers(group string) []oscoregroup.Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var peers []oscoregroup.Peer
+	for _, d := range s.devices {
+		if p := d.rec.in(group); p != nil && len(p.SenderID) > 0 && len(d.rec.Cred) > 0 {
+			peers = append(peers, responder(p.SenderID, d.rec.Cred))
+		}
+	}
+	return peers
+}
+
+func responder(kid, cred []byte) oscoregroup.Peer {
+	return oscoregroup.Peer{KID: kid, Cred: cred, Roles: uint(ace.RoleResponder)}
+}
+
+// addPeers makes peers known to the group's context, if there is one.
+func (s *site) addPeers(g *group, peers ...oscoregroup.Peer) {
+	g.using.Lock()
+	defer g.using.Unlock()
+	if g.ctx == nil {
+		return
+	}
+	for _, p := range peers {
+		if err := g.ctx.SetPeer(p); err != nil {
+			s.e.cfg.Logger.Warn("a member's credential is of no use", "kid", p.KID, "err", err)
+		}
+	}
+}
+
+// client is the member's client at the Group Manager.
+func (s *site) client(g *group) (*join.Member, *join.Membership, error) {
+	m := s.membership(g)
+	if m == nil {
+		return nil, nil, errNoGroup
+	}
+	return join.NewMember(&s.gm, g.name, m.NodePath), m, nil
+}
+
+// updateKeys brings the membership up to date after a rekeying and reports
+// whether it was. A browser that is no member any more joins again.
+func (s *site) updateKeys(ctx context.Context, g *group) (changed bool, err error) {
+	g.entering.Lock()
+	defer g.entering.Unlock()
+	client, old, err := s.client(g)
+	if err != nil {
+		return false, err
+	}
+	m, purged, changed, err := client.Update(ctx, old)
+	if errors.Is(err, join.ErrNotMember) {
+		return true, s.selfJoin(ctx, g)
+	}
+	if err != nil {
+		return false, with(atGM, "getting the group's keys", err)
+	}
+	g.using.Lock()
+	g.asked = s.e.cfg.Now()
+	g.using.Unlock()
+	if !changed {
+		return false, nil
+	}
+	if err := s.purge(ctx, g, purged); err != nil {
+		return false, err
+	}
+	if err := s.setUp(ctx, g, m, true); err != nil {
+		return false, err
+	}
+	s.e.info("", fmt.Sprintf("%s has new keys, version %d", g.name, m.Num))
+	return true, nil
+}
+
+// purge forgets Sender IDs that became stale: somebody else may get them. Their
+// devices stay members until one learns otherwise; their new Sender IDs are learnt
+// from an answer or from the Group Manager.
+func (s *site) purge(ctx context.Context, g *group, purged join.Purge) error {
+	var stale []*device
+	s.mu.Lock()
+	for _, d := range s.devices {
+		if p := d.rec.in(g.name); p != nil && len(p.SenderID) > 0 && purged.Has(p.SenderID) {
+			stale = append(stale, d)
+		}
+	}
+	s.mu.Unlock()
+	for _, d := range stale {
+		err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withPlace(place{Group: g.name}) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

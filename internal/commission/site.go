@@ -1,0 +1,236 @@
+package commission
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"lamplighter/internal/store"
+)
+
+// site is one site with all that is known and under way in it.
+type site struct {
+	e    *Engine
+	name string // of its keys in the store
+	db   store.Store
+
+	ctx  context.Context // ends when the site is left
+	stop context.CancelFunc
+	work sync.WaitGroup // jobs and background tasks
+
+	as asSession
+	gm gmSession
+
+	enrolling sync.Mutex
+
+	mu      sync.Mutex
+	rec     *siteRecord // never changed, only replaced
+	devices map[string]*device
+	groups  map[string]*group
+	jobs    map[string]*job
+}
+
+// device is a device at run time. What survives is its record.
+type device struct {
+	id   string
+	turn chan struct{} // holds one element: who has it works on the device
+
+	// Guarded by site.mu.
+	rec     *deviceRecord // never changed, only replaced
+	working bool
+	step    string
+
+	sessions deviceSessions // guarded by turn
+}
+
+func newDevice(rec *deviceRecord) *device {
+	d := &device{id: rec.id(), rec: rec, turn: make(chan struct{}, 1)}
+	d.turn <- struct{}{}
+	return d
+}
+
+// errStore wraps what the store failed with.
+var errStore = errors.New("saving the state")
+
+// siteStore is the view of the store that a site has.
+func siteStore(root store.Store, name string) store.Store {
+	return store.Prefix(root, "site/"+name+"/")
+}
+
+func loadSite(ctx context.Context, e *Engine, name string) (*site, error) {
+	s := &site{
+		e: e, name: name, db: siteStore(e.cfg.Store, name),
+		devices: map[string]*device{}, groups: map[string]*group{}, jobs: map[string]*job{},
+	}
+	err := s.db.View(ctx, func(tx store.Tx) (err error) {
+		if s.rec, err = get[siteRecord](tx, keySite); err != nil {
+			return err
+		}
+		if s.rec == nil {
+			return fmt.Errorf("%w: %s", errStored, keySite)
+		}
+		return errors.Join(
+			scan(tx, preDevice, func(id string, r *deviceRecord) { s.devices[id] = newDevice(r) }),
+			scan(tx, preGroup, func(name string, r *groupRecord) { s.group(name).rec = r }),
+			scan(tx, preMember, func(name string, r *memberRecord) { s.group(name).member = r.Membership }),
+			s.loadJobs(tx))
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.ctx, s.stop = context.WithCancel(e.life)
+	s.as.s, s.gm.s = s, s
+	for _, server := range []string{s.rec.ASAddress, s.rec.GMAddress} {
+		if addr, err := netip.ParseAddrPort(server); err == nil {
+			e.wire.server(addr)
+		}
+	}
+	return s, nil
+}
+
+// resume goes on with what was under way.
+func (s *site) resume() {
+	s.background(func(ctx context.Context) {
+		if err := s.enrol(ctx); err != nil {
+			return // told; the next call tries again
+		}
+		if err := s.refreshGroups(ctx); err != nil {
+			s.e.logProblem("", "asking which groups there are", err)
+		}
+	})
+	s.resumeJobs()
+}
+
+// leave stops all work of the site and waits for it.
+func (s *site) leave() {
+	s.stop()
+	s.work.Wait()
+}
+
+// background runs a task that ends with the site.
+func (s *site) background(task func(ctx context.Context)) {
+	s.work.Go(func() { task(s.ctx) })
+}
+
+func (s *site) record() *siteRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rec
+}
+
+// key is the private key of the site credential.
+func (s *site) key() ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(s.record().Seed)
+}
+
+// update changes the site's record, durably before it counts.
+func (s *site) update(ctx context.Context, change func(*siteRecord), more ...write) error {
+	next := *s.record()
+	change(&next)
+	if err := s.commit(ctx, append(more, write{keySite, &next})...); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.rec = &next
+	s.mu.Unlock()
+	s.touchSite()
+	return nil
+}
+
+func (s *site) touchSite() {
+	s.e.pub.touch("site", func() (Event, bool) {
+		view := s.record().view()
+		return Event{Type: "site", Site: &view}, true
+	})
+}
+
+func (r *siteRecord) view() Site {
+	if !r.enrolled() {
+		return Site{}
+	}
+	return Site{Name: r.Name, Credential: r.id(), BackedUp: r.BackedUp, Installer: r.Installer}
+}
+
+// device finds a device.
+func (s *site) device(id string) (*device, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.devices[strings.ToLower(id)]; d != nil {
+		return d, nil
+	}
+	return nil, errNoDevice
+}
+
+// chosen finds devices, each once.
+func (s *site) chosen(ids []string) ([]*device, error) {
+	var list []*device
+	for _, id := range ids {
+		d, err := s.device(id)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(list, d) {
+			list = append(list, d)
+		}
+	}
+	if len(list) == 0 {
+		return nil, errNothing
+	}
+	return list, nil
+}
+
+// of returns the present record of a device.
+func (s *site) of(d *device) *deviceRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return d.rec
+}
+
+// updateDevice changes a device's record, together with more; it is durable when
+// updateDevice returns. When it fails, the record is what is stored.
+func (s *site) updateDevice(ctx context.Context, d *device, change func(*deviceRecord), more ...write) error {
+	s.mu.Lock()
+	next := *d.rec
+	change(&next)
+	d.rec = &next
+	s.mu.Unlock()
+	err := s.db.Update(ctx, func(tx store.Tx) error {
+		// What is encoded is the state of now: concurrent changes are not undone.
+		return apply(tx, append(more, write{preDevice + d.id, s.of(d)}))
+	})
+	if err != nil {
+		err = s.reload(d, err)
+	}
+	s.touchDevice(d)
+	return err
+}
+
+// reload takes a device's record from the store after a failed write.
+func (s *site) reload(d *device, cause error) error {
+	cause = fmt.Errorf("%w: %w", errStore, cause)
+	var stored *deviceRecord
+	err := s.db.View(context.WithoutCancel(s.ctx), func(tx store.Tx) (err error) {
+		stored, err = get[deviceRecord](tx, preDevice+d.id)
+		return err
+	})
+	if err == nil && stored != nil {
+		s.mu.Lock()
+		d.rec = stored
+		s.mu.Unlock()
+	}
+	return cause
+}
+
+// commit makes writes durable, all or none.
+func (s *site) commit(ctx context.Context, writes ...write) error {
+	err := s.db.Update(ctx, func(tx store.Tx) error { return apply(tx, writes) })
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	return nil
+}
