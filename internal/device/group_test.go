@@ -468,3 +468,131 @@ func TestHeldRequests(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A lamp in two groups: each has its keys, and new keys are found for the right
+// one.
+func TestTwoGroups(t *testing.T) {
+	w, hall := commissioned(t)
+	attic := w.installer("carl", 3)
+	attic.where = "attic"
+	attic.self(ace.RoleRequester)
+	hall.where = "attic"
+	if err := hall.assist(); err != nil {
+		t.Fatal(err)
+	}
+	hall.where = "hall"
+	attic.refresh()
+	if g := w.lamp.State().Groups; len(g) != 2 || g[0].Name != "attic" || g[1].Name != "hall" {
+		t.Fatalf("%+v", g)
+	}
+	for range 2 {
+		for i, in := range []*installer{hall, attic} {
+			if l, err := in.light(on(i == 0)); err != nil || l.On != (i == 0) {
+				t.Errorf("%s: %+v, %v", in.where, l, err)
+			}
+		}
+		// Both are rekeyed: somebody else comes and goes.
+		for i, in := range []*installer{hall, attic} {
+			guest := w.installer("guest", byte(10+i))
+			guest.where = in.where
+			guest.self(ace.RoleRequester)
+			if err := guest.member.Leave(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			in.refresh()
+		}
+		w.boot()
+	}
+	if err := do(hall.ownerSession(), coap.DELETE, "/ll/groups/attic", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := attic.cast(lightMessage(nil)); len(got) != 0 {
+		t.Error("answers a group that it left")
+	}
+	if _, err := hall.light(nil); err != nil {
+		t.Errorf("the other group: %v", err)
+	}
+}
+
+// After the Group Manager's restart the lamp's association goes on.
+func TestGroupManagerRestarts(t *testing.T) {
+	w, in := commissioned(t)
+	for range 2 {
+		w.startGM()
+		w.clock.Advance(time.Hour)
+		if _, err := in.light(nil); err != nil || !w.lamp.State().Groups[0].InSync {
+			t.Errorf("%v, %+v", err, w.lamp.State().Groups)
+		}
+	}
+}
+
+// Keys that the device has used come back with a lower sequence number: it goes
+// on where it was, also after a reboot and a release in between. (TestMain holds
+// the nonces against each other.)
+func TestAssociationHandedInAgain(t *testing.T) {
+	w, in := commissioned(t)
+	w.clock.Advance(time.Hour)
+	if _, err := in.light(nil); err != nil { // the lamp asks for num
+		t.Fatal(err)
+	}
+	used := w.lamp.members["hall"].rec.Association
+	mark := associationMark(&used)
+	for i, between := range []func(){func() {}, w.boot, func() {
+		if err := do(in.ownerSession(), coap.DELETE, "/ll/claim?force", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := in.claim(); err != nil {
+			t.Fatal(err)
+		}
+	}} {
+		before := w.lamp.sequences[mark].Peek()
+		between()
+		owner := in.ownerSession()
+		h, err := in.obtain(owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := used
+		again.RecipientID, again.NextSSN = h.Association.RecipientID, uint64(i)
+		h.Association = again
+		if err := do(owner, coap.PUT, "/ll/groups/hall", h, nil); err != nil {
+			t.Fatal(err)
+		}
+		if now := w.lamp.sequences[mark].Peek(); now < before {
+			t.Errorf("%d: the sequence number sank from %d to %d", i, before, now)
+		}
+		w.clock.Advance(time.Hour)
+		in.refresh()
+		if _, err := in.light(nil); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// Many commands at once, from several senders.
+func TestParallelRequests(t *testing.T) {
+	w, in := commissioned(t)
+	bert := w.installer("bert", 2)
+	bert.self(ace.RoleRequester)
+	var outers []*coap.Message
+	for i := range 40 {
+		for _, who := range []*installer{in, bert} {
+			outer, _, err := who.group.ProtectRequest(lightMessage(level(uint8(i))), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outers = append(outers, outer)
+		}
+	}
+	var wg sync.WaitGroup
+	for _, outer := range outers {
+		wg.Go(func() {
+			w.lamp.Handler().Serve(context.Background(), &coap.Request{Message: outer, From: browserAddr, Multicast: true})
+			w.lamp.State()
+		})
+	}
+	wg.Wait()
+	if _, err := in.light(level(77)); err != nil || w.lamp.State().Light.Level != 77 {
+		t.Errorf("%+v, %v", w.lamp.State().Light, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/sim"
 )
 
 // Random and damaged datagrams do nothing.
@@ -93,4 +94,31 @@ func claimedLamp(t testing.TB) *Device {
 		t.Fatal(err)
 	}
 	return w.lamp
+}
+
+// FuzzDatagrams sends any datagram to a lamp in a group: nothing panics, and the
+// light stays as it is.
+func FuzzDatagrams(f *testing.F) {
+	w, in := commissioned(f)
+	w.net.Record = func(d sim.Datagram) {
+		if d.To == lampAddr || d.To == groupAddr {
+			f.Add(bytes.Clone(d.Bytes), d.To == groupAddr)
+		}
+	}
+	if _, err := in.light(on(false)); err != nil {
+		f.Fatal(err)
+	}
+	if err := do(in.ownerSession(), coap.POST, "/ll/blink", nil, nil); err != nil {
+		f.Fatal(err)
+	}
+	if err := do(plain{in}, coap.GET, "/.well-known/core", nil, nil); err != nil {
+		f.Fatal(err)
+	}
+	w.net.Record = nil
+	f.Fuzz(func(t *testing.T, datagram []byte, multicast bool) {
+		w.net.Inject(t.Context(), browserAddr, lampAddr, datagram, multicast)
+		if s := w.lamp.State(); s.Light.On || !s.Claimed || len(s.Groups) != 1 {
+			t.Fatalf("%+v", s)
+		}
+	})
 }

@@ -54,10 +54,11 @@ type world struct {
 	clock *clock
 	rand  *lockedReader
 
-	as     *as.Server
-	gm     *gm.Server
-	gmCred []byte
-	tokens ace.TokenKey
+	as      *as.Server
+	gm      *gm.Server
+	gmStore store.Store
+	gmCred  []byte
+	tokens  ace.TokenKey
 
 	cfg  Config
 	lamp *Device
@@ -99,19 +100,25 @@ func newWorld(t testing.TB, edits ...func(*Config)) *world {
 	return w
 }
 
+// startGM starts the Group Manager, or starts it again on the same store.
 func (w *world) startGM() {
 	k := key(90)
 	w.gmCred = credOf("gm", k)
 	w.tokens = ace.TokenKey{KID: []byte{1}, Key: make([]byte, ace.TokenKeySize)}
+	if w.gmStore == nil {
+		w.gmStore = store.NewMemory()
+	}
 	server, err := gm.New(gm.Config{
-		Store: store.NewMemory(), Now: w.clock.Now, Rand: w.rand, Key: k, Credential: w.gmCred,
+		Store: w.gmStore, Now: w.clock.Now, Rand: w.rand, Key: k, Credential: w.gmCred,
 		Audience: "gm", TokenKey: w.tokens,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := server.CreateGroup(w.t.Context(), gm.GroupConfig{Name: "hall"}); err != nil {
-		w.t.Fatal(err)
+	for _, name := range []string{"hall", "attic"} {
+		if err := server.CreateGroup(w.t.Context(), gm.GroupConfig{Name: name}); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 	w.gm = server
 	w.net.Attach(gmAddr, server.Handler())
@@ -193,7 +200,7 @@ func (in *installer) enroll() {
 // token gets a token for the installer, or for the lamp: register comes first.
 func (in *installer) token(clientID string, roles ace.Role) (*ace.TokenResponse, error) {
 	return join.Token(in.w.t.Context(), in.as, ace.TokenRequest{
-		Audience: "gm", Scope: ace.EncodeScope([]ace.ScopeEntry{{Group: "hall", Roles: roles}}), ClientID: clientID,
+		Audience: "gm", Scope: ace.EncodeScope([]ace.ScopeEntry{{Group: in.where, Roles: roles}}), ClientID: clientID,
 	})
 }
 
@@ -211,6 +218,7 @@ type installer struct {
 	cred   []byte
 	ex     coap.Exchanger
 	as     coap.Caller
+	where  string // the group that it works on
 	group  *group.Context
 	member *join.Member
 	ms     *join.Membership
@@ -218,7 +226,7 @@ type installer struct {
 
 func (w *world) installer(name string, seed byte) *installer {
 	k := key(seed)
-	in := &installer{w: w, name: name, key: k, cred: credOf(name, k), ex: w.net.From(browserAddr)}
+	in := &installer{w: w, where: "hall", name: name, key: k, cred: credOf(name, k), ex: w.net.From(browserAddr)}
 	in.enroll()
 	return in
 }
@@ -300,7 +308,7 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	ctx, w := in.w.t.Context(), in.w
 	roles := ace.RoleResponder
 	var offer popOffer
-	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: "hall", Roles: &roles}, &offer); err != nil {
+	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: in.where, Roles: &roles}, &offer); err != nil {
 		return nil, err
 	}
 	if err := in.register(offer.Cred); err != nil {
@@ -316,7 +324,7 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	}
 	assoc.Expires = uint64(w.clock.Now().Unix()) + tok.ExpiresIn
 	var proof popProof
-	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: "hall", NS: assoc.NS}, &proof); err != nil {
+	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: in.where, NS: assoc.NS}, &proof); err != nil {
 		return nil, err
 	}
 	seq := oscore.NewSequence(0, nil)
@@ -325,9 +333,9 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 		return nil, err
 	}
 	made := join.Offer{
-		Scope: ace.EncodeJoinScope(ace.ScopeEntry{Group: "hall", Roles: roles}), NC: offer.NC, Cred: offer.Cred,
+		Scope: ace.EncodeJoinScope(ace.ScopeEntry{Group: in.where, Roles: roles}), NC: offer.NC, Cred: offer.Cred,
 	}
-	got, err := join.Join(ctx, oscore.NewClient(octx, in.ex, gmAddr), "hall", made.Request(proof.Proof, true))
+	got, err := join.Join(ctx, oscore.NewClient(octx, in.ex, gmAddr), in.where, made.Request(proof.Proof, true))
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +350,7 @@ func (in *installer) assist() error {
 	if err != nil {
 		return err
 	}
-	return do(owner, coap.PUT, "/ll/groups/hall", h, nil)
+	return do(owner, coap.PUT, "/ll/groups/"+in.where, h, nil)
 }
 
 // self joins the browser itself.
@@ -365,12 +373,12 @@ func (in *installer) self(roles ace.Role) {
 	}
 	caller := oscore.NewClient(octx, in.ex, gmAddr)
 	ms, got, err := join.Self(t.Context(), caller, join.SelfParams{
-		Group: "hall", Roles: roles, Cred: in.cred, Key: in.key, GMCred: w.gmCred, GetCreds: true, NS: assoc.NS, Rand: w.rand,
+		Group: in.where, Roles: roles, Cred: in.cred, Key: in.key, GMCred: w.gmCred, GetCreds: true, NS: assoc.NS, Rand: w.rand,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.member = join.NewMember(caller, "hall", got.NodePath)
+	in.member = join.NewMember(caller, in.where, got.NodePath)
 	in.take(ms)
 }
 
@@ -509,7 +517,7 @@ func (in *installer) light(body any) (Light, error) {
 
 // commissioned is a world in which the lamp is claimed and in the hall, and the
 // browser can command it.
-func commissioned(t *testing.T, edits ...func(*Config)) (*world, *installer) {
+func commissioned(t testing.TB, edits ...func(*Config)) (*world, *installer) {
 	t.Helper()
 	w := newWorld(t, edits...)
 	in := w.installer("anna", 1)
