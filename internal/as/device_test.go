@@ -3,6 +3,8 @@ package as_test
 import (
 	"bytes"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"lamplighter/internal/ace"
@@ -45,6 +47,31 @@ func TestDevices(t *testing.T) {
 	bert.expect(bert.register(hallLamp, 9, "lamp-1"), coap.Created)
 	anna.expect(anna.register(hallLamp, 9, "lamp-1"), coap.Forbidden)
 	anna.denied(ace.TokenRequest{ClientID: hallLamp}, ace.ErrorUnauthorizedClient)
+}
+
+// Of all who register a device at the same time one gets it.
+func TestDeviceRace(t *testing.T) {
+	s := newSite(t)
+	var wg sync.WaitGroup
+	var created, refused atomic.Int32
+	for i := range 8 {
+		p := s.enrolled(string(rune('a'+i)), as.Policy{})
+		wg.Go(func() {
+			m, err := p.try(p.call, coap.PUT, "/devices/"+hallLamp, ace.FormatCBOR, map[int]any{1: thumbprint(byte(i)), 2: "lamp"})
+			switch {
+			case err != nil:
+				t.Error(err)
+			case m.Code == coap.Created:
+				created.Add(1)
+			case m.Code == coap.Forbidden:
+				refused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if created.Load() != 1 || refused.Load() != 7 {
+		t.Errorf("%d got the device and %d were refused", created.Load(), refused.Load())
+	}
 }
 
 // Installers of one site share its devices; the thumbprint stays bound.

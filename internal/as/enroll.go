@@ -124,10 +124,8 @@ func mayEnroll(invitation string, inv *invitationRecord, known *installerRecord,
 		return false, &refusal{coap.Forbidden, "The invitation was used or has expired."}
 	case inv.Cred != nil && !bytes.Equal(inv.Cred, cred.Raw):
 		return false, &refusal{coap.Conflict, "Somebody else enrolled with this invitation."}
-	case inv.Cred != nil && known == nil:
-		return false, &refusal{coap.Forbidden, "This installer was revoked."}
-	case inv.Cred != nil:
-		return known.Invitation == invitation, nil
+	case inv.Cred != nil && known != nil && known.Invitation == invitation:
+		return true, nil
 	case known != nil && known.Name != inv.Name:
 		return false, &refusal{coap.Conflict, "This credential is enrolled under another name."}
 	}

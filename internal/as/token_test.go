@@ -255,6 +255,22 @@ func TestStatement19_UpdateOfForeignMaterial(t *testing.T) {
 	anna.token(update)
 	s.clock.advance(24 * time.Hour)
 	anna.denied(update, ace.ErrorInvalidRequest)
+
+	// More have expired than one request forgets.
+	for range 20 {
+		tok, _ = anna.token(ace.TokenRequest{})
+	}
+	s.clock.advance(24 * time.Hour)
+	update.ReqCnf = &ace.Confirmation{KID: tok.Cnf.OSCORE.ID}
+	anna.denied(update, ace.ErrorInvalidRequest)
+
+	// Nor does another installer of the site, for the same device.
+	carl, dora := s.enrolled("carl", as.Policy{Site: "house"}), s.enrolled("dora", as.Policy{Site: "house"})
+	carl.expect(carl.register(otherLamp, 7, "lamp"), coap.Created)
+	tok, _ = carl.token(ace.TokenRequest{ClientID: otherLamp})
+	update = ace.TokenRequest{ClientID: otherLamp, ReqCnf: &ace.Confirmation{KID: tok.Cnf.OSCORE.ID}}
+	dora.denied(update, ace.ErrorInvalidRequest)
+	carl.token(update)
 }
 
 // An update's answer has no cnf; its token has cnf = {3: id}.
