@@ -1,0 +1,464 @@
+package oscore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+)
+
+func get(path string) *coap.Message { return coap.NewRequest(coap.GET, path, nil) }
+
+func content(payload string) *coap.Message {
+	return coap.Respond(coap.Content, coap.FormatText, []byte(payload))
+}
+
+func TestRoundTrip(t *testing.T) {
+	client, server := newPair(t)
+	for i := range 300 {
+		req := coap.NewRequest(coap.PUT, "/a/b?c=d", bytes.Repeat([]byte{1}, i))
+		resp := content(strings.Repeat("x", i))
+		gotReq, gotResp := exchange(t, client, server, req, resp)
+		sameMessage(t, "request", gotReq, req)
+		sameMessage(t, "response", gotResp, resp)
+	}
+}
+
+func TestIDContext(t *testing.T) {
+	client, server := newPair(t, func(c, s *Params) {
+		c.IDContext = []byte("here")
+		s.IDContext = c.IDContext
+	})
+	req, _ := exchange(t, client, server, get("/a"), content("b"))
+	sameMessage(t, "request", req, get("/a"))
+
+	outer, _, err := client.ProtectRequest(get("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := MessageOption(outer)
+	without := over(t, outer)
+	o.KIDContext = nil
+	coap.SetOption(without, coap.OptionOSCORE, AppendOption(nil, o))
+	if _, _, err := server.UnprotectRequest(without); err != nil {
+		t.Errorf("without kid context: %v", err)
+	}
+	o.KIDContext = []byte("there")
+	coap.SetOption(without, coap.OptionOSCORE, AppendOption(nil, o))
+	if _, _, err := server.UnprotectRequest(without); !errors.Is(err, coap.ErrNoContext) {
+		t.Errorf("another kid context: %v", err)
+	}
+}
+
+// What an attacker can do to a request: each is refused, and the window stays.
+func TestRequestRefused(t *testing.T) {
+	client, server := newPair(t)
+	option := func(change func(*Option)) func(*coap.Message) {
+		return func(m *coap.Message) {
+			o, _ := MessageOption(m)
+			change(&o)
+			coap.SetOption(m, coap.OptionOSCORE, AppendOption([]byte{}, o))
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*coap.Message)
+		want   error
+		code   coap.Code
+	}{
+		{"ciphertext bit", func(m *coap.Message) { m.Payload[0] ^= 1 }, ErrVerify, coap.BadRequest},
+		{"tag bit", func(m *coap.Message) { m.Payload[len(m.Payload)-1] ^= 0x80 }, ErrVerify, coap.BadRequest},
+		{"truncated", func(m *coap.Message) { m.Payload = m.Payload[:len(m.Payload)-1] }, ErrVerify, coap.BadRequest},
+		{"tag alone", func(m *coap.Message) { m.Payload = m.Payload[:8] }, ErrVerify, coap.BadRequest},
+		{"too short", func(m *coap.Message) { m.Payload = m.Payload[:7] }, ErrVerify, coap.BadRequest},
+		{"no payload", func(m *coap.Message) { m.Payload = nil }, ErrVerify, coap.BadRequest},
+		{"extended", func(m *coap.Message) { m.Payload = append(m.Payload, 0) }, ErrVerify, coap.BadRequest},
+		{"another Partial IV", option(func(o *Option) { o.PIV = []byte{9} }), ErrVerify, coap.BadRequest},
+		{"no Partial IV", option(func(o *Option) { o.PIV = nil }), ErrDecode, coap.BadOption},
+		{"wrong kid", option(func(o *Option) { o.KID = []byte{3} }), coap.ErrNoContext, coap.Unauthorized},
+		{"own kid", option(func(o *Option) { o.KID = []byte{2} }), coap.ErrNoContext, coap.Unauthorized},
+		{"no kid", option(func(o *Option) { o.KID = nil }), coap.ErrNoContext, coap.Unauthorized},
+		{"unwanted kid context", option(func(o *Option) { o.KIDContext = []byte{} }), coap.ErrNoContext, coap.Unauthorized},
+		{"group flag", option(func(o *Option) { o.Group = true }), coap.ErrNoContext, coap.Unauthorized},
+		{"reserved flag", func(m *coap.Message) {
+			value := bytes.Clone(coap.GetOption(m, coap.OptionOSCORE))
+			value[0] |= 0x40
+			coap.SetOption(m, coap.OptionOSCORE, value)
+		}, ErrDecode, coap.BadOption},
+		{"no option", func(m *coap.Message) { coap.RemoveOption(m, coap.OptionOSCORE) }, ErrDecode, coap.BadOption},
+	} {
+		outer, _, err := client.ProtectRequest(get("/a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := server.Window()
+		bad := over(t, outer)
+		c.change(bad)
+		m, b, err := server.UnprotectRequest(bad)
+		if m != nil || b != nil || !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, %v", c.name, m, err)
+		}
+		resp := ErrorResponse(err)
+		if age, ok := coap.OptionUint(resp, coap.OptionMaxAge); resp.Code != c.code || !ok || age != 0 {
+			t.Errorf("%s: answered with %v", c.name, resp)
+		}
+		if server.Window() != before {
+			t.Errorf("%s: the window moved", c.name)
+		}
+		if _, _, err := server.UnprotectRequest(over(t, outer)); err != nil {
+			t.Errorf("%s: the honest message is refused: %v", c.name, err)
+		}
+		_, _, err = server.UnprotectRequest(over(t, outer))
+		if !errors.Is(err, ErrReplay) || ErrorResponse(err).Code != coap.Unauthorized {
+			t.Errorf("%s: replayed: %v", c.name, err)
+		}
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	for want, err := range map[string]error{
+		"Failed to decode COSE":      fmt.Errorf("x: %w", ErrDecode),
+		"Security context not found": errNotMine,
+		"Replay detected":            ErrReplay,
+		"Decryption failed":          ErrVerify,
+		"":                           errors.New("disk full"),
+	} {
+		if got := string(ErrorResponse(err).Payload); got != want {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+}
+
+func TestResponseRefused(t *testing.T) {
+	client, server := newPair(t)
+	for name, change := range map[string]func(m *coap.Message){
+		"bit":            func(m *coap.Message) { m.Payload[0] ^= 1 },
+		"truncated":      func(m *coap.Message) { m.Payload = m.Payload[:5] },
+		"Partial IV":     func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{1, 0}) },
+		"wrong kid":      func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{8, 9}) },
+		"group flag":     func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{0x28, 2}) },
+		"broken option":  func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{0x80}) },
+		"without option": func(m *coap.Message) { coap.RemoveOption(m, coap.OptionOSCORE) },
+	} {
+		outer, cb, err := client.ProtectRequest(get("/a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, sb, err := server.UnprotectRequest(over(t, outer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		outer, err = server.ProtectResponse(content("b"), sb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := over(t, outer)
+		change(bad)
+		if m, err := client.UnprotectResponse(bad, cb); err == nil || m != nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if _, err := client.UnprotectResponse(over(t, outer), cb); err != nil {
+			t.Errorf("%s: the honest response is refused: %v", name, err)
+		}
+		if _, err := client.UnprotectResponse(over(t, outer), cb); !errors.Is(err, ErrReplay) {
+			t.Errorf("%s: a second response: %v", name, err)
+		}
+	}
+}
+
+// A response belongs to its request.
+func TestResponseOfAnotherRequest(t *testing.T) {
+	client, server := newPair(t)
+	_, first, err := client.ProtectRequest(get("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer, _, err := client.ProtectRequest(get("/b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // with the request's nonce, and with an own one
+		resp, err := server.ProtectResponse(content("b"), sb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.UnprotectResponse(resp, first); !errors.Is(err, ErrVerify) {
+			t.Errorf("accepted for another request: %v", err)
+		}
+	}
+}
+
+// Class E goes inside, Class U stays outside, and outer Class E options that
+// someone adds on the way are dropped. RFC 8613, Section 4.1.
+func TestClasses(t *testing.T) {
+	client, server := newPair(t)
+	req := coap.NewRequest(coap.POST, "/p?q=1", []byte("payload"))
+	for _, o := range []coap.Option{
+		{ID: coap.OptionURIHost, Value: []byte("example.com")},
+		{ID: coap.OptionURIPort, Value: []byte{0x16, 0x33}},
+		{ID: coap.OptionProxyScheme, Value: []byte("coap")},
+		{ID: coap.OptionHopLimit, Value: []byte{9}},
+		{ID: coap.OptionMulticastTimeout, Value: []byte{5}},
+		{ID: coap.OptionIfMatch, Value: []byte("tag")},
+		{ID: coap.OptionContentFormat, Value: []byte{60}},
+		{ID: coap.OptionAccept, Value: []byte{60}},
+		{ID: coap.OptionBlock1, Value: []byte{6}},
+		{ID: coap.OptionSize1, Value: []byte{7}},
+		{ID: coap.OptionEcho, Value: []byte("echo")},
+		{ID: coap.OptionNoResponse, Value: []byte{26}},
+		{ID: coap.OptionRequestTag, Value: []byte{1}},
+		{ID: 65001, Value: []byte("unknown")},
+	} {
+		coap.AddOption(req, o.ID, o.Value)
+	}
+	req.Options[0], req.Options[5] = req.Options[5], req.Options[0] // callers need not sort
+	outer, _, err := client.ProtectRequest(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []coap.OptionID{}
+	for _, o := range outer.Options {
+		got = append(got, o.ID)
+	}
+	want := []coap.OptionID{coap.OptionMulticastTimeout, coap.OptionURIHost, coap.OptionURIPort, coap.OptionOSCORE, coap.OptionHopLimit, coap.OptionProxyScheme}
+	if fmt.Sprint(got) != fmt.Sprint(want) || outer.Code != coap.POST {
+		t.Fatalf("outside: %v %v, want %v", outer.Code, got, want)
+	}
+	for _, secret := range []string{"payload", "tag", "echo", "unknown"} {
+		if bytes.Contains(outer.Payload, []byte(secret)) {
+			t.Errorf("%q is readable", secret)
+		}
+	}
+	on := over(t, outer)
+	for _, o := range []coap.OptionID{coap.OptionIfMatch, coap.OptionURIPath, coap.OptionMaxAge, coap.OptionBlock2, coap.OptionSize2, coap.OptionNoResponse, coap.OptionObserve, 65003} {
+		coap.AddOption(on, o, []byte{1})
+	}
+	on.Code = coap.FETCH
+	in, _, err := server.UnprotectRequest(on)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Options = sorted(req.Options)
+	sameMessage(t, "request", in, req)
+}
+
+func TestResponseClasses(t *testing.T) {
+	client, server := newPair(t)
+	resp := content("b")
+	coap.AddUint(resp, coap.OptionMaxAge, 30)
+	coap.AddOption(resp, coap.OptionETag, []byte("t"))
+	coap.AddUint(resp, coap.OptionObserve, 5) // nobody asked: dropped
+	outer, cb, err := client.ProtectRequest(get("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer, err = server.ProtectResponse(resp, sb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outer.Options) != 1 || outer.Code != coap.Changed {
+		t.Fatalf("outside: %v %v", outer.Code, outer.Options)
+	}
+	coap.AddUint(outer, coap.OptionMaxAge, 0)
+	coap.AddOption(outer, coap.OptionReplyFrom, []byte("proxy's"))
+	got, err := client.UnprotectResponse(over(t, outer), cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	coap.RemoveOption(resp, coap.OptionObserve)
+	coap.AddOption(resp, coap.OptionReplyFrom, []byte("proxy's"))
+	sameMessage(t, "response", got, resp)
+}
+
+// RFC 8613, Section 4.1.3.3.
+func TestProxyURI(t *testing.T) {
+	client, server := newPair(t)
+	for uri, want := range map[string]struct {
+		outer       string
+		path, query []string
+	}{
+		"coap://example.com/resource?q=1":        {"coap://example.com", []string{"resource"}, []string{"q=1"}},
+		"coap://[2001:db8::1]:61616/a%2Fb/c?x&y": {"coap://[2001:db8::1]:61616", []string{"a/b", "c"}, []string{"x", "y"}},
+		"coap://10.0.0.1":                        {"coap://10.0.0.1", nil, nil},
+		"coap://10.0.0.1/":                       {"coap://10.0.0.1", nil, nil},
+		"coap://h/a/":                            {"coap://h", []string{"a", ""}, nil},
+	} {
+		req := &coap.Message{Code: coap.GET}
+		coap.AddOption(req, coap.OptionProxyURI, []byte(uri))
+		outer, _, err := client.ProtectRequest(req)
+		if err != nil {
+			t.Fatalf("%s: %v", uri, err)
+		}
+		if got := string(coap.GetOption(outer, coap.OptionProxyURI)); got != want.outer {
+			t.Errorf("%s: outside %q", uri, got)
+		}
+		in, _, err := server.UnprotectRequest(over(t, outer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var path, query []string
+		for v := range coap.Each(in, coap.OptionURIPath) {
+			path = append(path, string(v))
+		}
+		for v := range coap.Each(in, coap.OptionURIQuery) {
+			query = append(query, string(v))
+		}
+		if fmt.Sprint(path, query) != fmt.Sprint(want.path, want.query) {
+			t.Errorf("%s: inside %q %q", uri, path, query)
+		}
+	}
+	for _, uri := range []string{"", "/path", "coap:a", "coap://u:p@h/a", "coap://h/a#f", "coap://h/a?%zz", "coap://h:port/", "\x7f://"} {
+		req := &coap.Message{Code: coap.GET}
+		coap.AddOption(req, coap.OptionProxyURI, []byte(uri))
+		if _, _, err := client.ProtectRequest(req); err == nil {
+			t.Errorf("%q is protected", uri)
+		}
+	}
+	both := get("/a")
+	coap.AddOption(both, coap.OptionProxyURI, []byte("coap://h/b"))
+	if _, _, err := client.ProtectRequest(both); err == nil {
+		t.Error("Proxy-Uri beside Uri-Path is protected")
+	}
+}
+
+func TestCannotProtect(t *testing.T) {
+	client, server := newPair(t)
+	before := client.Sequence().Peek()
+	nested := get("/a")
+	coap.AddOption(nested, coap.OptionOSCORE, nil)
+	for name, m := range map[string]*coap.Message{
+		"a protected message": nested,
+		"an empty message":    {},
+		"a response":          content("x"),
+		"a signal":            {Code: 7<<5 | 1},
+		"64 KiB":              coap.NewRequest(coap.PUT, "/a", make([]byte, 1<<16)),
+	} {
+		if _, _, err := client.ProtectRequest(m); err == nil {
+			t.Errorf("%s is protected as a request", name)
+		}
+	}
+	if client.Sequence().Peek() != before {
+		t.Error("sequence numbers were wasted")
+	}
+	outer, _, err := client.ProtectRequest(get("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.ProtectResponse(get("/a"), sb); err == nil {
+		t.Error("a request is protected as a response")
+	}
+}
+
+// An authentic peer that sends nonsense inside.
+func TestNonsenseInside(t *testing.T) {
+	client, server := newPair(t)
+	for name, plaintext := range map[string]string{
+		"nothing":             "",
+		"a response code":     "45",
+		"an empty code":       "00",
+		"a broken option":     "01b3",
+		"protected once more": "0190",
+	} {
+		piv, err := client.nextPIV()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := client.newBinding(client.senderID, piv)
+		payload := client.sender.Seal(nil, client.nonce(client.senderID, piv), unhex(t, plaintext), b.aad)
+		m := Finish(&coap.Message{Code: coap.POST}, AppendOption(nil, Option{PIV: piv, KID: client.senderID}), payload)
+		if _, _, err := server.UnprotectRequest(m); !errors.Is(err, ErrDecode) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, _, err := server.UnprotectRequest(m); !errors.Is(err, ErrReplay) {
+			t.Errorf("%s, replayed: %v", name, err)
+		}
+	}
+}
+
+// A binding of another context never lends its nonce.
+func TestResponseUnderAnotherContext(t *testing.T) {
+	client, server := newPair(t)
+	_, later := newPair(t)
+	outer, _, err := client.ProtectRequest(get("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := later.ProtectResponse(content("b"), sb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, _ := MessageOption(resp); o.PIV == nil {
+		t.Error("no Partial IV of its own")
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := Params{MasterSecret: randomBytes(16), SenderID: []byte{1}, RecipientID: []byte{2}}
+	if _, err := New(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Params){
+		"AEAD":                func(p *Params) { p.AEAD = cose.ChaCha20Poly1305 },
+		"HKDF":                func(p *Params) { p.HKDF = cose.EdDSA },
+		"long Sender ID":      func(p *Params) { p.SenderID = make([]byte, 8) },
+		"long Recipient ID":   func(p *Params) { p.RecipientID = make([]byte, 8) },
+		"equal IDs":           func(p *Params) { p.RecipientID = p.SenderID },
+		"ID Context too long": func(p *Params) { p.IDContext = make([]byte, 256) },
+		"window size":         func(p *Params) { p.WindowSize = 65 },
+	} {
+		p := good
+		change(&p)
+		if _, err := New(p); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestSpentContext(t *testing.T) {
+	client, _ := newPair(t, func(c, _ *Params) { c.Sequence = NewSequence(maxSequence-1, nil) })
+	if _, _, err := client.ProtectRequest(get("/a")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := client.ProtectRequest(get("/a")); !errors.Is(err, ErrSpent) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Nothing secret is printed.
+func TestRedacted(t *testing.T) {
+	secret := cose.Secret("0123456789abcdef")
+	psk := NewPSK([]byte("name"), secret, SaltLabel)
+	p := Params{MasterSecret: secret, SenderID: []byte{1}, RecipientID: []byte{2}}
+	c, err := New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{psk, &psk, p, &p, c} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
+			text := fmt.Sprintf(verb, v)
+			if strings.Contains(text, "0123456789") || strings.Contains(text, "30313233") || strings.Contains(text, "0x30, 0x31") || strings.Contains(text, "48 49 50") {
+				t.Errorf("%T with %s: %s", v, verb, text)
+			}
+		}
+	}
+}
