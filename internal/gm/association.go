@@ -1,6 +1,7 @@
 package gm
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -24,29 +25,43 @@ const (
 	maxPerSubject = 64
 
 	recipientIDLen = 3
+
+	// Sequence numbers reserved for each association at a start, more than one
+	// stride of [oscore.Sequence].
+	restartStride = 256
 )
 
 var errExpired = errors.New("the token has expired")
 
 // restore makes the contexts of all stored associations. Their replay windows
-// are lost, so each challenges its peer first.
+// are lost, so each challenges its peer first; the sequence numbers for that are
+// reserved for all of them at once.
 func (s *Server) restore(ctx context.Context) error {
-	return s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		all, err := loadAssociations(tx)
-		if err != nil {
+	var all []*associationRecord
+	var next []uint64
+	err := s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
+		if all, err = loadAssociations(tx); err != nil {
 			return err
 		}
-		for _, a := range all {
-			next, err := loadCounter(tx, sequenceKey(a.ID))
-			if err != nil {
+		next = make([]uint64, len(all))
+		for i, a := range all {
+			if next[i], err = loadCounter(tx, sequenceKey(a.ID)); err != nil {
 				return err
 			}
-			if err := s.addContext(a, next, true); err != nil {
+			if err := saveCounter(tx, sequenceKey(a.ID), next[i]+restartStride); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	for i, a := range all {
+		if err != nil {
+			return err
+		}
+		r := &reserver{s: s, id: a.ID, durable: next[i] + restartStride}
+		err = s.addContext(a, oscore.NewSequence(next[i], r), true)
+	}
+	return err
 }
 
 func loadAssociations(tx store.Tx) ([]*associationRecord, error) {
@@ -67,12 +82,11 @@ func loadAssociations(tx store.Tx) ([]*associationRecord, error) {
 
 // addContext derives the OSCORE context of an association and lets it answer.
 // RFC 9203, Section 4.3.
-func (s *Server) addContext(a *associationRecord, next uint64, restored bool) error {
+func (s *Server) addContext(a *associationRecord, seq *oscore.Sequence, restored bool) error {
 	c, err := oscore.New(oscore.Params{
 		MasterSecret: a.MasterSecret, MasterSalt: a.MasterSalt, IDContext: a.IDContext,
 		SenderID: a.SenderID, RecipientID: a.RecipientID,
-		Sequence:  oscore.NewSequence(next, &reserver{s, a.ID}),
-		EchoFirst: restored, Rand: s.rand,
+		Sequence: seq, EchoFirst: restored, Rand: s.rand,
 	})
 	if err != nil {
 		return fmt.Errorf("deriving an association: %w", err)
@@ -84,13 +98,24 @@ func (s *Server) addContext(a *associationRecord, next uint64, restored bool) er
 // reserver makes the Sender Sequence Numbers of one association durable. The
 // Group Manager uses them for Echo challenges only; answers take the request's.
 type reserver struct {
-	s  *Server
-	id string
+	s       *Server
+	id      string
+	durable uint64 // reserved when the Group Manager started
 }
 
 // Reserve implements [oscore.Reserver].
 func (r *reserver) Reserve(mark uint64) error {
+	if mark <= r.durable {
+		return nil
+	}
 	return r.s.cfg.Store.Update(context.Background(), func(tx store.Tx) error {
+		a, err := tx.Get(associationKey(r.id))
+		if err != nil {
+			return err
+		}
+		if a == nil {
+			return errExpired // nothing is left to number
+		}
 		old, err := loadCounter(tx, sequenceKey(r.id))
 		if err != nil || old >= mark {
 			return err
@@ -125,6 +150,16 @@ func (a *associationRecord) save(tx store.Tx) error {
 		return err
 	}
 	return save(tx, associationKey(a.ID), a)
+}
+
+// siblings loads the associations of a's token, oldest first. An Authorization
+// Server that lost its state may number input material anew: the same id with
+// another secret is another token.
+func (a *associationRecord) siblings(tx store.Tx) ([]*associationRecord, error) {
+	all, err := indexed(tx, tokenKey(a.Token, ""))
+	return slices.DeleteFunc(all, func(o *associationRecord) bool {
+		return !bytes.Equal(o.MasterSecret, a.MasterSecret)
+	}), err
 }
 
 // indexed loads the associations that an index lists, oldest first.
@@ -167,7 +202,7 @@ func (s *Server) insert(tx store.Tx, a *associationRecord) (dropped []*associati
 	if err := saveCounter(tx, serialKey, a.Serial); err != nil {
 		return nil, err
 	}
-	siblings, err := indexed(tx, tokenKey(a.Token, ""))
+	siblings, err := a.siblings(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -221,14 +256,14 @@ func (o opener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *c
 	id := opened.Peer.Name
 	a, err := o.association(ctx, id)
 	if err != nil {
-		return nil, nil, err
+		return nil, o.broken("association", err), err
 	}
 	if a == nil || uint64(o.cfg.Now().Unix()) >= a.Expires {
 		o.contexts.Remove(id)
 		return nil, o.unauthorized(), errExpired
 	}
 	if err := o.supersede(ctx, a); err != nil {
-		return nil, nil, err
+		return nil, o.broken("association", err), err
 	}
 	return opened, nil, nil
 }
@@ -250,7 +285,7 @@ func (s *Server) supersede(ctx context.Context, a *associationRecord) error {
 	var older []*associationRecord
 	find := func(tx store.Tx) error {
 		older = nil
-		all, err := indexed(tx, tokenKey(a.Token, ""))
+		all, err := a.siblings(tx)
 		for _, o := range all {
 			if o.Serial < a.Serial {
 				older = append(older, o)

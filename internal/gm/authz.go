@@ -10,6 +10,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
 )
@@ -118,7 +119,7 @@ func (s *Server) accept(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 		return s.broken("authz-info", err)
 	}
 	s.drop(dropped)
-	if err := s.addContext(a, 0, false); err != nil {
+	if err := s.addContext(a, oscore.NewSequence(0, &reserver{s: s, id: a.ID}), false); err != nil {
 		return s.broken("authz-info", err)
 	}
 	s.log.Info("accepted a token", "subject", a.Subject, "actor", a.Actor, "association", a.ID)

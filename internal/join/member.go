@@ -3,6 +3,7 @@ package join
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"lamplighter/internal/ace"
@@ -39,6 +40,9 @@ func (m *Member) call(ctx context.Context, method coap.Code, path string, format
 	resp, err := m.gm.Call(ctx, req)
 	if err == nil {
 		err = checkGM(resp)
+	}
+	if errors.Is(err, coap.ErrNoContext) { // an unprotected 4.01: it has forgotten the association
+		err = fmt.Errorf("%w: %w", ErrNoToken, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking the Group Manager for %s: %w", path, err)

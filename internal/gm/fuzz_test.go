@@ -1,0 +1,76 @@
+package gm
+
+import (
+	"context"
+	"testing"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/coap"
+)
+
+// Whatever anyone sends to any resource, the Group Manager answers, does not
+// panic, does not fail itself, and its group stays one that can be read.
+func FuzzResources(f *testing.F) {
+	paths := []string{
+		"/authz-info", "/ace-group", "/ace-group/hall", "/ace-group/hall/active", "/ace-group/hall/creds",
+		"/ace-group/hall/kdc-cred", "/ace-group/hall/stale-sids", "/ace-group/hall/policies", "/ace-group/hall/num",
+		"/ace-group/hall/nodes/n0", "/ace-group/hall/nodes", "/ace-group//", "", "/ace-group/stairs/verif-data",
+	}
+	jr := ace.JoinRequest{Scope: ace.EncodeJoinScope(scope(testGroup, both)), CNonce: make([]byte, 8), ClientCred: []byte{}}
+	payloads := [][]byte{
+		nil, {0xa0}, {0x40}, {0xff}, {0x00}, ace.Encode(jr),
+		ace.Encode(ace.GroupsRequest{GIDs: [][]byte{{1}, {}}}),
+		ace.Encode(ace.CredsRequest{GetCreds: ace.GetCreds{Filter: &ace.CredsFilter{Roles: []ace.Role{6}, IDs: [][]byte{{0}, nil}}}}),
+		ace.Encode(ace.AuthzInfoRequest{AccessToken: []byte{0xd8, 0x3d, 0xd0, 0x83}, Nonce1: make([]byte, 8), ID1: []byte{}}),
+		{0xa1, 0x03, 0xd9, 0x01, 0x00, 0x40}, {0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+	}
+	for i, path := range paths {
+		for j, payload := range payloads {
+			f.Add(uint8(i+j), path, uint16(ace.FormatACEGroupcomm), uint8(i), payload)
+		}
+		f.Add(uint8(i), path, uint16(ace.FormatACE), uint8(0), []byte{0xa1, 0x01, 0x41, 0x00})
+	}
+	methods := []coap.Code{coap.GET, coap.POST, coap.PUT, coap.DELETE, coap.FETCH, coap.PATCH, coap.IPATCH}
+	f.Fuzz(func(t *testing.T, method uint8, path string, format uint16, peer uint8, payload []byte) {
+		w := newWorld(t)
+		member := w.join("dev", both)
+		out := w.applicant("out", both)
+		req := &coap.Request{Message: request(methods[int(method)%len(methods)], path, int(format), payload)}
+		if id := []string{"", member.gm.id, out.gm.id}[peer%3]; id != "" {
+			req.Peer = coap.Peer{Kind: coap.PeerACE, Name: id}
+		}
+		resp := w.s.serve(context.Background(), req)
+		if resp == nil {
+			t.Fatal("silence")
+		}
+		if resp.Code == coap.InternalServerError {
+			t.Errorf("%v %s failed: %q", req.Code, path, resp.Payload)
+		}
+		w.group()
+		w.members()
+	})
+}
+
+// Datagrams of any content reach the Group Manager through its own front.
+func FuzzDatagram(f *testing.F) {
+	add := func(m *coap.Message) {
+		m.Token, m.MessageID, m.Type = coap.Token{1}, 7, coap.Confirmable
+		if b, err := coap.MarshalUDP(m); err == nil {
+			f.Add(b)
+		}
+	}
+	add(request(coap.POST, "/authz-info", ace.FormatACE, []byte{0xa1, 0x01, 0x41, 0x00}))
+	add(request(coap.POST, "/ace-group/hall", ace.FormatACEGroupcomm, []byte{0xa0}))
+	protected := coap.NewRequest(coap.POST, "/", []byte("0123456789"))
+	coap.AddOption(protected, coap.OptionOSCORE, []byte{0x09, 0x01, 0x02})
+	add(protected)
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		m, err := coap.UnmarshalUDP(datagram)
+		if err != nil {
+			t.Skip()
+		}
+		w := newWorld(t)
+		w.join("dev", both)
+		w.s.Handler().Serve(context.Background(), &coap.Request{Message: m})
+	})
+}
