@@ -292,3 +292,8 @@ func textLogger(w io.Writer) *slog.Logger {
 func sealRaw(w *world, claims []byte) ([]byte, error) {
 	return cose.SealCWT(w.cfg.TokenKey.Key, w.cfg.TokenKey.KID, draw(w.rand, 13), claims)
 }
+
+func thumbprint(cred []byte) []byte {
+	sum := cose.Thumbprint(cred)
+	return sum[:]
+}
