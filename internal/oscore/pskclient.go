@@ -103,7 +103,7 @@ func (c *PSKClient) establish(ctx context.Context, req *coap.Message, seen *sess
 	}
 	s := c.session()
 	if s != nil && s.confirmed {
-		if seen == nil || s.context != seen.context {
+		if seen == nil || !seen.confirmed || s.context != seen.context {
 			return nil, nil
 		}
 		s = nil // it is the lost one

@@ -95,21 +95,23 @@ func (s *Server) Open(_ context.Context, outer *coap.Request) (*coap.Opened, *co
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = errNotMine
+	refused := errNotMine
 	for _, e := range s.byKID[string(o.KID)] {
 		if !e.context.matches(o) {
 			continue
 		}
-		var opened *coap.Opened
-		opened, err = s.open(e, outer)
-		if !errors.Is(err, ErrVerify) {
+		opened, err := s.open(e, outer)
+		if !errors.Is(err, ErrVerify) && !errors.Is(err, ErrReplay) {
 			return opened, reply(err), err
 		}
+		if !errors.Is(refused, ErrReplay) {
+			refused = err
+		}
 	}
-	if errors.Is(err, coap.ErrNoContext) {
-		return nil, nil, err
+	if errors.Is(refused, coap.ErrNoContext) {
+		return nil, nil, refused
 	}
-	return nil, reply(err), err
+	return nil, reply(refused), refused
 }
 
 // reply is what the protocol answers to an error.
