@@ -351,3 +351,18 @@ func TestOffersAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A session of an owner before the last release is nobody's: such a request may
+// have been opened just before it.
+func TestFormerOwner(t *testing.T) {
+	w, in := commissioned(t)
+	for cred, want := range map[string]coap.Code{string(in.cred): coap.Content, "another": coap.Forbidden} {
+		req := &coap.Request{
+			Message: coap.NewRequest(coap.GET, "/ll/groups", nil),
+			Peer:    coap.Peer{Kind: coap.PeerPSK, Name: peerOwner, Data: []byte(cred)},
+		}
+		if resp := w.lamp.admit(w.lamp.routes()).Serve(t.Context(), req); resp.Code != want {
+			t.Errorf("%v, want %v", resp.Code, want)
+		}
+	}
+}

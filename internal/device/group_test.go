@@ -205,6 +205,9 @@ func TestRekeyedWhileAway(t *testing.T) {
 	if g := w.lamp.State().Groups[0]; !bytes.Equal(g.GID, in.ms.GID) || g.Num != in.ms.Num || !g.InSync {
 		t.Errorf("%+v, want %x", g, in.ms.GID)
 	}
+	if n := w.stored(prefixWindow); n != 1 {
+		t.Errorf("%d replay windows are stored, those of old keys among them", n)
+	}
 	outer, _, err := old.ProtectRequest(lightMessage(on(true)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -332,17 +335,14 @@ func TestReplay(t *testing.T) {
 		t.Helper()
 		for _, datagram := range *sent {
 			for _, multicast := range []bool{true, false} {
-				w.net.Inject(t.Context(), browserAddr, lampAddr, datagram, multicast)
-				if w.lamp.State().Light.On {
-					t.Fatalf("%s: obeyed", what)
+				answer := w.net.Inject(t.Context(), browserAddr, lampAddr, datagram, multicast)
+				if w.lamp.State().Light.On || answer != nil {
+					t.Fatalf("%s: obeyed or answered", what)
 				}
 			}
 		}
 	}
 	replay("at once")
-	if answer := w.net.Inject(t.Context(), browserAddr, lampAddr, (*sent)[0], true); answer != nil {
-		t.Error("a replay is answered")
-	}
 	w.boot()
 	replay("after a reboot")
 	if _, err := in.light(nil); err != nil {
@@ -366,6 +366,53 @@ func TestReplay(t *testing.T) {
 	if w.lamp.State().Light.On {
 		t.Error("a message older than the challenge is obeyed")
 	}
+}
+
+// Released by force and joined again, the lamp has the keys that it had, and no
+// replay windows: it challenges.
+func TestForgottenWindows(t *testing.T) {
+	w, in := commissioned(t)
+	sent := w.tap()
+	if _, err := in.light(on(true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.light(on(false)); err != nil {
+		t.Fatal(err)
+	}
+	gid := w.lamp.State().Groups[0].GID
+	w.net.Down(gmAddr, true)
+	if err := do(in.ownerSession(), coap.DELETE, "/ll/claim?force", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.net.Down(gmAddr, false)
+	if err := cmpErr(in.claim(), in.assist()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(gid, w.lamp.State().Groups[0].GID) {
+		t.Fatal("this test is about the same keys")
+	}
+	for _, datagram := range *sent {
+		w.net.Inject(t.Context(), browserAddr, lampAddr, datagram, true)
+		if w.lamp.State().Light.On {
+			t.Fatal("a replay is obeyed")
+		}
+	}
+	in.refresh()
+	if l, err := in.light(on(true)); err != nil || !l.On {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// stored counts the keys with a prefix in the lamp's store.
+func (w *world) stored(prefix string) (n int) {
+	w.t.Helper()
+	err := w.cfg.Store.View(w.t.Context(), func(tx store.Tx) error {
+		return tx.Scan(prefix, func(string, []byte) bool { n++; return true })
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
 }
 
 // The network turns two commands round: the later one counts.
@@ -594,5 +641,28 @@ func TestParallelRequests(t *testing.T) {
 	wg.Wait()
 	if _, err := in.light(level(77)); err != nil || w.lamp.State().Light.Level != 77 {
 		t.Errorf("%+v, %v", w.lamp.State().Light, err)
+	}
+}
+
+// The Group Manager answered in time for the connection, but not for the
+// request.
+func TestNoLongerFresh(t *testing.T) {
+	w, _ := commissioned(t)
+	bert := w.installer("bert", 2)
+	bert.self(ace.RoleRequester)
+	gm := w.watched()
+	gate := gm.close()
+	go func() {
+		for gm.requests() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		w.clock.Advance(patience)
+		close(gate)
+	}()
+	if got := bert.cast(lightMessage(on(true))); len(got) != 0 || w.lamp.State().Light.On {
+		t.Errorf("obeyed after %v", patience)
+	}
+	if _, err := bert.light(on(true)); err != nil {
+		t.Error(err)
 	}
 }

@@ -158,8 +158,11 @@ func TestLeave(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, still := w.members()[lampSubject]; still || len(w.lamp.State().Groups) != 0 {
-		t.Error("still a member")
+	for range 2 {
+		if _, still := w.members()[lampSubject]; still || len(w.lamp.State().Groups) != 0 {
+			t.Error("still a member")
+		}
+		w.boot()
 	}
 	if got := in.cast(lightMessage(nil)); len(got) != 0 {
 		t.Errorf("it answers: %+v", got)
@@ -280,6 +283,10 @@ func TestMarksNeverSink(t *testing.T) {
 	raise("mark/b", 1)
 	if read("mark/a") != 5 || read("mark/b") != 1 || read("mark/c") != 0 {
 		t.Error("a mark sank")
+	}
+	other := &Device{life: t.Context(), cfg: Config{Store: s}, sequences: map[string]*oscore.Sequence{}}
+	if other.sequence("mark/b", 1) != other.sequence("mark/b", 1) {
+		t.Error("two live sequences for one key")
 	}
 	d := &Device{life: t.Context(), cfg: Config{Store: s}, sequences: map[string]*oscore.Sequence{}}
 	first := d.sequenceFrom("mark/a", read("mark/a"), 2)
