@@ -1,15 +1,24 @@
 // Package proxy is the bridge: a CoAP forward proxy from WebSockets (RFC 8323)
 // to UDP with multicast fan-out (draft-ietf-core-groupcomm-proxy-07), the
-// sign-in before it, and the static page. It holds no keys and reads outer
-// options only.
+// sign-in before it, and the static page. It holds no keys of any association
+// and reads outer options only.
+//
+// It is not a reverse proxy, does not cache, and forwards to coap, not coaps.
 package proxy
 
 import (
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
+
+	"lamplighter/internal/coap"
 )
 
 // Direction says which way recorded bytes crossed the bridge.
@@ -27,14 +36,16 @@ const (
 // Config configures a [Server].
 type Config struct {
 	AccessCodes []string // each is a secret of at least 128 bit that signs its holder in
-	SessionKey  []byte   // 32 bytes that authenticate sessions; the same after a restart keeps people signed in; default random
-	Origins     []string // allowed origins such as "https://lights.example"; none: IP literals of loopback and localhost
+	SessionKey  []byte   // at least 32 bytes that authenticate sessions; the same after a restart keeps people signed in; default random
+	Origins     []string // origins that browsers may come from, such as https://lights.example; none: loopback only
+	Hosts       []string // further names in the Host header that are ours; those of Origins and loopback always are
 
-	Targets             []netip.Prefix // networks that may be addressed
-	Ports               [][2]uint16    // ranges of ports that may be addressed, first and last
-	MulticastGroups     []netip.AddrPort
+	Targets             []netip.Prefix   // networks that may be addressed
+	Ports               [][2]uint16      // ranges of ports that may be addressed, first and last
+	MulticastGroups     []netip.AddrPort // groups that may be addressed
 	MulticastInterface  string
 	MaxMulticastTimeout time.Duration // cap of Multicast-Timeout; default 60 s
+	LayerParams         *coap.LayerParams
 
 	MaxMessage    int     // bytes, told in the CSM; default 64 KiB
 	MaxExchanges  int     // open exchanges a connection; default 512
@@ -49,18 +60,215 @@ type Config struct {
 	// Record, for tests, sees every message that crosses. It must not keep b.
 	Record func(d Direction, peer netip.AddrPort, b []byte)
 
-	Page   fs.FS // the static page, with pre-compressed .br and .gz beside the files
-	Logger *slog.Logger
+	Page      fs.FS  // the static page, with pre-compressed .br and .gz beside the files
+	Immutable string // folder of files whose names carry a hash of their content; default "assets/"
+	Policy    string // Content-Security-Policy of every answer; default: same origin only
+	Logger    *slog.Logger
+}
+
+const defaultPolicy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+
+// minAccessCode is the shortest access code: 128 bit in base64.
+const minAccessCode = 22
+
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.MaxMulticastTimeout, time.Minute)
+	setDefault(&c.MaxMessage, 64<<10)
+	setDefault(&c.MaxExchanges, 512)
+	setDefault(&c.MaxConns, 256)
+	setDefault(&c.RequestRate, 1000)
+	setDefault(&c.MulticastRate, 20)
+	setDefault(&c.Immutable, "assets/")
+	setDefault(&c.Policy, defaultPolicy)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.LayerParams == nil {
+		p := coap.DefaultLayerParams()
+		c.LayerParams = &p
+	}
+	if c.SessionKey == nil {
+		c.SessionKey = make([]byte, sessionKeySize)
+		if _, err := rand.Read(c.SessionKey); err != nil {
+			return c, fmt.Errorf("drawing a session key: %w", err)
+		}
+	}
+	if len(c.SessionKey) < sessionKeySize {
+		return c, errors.New("the session key is shorter than 32 bytes")
+	}
+	for _, code := range c.AccessCodes {
+		if len(code) < minAccessCode {
+			return c, fmt.Errorf("an access code is shorter than %d characters", minAccessCode)
+		}
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
 }
 
 // Server is the bridge as an [http.Handler].
-type Server struct{}
+type Server struct {
+	config   Config
+	sessions *sessions
+	origins  origins
+	bind     netip.Addr // local address of the sockets towards IPv4 devices
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+	wg     sync.WaitGroup
+}
 
 // New makes a bridge.
-func New(c Config) (*Server, error) { panic("not built yet") }
+func New(config Config) (*Server, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:   config,
+		sessions: newSessions(config.SessionKey, config.AccessCodes),
+		bind:     netip.IPv4Unspecified(),
+		conns:    make(map[*conn]struct{}),
+	}
+	if s.origins, err = newOrigins(config.Origins, config.Hosts); err != nil {
+		return nil, err
+	}
+	if onlyLoopback(config.Targets) {
+		s.bind = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return s, nil
+}
+
+func onlyLoopback(targets []netip.Prefix) bool {
+	for _, t := range targets {
+		if !t.Addr().IsLoopback() || t.Addr().Is4() && t.Bits() < 8 {
+			return false
+		}
+	}
+	return true
+}
+
+// SetAccessCodes replaces the access codes; sessions of a code that is gone end
+// with their next request.
+func (s *Server) SetAccessCodes(codes []string) { s.sessions.setCodes(codes) }
 
 // ServeHTTP implements [http.Handler].
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("not built yet") }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.secureHeaders(w.Header())
+	if !s.origins.ownHost(r.Host) {
+		http.Error(w, "This address is not served here.", http.StatusMisdirectedRequest)
+		return
+	}
+	switch r.URL.Path {
+	case coap.WSPath:
+		s.serveCoAP(w, r)
+	case "/session":
+		s.serveSession(w, r)
+	default:
+		s.servePage(w, r)
+	}
+}
 
-// Close sends Release on every connection and ends them.
-func (s *Server) Close() error { panic("not built yet") }
+// secureHeaders are on every answer.
+func (s *Server) secureHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", s.config.Policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(self), microphone=(), geolocation=(), payment=(), usb=()")
+}
+
+// serveCoAP opens a CoAP-over-WebSockets connection for who is signed in.
+// RFC 8323, Section 4.1.
+func (s *Server) serveCoAP(w http.ResponseWriter, r *http.Request) {
+	if status, reason := s.admit(r); status != 0 {
+		http.Error(w, reason, status)
+		return
+	}
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	c := &conn{srv: s, remote: remote}
+	if !s.add(c) {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "Too many connections.", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.remove(c)
+	ws, err := accept(w, r, s.config.MaxMessage)
+	if err != nil {
+		s.config.Logger.Debug("a WebSocket could not be opened", "from", remote, "error", err)
+		return
+	}
+	c.run(ws)
+}
+
+// admit decides who may connect: the origin is checked before the session, for
+// a browser sends the cookie from everywhere on the same site.
+func (s *Server) admit(r *http.Request) (status int, reason string) {
+	origin := r.Header.Get("Origin")
+	if origin != "" && !s.origins.allowed(origin, r.Host) {
+		return http.StatusForbidden, "Pages of this origin may not connect."
+	}
+	if s.config.NoSignIn && loopbackOnly(r) {
+		return 0, ""
+	}
+	if _, ok := s.sessions.of(r); !ok {
+		return http.StatusUnauthorized, "Sign in first."
+	}
+	return 0, ""
+}
+
+// loopbackOnly reports whether both ends of a request are loopback addresses.
+func loopbackOnly(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if err != nil || !ok || !remote.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	here, err := netip.ParseAddrPort(local.String())
+	return err == nil && here.Addr().Unmap().IsLoopback()
+}
+
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.conns) >= s.config.MaxConns {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.wg.Add(1)
+	return true
+}
+
+func (s *Server) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.wg.Done()
+}
+
+// Close sends Release on every connection, gives what is open a moment, and ends
+// them. RFC 8323, Section 5.5.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, c := range conns {
+		wg.Go(c.release)
+	}
+	wg.Wait()
+	s.wg.Wait()
+	return nil
+}

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	sessionKeySize  = 32
+	sessionLifetime = 30 * 24 * time.Hour
+	sessionRenewal  = 24 * time.Hour // a cookie older than that is renewed
+	maxSignInBody   = 4 << 10
+	codeIDSize      = 8
+	macSize         = sha256.Size
+)
+
+// sessions signs people in. A session is a token that proves that its holder
+// knew an access code: nothing is stored, it outlives a restart with the same
+// key, and it ends with its access code.
+//
+//	token = base64url(code id ‖ expiry ‖ HMAC-SHA-256(key, label ‖ code hash ‖ expiry))
+type sessions struct {
+	key []byte
+
+	mu     sync.Mutex
+	codes  map[[codeIDSize]byte][sha256.Size]byte // hash of a code by the hash's beginning
+	failed map[netip.Addr]*bucket                 // wrong codes, by who tried
+}
+
+// Limits on wrong access codes; right ones are not counted.
+const (
+	failureRate   = 0.5 // a second and address
+	maxFailedFrom = 4096
+)
+
+func newSessions(key []byte, codes []string) *sessions {
+	s := &sessions{key: key, failed: make(map[netip.Addr]*bucket)}
+	s.setCodes(codes)
+	return s
+}
+
+func (s *sessions) setCodes(codes []string) {
+	known := make(map[[codeIDSize]byte][sha256.Size]byte)
+	for _, code := range codes {
+		h := sha256.Sum256([]byte(code))
+		known[[codeIDSize]byte(h[:codeIDSize])] = h
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.codes = known
+}
+
+// signIn makes a token for who knows an access code.
+func (s *sessions) signIn(code string, now time.Time) (string, bool) {
+	h := sha256.Sum256([]byte(code))
+	if known, ok := s.code([codeIDSize]byte(h[:codeIDSize])); !ok || subtle.ConstantTimeCompare(h[:], known[:]) != 1 {
+		return "", false
+	}
+	return s.token(h, now.Add(sessionLifetime)), true
+}
+
+func (s *sessions) code(id [codeIDSize]byte) ([sha256.Size]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.codes[id]
+	return h, ok
+}
+
+func (s *sessions) token(code [sha256.Size]byte, expires time.Time) string {
+	b := binary.BigEndian.AppendUint64(append([]byte(nil), code[:codeIDSize]...), uint64(expires.Unix()))
+	return base64.RawURLEncoding.EncodeToString(append(b, s.mac(code, b[codeIDSize:])...))
+}
+
+func (s *sessions) mac(code [sha256.Size]byte, expiry []byte) []byte {
+	h := hmac.New(sha256.New, s.key)
+	h.Write([]byte("lamplighter session"))
+	h.Write(code[:])
+	h.Write(expiry)
+	return h.Sum(nil)
+}
+
+// check returns when a token expires and whether it is valid now.
+func (s *sessions) check(token string, now time.Time) (time.Time, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) != codeIDSize+8+macSize {
+		return time.Time{}, false
+	}
+	code, ok := s.code([codeIDSize]byte(b[:codeIDSize]))
+	expiry := b[codeIDSize : codeIDSize+8]
+	if !hmac.Equal(b[codeIDSize+8:], s.mac(code, expiry)) || !ok {
+		return time.Time{}, false
+	}
+	expires := time.Unix(int64(binary.BigEndian.Uint64(expiry)), 0)
+	return expires, now.Before(expires)
+}
+
+// of returns when the session of a request expires and whether it has one: a
+// bearer token, or the cookie when a browser says where it comes from.
+func (s *sessions) of(r *http.Request) (time.Time, bool) {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return s.check(token, time.Now())
+	}
+	if c, err := r.Cookie(cookieName(r)); err == nil {
+		return s.check(c.Value, time.Now())
+	}
+	return time.Time{}, false
+}
+
+// tries reports whether an address may try another access code.
+func (s *sessions) tries(from netip.Addr, now time.Time) *bucket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failed) >= maxFailedFrom {
+		clear(s.failed)
+	}
+	b := s.failed[from]
+	if b == nil {
+		b = &bucket{rate: failureRate, level: 10, last: now}
+		s.failed[from] = b
+	}
+	return b
+}
+
+// cookieName differs by port: browsers share cookies between the ports of a
+// host, and two bridges on one machine must not sign each other's people out.
+func cookieName(r *http.Request) string {
+	name := "lamplighter"
+	if _, port, err := net.SplitHostPort(r.Host); err == nil {
+		name += "-" + port
+	}
+	if r.TLS != nil {
+		name = "__Host-" + name
+	}
+	return name
+}
+
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, token string, maxAge time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName(r), Value: token, Path: "/", MaxAge: int(maxAge.Seconds()),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+	})
+}
+
+// serveSession signs in (POST), tells whether somebody is (GET), and signs out
+// (DELETE).
+func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	origin := r.Header.Get("Origin")
+	if origin != "" && !s.origins.allowed(origin, r.Host) {
+		http.Error(w, "Pages of this origin may not sign in.", http.StatusForbidden)
+		return
+	}
+	if origin != "" && s.origins.elsewhere(origin, r.Host) { // a page that is hosted apart
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Allow-Credentials", "true")
+		w.Header().Set("Vary", "Origin")
+		w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
+	switch r.Method {
+	case http.MethodGet:
+		s.tellSession(w, r)
+	case http.MethodPost:
+		s.signIn(w, r)
+	case http.MethodDelete:
+		s.setCookie(w, r, "", -time.Second)
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodOptions:
+		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+		w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.Header().Set("Allow", "GET, POST, DELETE, OPTIONS")
+		http.Error(w, "Unknown method.", http.StatusMethodNotAllowed)
+	}
+}
+
+type sessionState struct {
+	SignedIn bool   `json:"signedIn"`
+	Expires  int64  `json:"expires,omitempty"` // seconds since 1970
+	Token    string `json:"token,omitempty"`   // for clients that are no browsers
+}
+
+// tellSession is open: it says no more than whether a WebSocket would be let in.
+func (s *Server) tellSession(w http.ResponseWriter, r *http.Request) {
+	if s.config.NoSignIn && loopbackOnly(r) {
+		writeJSON(w, sessionState{SignedIn: true})
+		return
+	}
+	expires, ok := s.sessions.of(r)
+	if !ok {
+		writeJSON(w, sessionState{})
+		return
+	}
+	if c, err := r.Cookie(cookieName(r)); err == nil && time.Until(expires) < sessionLifetime-sessionRenewal {
+		if renewed, ok := s.sessions.renew(c.Value); ok {
+			s.setCookie(w, r, renewed, sessionLifetime)
+		}
+	}
+	writeJSON(w, sessionState{SignedIn: true, Expires: expires.Unix()})
+}
+
+// renew makes a fresh token from a valid one.
+func (s *sessions) renew(token string) (string, bool) {
+	now := time.Now()
+	if _, ok := s.check(token, now); !ok {
+		return "", false
+	}
+	b, _ := base64.RawURLEncoding.DecodeString(token)
+	code, ok := s.code([codeIDSize]byte(b[:codeIDSize]))
+	return s.token(code, now.Add(sessionLifetime)), ok
+}
+
+// signIn exchanges an access code for a session. A browser gets a cookie that
+// scripts cannot read, and never the token.
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
+	if ct, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); ct != "application/json" {
+		http.Error(w, "Sign in with application/json.", http.StatusUnsupportedMediaType)
+		return
+	}
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	now := time.Now()
+	tries := s.sessions.tries(remote.Addr(), now)
+	body, err := readBody(w, r)
+	if err != nil {
+		http.Error(w, "The request is too long.", http.StatusRequestEntityTooLarge)
+		return
+	}
+	if s.config.Record != nil {
+		s.config.Record(SignIn, remote, body)
+	}
+	var request struct {
+		Code string `json:"code"`
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		http.Error(w, `Send {"code": "…"}.`, http.StatusBadRequest)
+		return
+	}
+	token, ok := s.sessions.signIn(request.Code, now)
+	if !ok {
+		if !s.sessions.mayFail(tries, now) {
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, "Too many wrong access codes.", http.StatusTooManyRequests)
+			return
+		}
+		http.Error(w, "This access code is not known.", http.StatusUnauthorized)
+		return
+	}
+	answer := sessionState{SignedIn: true, Expires: now.Add(sessionLifetime).Unix()}
+	if r.Header.Get("Origin") == "" {
+		answer.Token = token
+	} else {
+		s.setCookie(w, r, token, sessionLifetime)
+	}
+	writeJSON(w, answer)
+}
+
+func (s *sessions) mayFail(b *bucket, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return b.allow(now)
+}
