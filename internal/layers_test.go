@@ -15,8 +15,8 @@ import (
 // stands in sideways. Layers 0 to 3 are pure.
 var layer = map[string]int{
 	"cbor": 0, "store": 0, "backup": 0,
-	"cose": 1, "coap": 1, "label": 1,
-	"oscore": 2,
+	"cose": 1, "coap": 1,
+	"oscore": 2, "label": 2,
 	"oscore/group": 3, "ace": 3,
 	"as": 4, "gm": 4, "join": 4, "device": 4,
 	"commission": 5,
@@ -36,7 +36,8 @@ var testOnly = map[string]int{"store/storetest": 6}
 // store and exchange as interfaces. net/netip is only a type of address.
 var impure = []string{"os", "net", "net/http", "syscall", "syscall/js", "math/rand", "math/rand/v2", "database/sql", "go.etcd.io/bbolt", "nhooyr.io/websocket"}
 
-// pure marks what layers 0 to 3 may not import either.
+// pure marks what layers 0 to 3 may not import either. cose is let off: its
+// Secret redacts itself in structured logs, which takes a type of log/slog.
 var pure = []string{"log", "log/slog"}
 
 func TestLayers(t *testing.T) {
@@ -109,7 +110,7 @@ func checkOutside(t *testing.T, path string, own int, name string) {
 	if own <= 5 && contains(impure, name) {
 		t.Errorf("%s imports %s: layers 0 to 5 do no I/O", path, name)
 	}
-	if own <= 3 && contains(pure, name) {
+	if own <= 3 && contains(pure, name) && filepath.Base(filepath.Dir(path)) != "cose" {
 		t.Errorf("%s imports %s: layers 0 to 3 are pure", path, name)
 	}
 }
