@@ -105,8 +105,9 @@ func parseEncrypt0(data []byte) (obj encrypt0, h header, err error) {
 	if err := cbor.Unmarshal(obj.Protected, &h); err != nil {
 		return obj, h, fmt.Errorf("%w: protected header: %w", ErrDecode, err)
 	}
-	// What encodes back to the same bytes has exactly the parameters above.
-	if len(obj.Unprotected) != 0 || obj.Unprotected == nil || !bytes.Equal(cbor.MustMarshal(h), obj.Protected) {
+	// What encodes back to the same bytes has exactly the parameters above, in
+	// shortest form.
+	if len(obj.Unprotected) != 0 || !bytes.Equal(cbor.MustMarshal(obj), body) || !bytes.Equal(cbor.MustMarshal(h), obj.Protected) {
 		return obj, h, fmt.Errorf("%w: unexpected header parameters", ErrDecode)
 	}
 	return obj, h, nil

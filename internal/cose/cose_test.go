@@ -1,0 +1,309 @@
+package cose
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"lamplighter/internal/cbor"
+)
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func newKey(t testing.TB) (ed25519.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public, private
+}
+
+// RFC 5869, Appendix A.1 and A.3.
+func TestHKDF(t *testing.T) {
+	ikm := bytes.Repeat([]byte{0x0b}, 22)
+	got := HKDF(ikm, unhex(t, "000102030405060708090a0b0c"), unhex(t, "f0f1f2f3f4f5f6f7f8f9"), 42)
+	if hex.EncodeToString(got) != "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865" {
+		t.Errorf("A.1: %x", got)
+	}
+	got = HKDF(ikm, nil, nil, 42)
+	if hex.EncodeToString(got) != "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8" {
+		t.Errorf("A.3: %x", got)
+	}
+}
+
+// RFC 3610, Packet Vector 1, has another nonce of the same length and tag.
+func TestAEAD(t *testing.T) {
+	key := unhex(t, "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf")
+	a, err := NewAEAD(AESCCM16_64_128, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := unhex(t, "00000003020100a0a1a2a3a4a5")
+	aad, plaintext := unhex(t, "0001020304050607"), unhex(t, "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e")
+	want := "588c979a61c663d2f066d0c2c0f989806d5f6b61dac38417e8d12cfdf926e0"
+	got := a.Seal([]byte{9}, nonce, plaintext, aad)
+	if hex.EncodeToString(got) != "09"+want {
+		t.Errorf("got %x", got)
+	}
+	back, err := a.Open([]byte{8}, nonce, got[1:], aad)
+	if err != nil || !bytes.Equal(back[1:], plaintext) {
+		t.Errorf("%x, %v", back, err)
+	}
+	for i := range got[1:] {
+		bad := bytes.Clone(got[1:])
+		bad[i] ^= 0x10
+		if out, err := a.Open(nil, nonce, bad, aad); out != nil || err != ErrVerify { //nolint:errorlint // nothing may be wrapped
+			t.Errorf("byte %d changed: %x, %v", i, out, err)
+		}
+	}
+	for name, open := range map[string]func() ([]byte, error){
+		"another nonce":      func() ([]byte, error) { return a.Open(nil, make([]byte, 13), got[1:], aad) },
+		"a short nonce":      func() ([]byte, error) { return a.Open(nil, nonce[:12], got[1:], aad) },
+		"no nonce":           func() ([]byte, error) { return a.Open(nil, nil, got[1:], aad) },
+		"another AAD":        func() ([]byte, error) { return a.Open(nil, nonce, got[1:], nil) },
+		"half a tag":         func() ([]byte, error) { return a.Open(nil, nonce, got[1:5], aad) },
+		"nothing":            func() ([]byte, error) { return a.Open(nil, nonce, nil, aad) },
+		"more than is legal": func() ([]byte, error) { return a.Open(nil, nonce, make([]byte, 70000), aad) },
+	} {
+		if _, err := open(); err != ErrVerify { //nolint:errorlint // as above
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if a.Overhead() != TagSize(AESCCM16_64_128) || a.NonceSize() != NonceSize(AESCCM16_64_128) || KeySize(AESCCM16_64_128) != 16 {
+		t.Error("sizes")
+	}
+	a.Seal(nil, nonce, make([]byte, MaxPlaintext), nil)
+	if _, err := NewAEAD(AESCCM16_64_128, key[:15]); err == nil {
+		t.Error("a key of 15 bytes")
+	}
+	if _, err := NewAEAD(ES256, key); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRecorder(t *testing.T) {
+	key, nonce := make([]byte, 16), make([]byte, 13)
+	a, err := NewAEAD(AESCCM16_64_128, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []string
+	Recorder = func(key, nonce, plaintext, ciphertext []byte) {
+		log = append(log, fmt.Sprintf("%x %x %s %x", key, nonce, plaintext, ciphertext))
+	}
+	defer func() { Recorder = nil }()
+	prefix := []byte("dst")
+	sealed := a.Seal(prefix, nonce, []byte("text"), nil)[3:]
+	if _, err := a.Open(prefix, nonce, sealed, nil); err != nil {
+		t.Fatal(err)
+	}
+	sealed[0] ^= 1
+	a.Open(nil, nonce, sealed, nil)
+	sealed[0] ^= 1
+	want := fmt.Sprintf("%x %x text %x", key, nonce, sealed)
+	if len(log) != 2 || log[0] != want || log[1] != want {
+		t.Errorf("recorded %q, want twice %q", log, want)
+	}
+}
+
+func TestSecret(t *testing.T) {
+	s := Secret("abc")
+	text, err := json.Marshal(struct{ S Secret }{s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "s", s)
+	for _, got := range []string{
+		s.String(), s.GoString(), string(text), log.String(), s.LogValue().String(), fmt.Sprint(s), fmt.Sprintf("%x %q %d %#v", s, s, s, s),
+		fmt.Sprintf("%v", struct{ S Secret }{s}), fmt.Sprintf("%+v", &struct{ S Secret }{s}),
+	} {
+		if strings.Contains(got, "abc") || strings.Contains(got, "616263") || strings.Contains(got, "97") || !strings.Contains(got, "[redacted]") {
+			t.Errorf("printed as %q", got)
+		}
+	}
+	if got := cbor.MustMarshal(s); !bytes.Equal(got, []byte("\x43abc")) {
+		t.Errorf("encoded as %x", got)
+	}
+}
+
+func TestSignatures(t *testing.T) {
+	public, private := newKey(t)
+	cred, err := ParseCCS(NewCCS("me", public))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := Sign(EdDSA, private, []byte("message"))
+	if err != nil || len(sig) != SignatureSize(EdDSA) || !cred.Verify([]byte("message"), sig) {
+		t.Fatalf("%x, %v", sig, err)
+	}
+	if cred.Verify([]byte("Message"), sig) || cred.Verify([]byte("message"), sig[:63]) || cred.Verify([]byte("message"), nil) {
+		t.Error("a wrong signature verifies")
+	}
+	for i := range sig {
+		bad := bytes.Clone(sig)
+		bad[i] ^= 1
+		if cred.Verify([]byte("message"), bad) {
+			t.Errorf("byte %d changed", i)
+		}
+	}
+	if _, err := Sign(ES256, private, nil); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Sign(EdDSA, otherSigner{private}, nil); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+	cred.Alg = ES256
+	if cred.Verify([]byte("message"), sig) || (&Credential{Alg: EdDSA}).Verify([]byte("message"), sig) {
+		t.Error("verified without the algorithm or the key")
+	}
+}
+
+type otherSigner struct{ crypto.Signer }
+
+func TestStructures(t *testing.T) {
+	if got := AppendCounterSignature0(nil, []byte{1}, []byte{2, 3}); hex.EncodeToString(got) != "8571436f756e7465725369676e6174757265304040"+"4101"+"420203" {
+		t.Errorf("Countersign_structure %x", got)
+	}
+	if got := AppendEncrypt0(nil, []byte{1}); hex.EncodeToString(got) != "8368456e637279707430"+"40"+"4101" {
+		t.Errorf("Enc_structure %x", got)
+	}
+}
+
+func TestEncrypt0(t *testing.T) {
+	key, nonce := make([]byte, 16), make([]byte, 13)
+	rand.Read(key)
+	rand.Read(nonce)
+	sealed, err := SealEncrypt0(key, []byte("kid"), nonce, []byte("claims"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := OpenEncrypt0(key, sealed)
+	if err != nil || string(got) != "claims" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	cwt, err := SealCWT(key, []byte("kid"), nonce, []byte("claims"))
+	if err != nil || !bytes.Equal(cwt, append([]byte{0xd8, 61}, sealed...)) || sealed[0] != 0xd0 {
+		t.Fatalf("%x, %v", cwt, err)
+	}
+	if got, err := OpenCWT(key, cwt); err != nil || string(got) != "claims" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	for _, b := range [][]byte{sealed, cwt} {
+		if kid, err := Encrypt0KID(b); err != nil || string(kid) != "kid" {
+			t.Errorf("kid %q, %v", kid, err)
+		}
+	}
+	for i := range cwt {
+		bad := bytes.Clone(cwt)
+		bad[i] ^= 1
+		if _, err := OpenCWT(key, bad); err == nil {
+			t.Errorf("byte %d changed", i)
+		}
+		if _, err := OpenCWT(key, cwt[:i]); err == nil {
+			t.Errorf("cut at %d", i)
+		}
+	}
+	if _, err := OpenCWT(key, sealed); !errors.Is(err, ErrDecode) {
+		t.Errorf("without the CWT tag: %v", err)
+	}
+	if _, err := OpenEncrypt0(key, cwt); !errors.Is(err, ErrDecode) {
+		t.Errorf("with the CWT tag: %v", err)
+	}
+	if _, err := OpenEncrypt0(make([]byte, 16), sealed); !errors.Is(err, ErrVerify) {
+		t.Errorf("another key: %v", err)
+	}
+	if _, err := OpenEncrypt0(key[:5], sealed); err == nil {
+		t.Error("a short key")
+	}
+}
+
+func TestEncrypt0Malformed(t *testing.T) {
+	seal := func(protected any, unprotected any) []byte {
+		return append([]byte{0xd0}, cbor.MustMarshal([]any{cbor.MustMarshal(protected), unprotected, []byte("ciphertext")})...)
+	}
+	good := map[int]any{1: 10, 4: []byte("k"), 5: make([]byte, 13)}
+	for name, b := range map[string][]byte{
+		"an unprotected parameter": seal(good, map[int]any{4: []byte("k")}),
+		"null for unprotected":     seal(good, nil),
+		"another parameter":        seal(map[int]any{1: 10, 2: []any{1}, 4: []byte("k"), 5: make([]byte, 13)}, map[int]any{}),
+		"no IV":                    seal(map[int]any{1: 10, 4: []byte("k")}, map[int]any{}),
+		"no kid":                   seal(map[int]any{1: 10, 5: make([]byte, 13)}, map[int]any{}),
+		"protected no map":         seal(7, map[int]any{}),
+		"four elements":            append([]byte{0xd0}, cbor.MustMarshal([]any{[]byte{}, map[int]any{}, []byte{}, 1})...),
+		"two elements":             append([]byte{0xd0}, cbor.MustMarshal([]any{[]byte{}, map[int]any{}})...),
+		"a long array head":        append([]byte{0xd0, 0x98, 3}, seal(good, map[int]any{})[2:]...),
+		"not tagged":               seal(good, map[int]any{})[1:],
+		"nothing":                  nil,
+	} {
+		if _, err := OpenEncrypt0(make([]byte, 16), b); !errors.Is(err, ErrDecode) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Encrypt0KID(b); !errors.Is(err, ErrDecode) {
+			t.Errorf("%s: kid: %v", name, err)
+		}
+	}
+	other := seal(map[int]any{1: 24, 4: []byte("k"), 5: make([]byte, 13)}, map[int]any{})
+	if _, err := OpenEncrypt0(make([]byte, 16), other); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("another algorithm: %v", err)
+	}
+	short := seal(map[int]any{1: 10, 4: []byte("k"), 5: make([]byte, 7)}, map[int]any{})
+	if _, err := OpenEncrypt0(make([]byte, 16), short); !errors.Is(err, ErrVerify) {
+		t.Errorf("a short IV: %v", err)
+	}
+	for name, err := range map[string]error{
+		"key":       second(SealCWT(make([]byte, 5), nil, make([]byte, 13), nil)),
+		"nonce":     second(SealEncrypt0(make([]byte, 16), nil, make([]byte, 12), nil)),
+		"plaintext": second(SealEncrypt0(make([]byte, 16), nil, make([]byte, 13), make([]byte, 1<<16))),
+	} {
+		if err == nil {
+			t.Errorf("sealed with a bad %s", name)
+		}
+	}
+}
+
+func second(_ []byte, err error) error { return err }
+
+func FuzzOpenCWT(f *testing.F) {
+	key := make([]byte, 16)
+	sealed, err := SealCWT(key, []byte("kid"), make([]byte, 13), []byte("claims"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Add(sealed[2:])
+	f.Add([]byte{0xd8, 61, 0xd0, 0x83, 0x40, 0xa0, 0x40})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		claims, err := OpenCWT(key, data)
+		if err != nil {
+			return
+		}
+		_, h, err := parseEncrypt0(trimCWT(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := SealCWT(key, h.KID, h.IV, claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(back, data) {
+			t.Errorf("%x encodes back as %x", data, back)
+		}
+	})
+}
