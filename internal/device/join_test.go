@@ -347,3 +347,28 @@ func (w *world) watched() *lateGM {
 	w.lamp.Bind(l)
 	return l
 }
+
+// Every number that was given out lies below a durable mark, and a restart begins
+// at that mark.
+func TestMarksAreAhead(t *testing.T) {
+	s := store.NewMemory()
+	last := uint64(0)
+	for range 3 {
+		var mark uint64
+		read := func() {
+			if err := s.View(t.Context(), func(tx store.Tx) (err error) { mark, _, err = readMark(tx, "mark/a"); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read()
+		d := &Device{life: t.Context(), cfg: Config{Store: s}, sequences: map[string]*oscore.Sequence{}}
+		seq := d.sequence("mark/a", mark)
+		for range 300 {
+			n, err := seq.Next()
+			if read(); err != nil || n >= mark || last != 0 && n <= last {
+				t.Fatalf("%d after %d with the mark at %d, %v", n, last, mark, err)
+			}
+			last = n
+		}
+	}
+}
