@@ -107,7 +107,7 @@ func parseEncrypt0(data []byte) (obj encrypt0, h header, err error) {
 	}
 	// What encodes back to the same bytes has exactly the parameters above, in
 	// shortest form.
-	if len(obj.Unprotected) != 0 || !bytes.Equal(cbor.MustMarshal(obj), body) || !bytes.Equal(cbor.MustMarshal(h), obj.Protected) {
+	if obj.Unprotected == nil || len(obj.Unprotected) != 0 || !bytes.Equal(cbor.MustMarshal(obj), body) || !bytes.Equal(cbor.MustMarshal(h), obj.Protected) {
 		return obj, h, fmt.Errorf("%w: unexpected header parameters", ErrDecode)
 	}
 	return obj, h, nil
