@@ -44,6 +44,12 @@ func startNativeSite(t *testing.T) *nativeSite {
 	return s
 }
 
+// quick does not wait long for a lamp that was killed.
+var quick = commission.Tuning{
+	Timeout: 1500 * time.Millisecond, Leisure: 50 * time.Millisecond, Grace: 250 * time.Millisecond,
+	FollowUp: 2 * time.Second, Backoff: 50 * time.Millisecond,
+}
+
 // newEngine is another installer's, with an invitation of its own.
 func (s *nativeSite) newEngine(name string) *commission.Engine {
 	s.t.Helper()
@@ -53,7 +59,7 @@ func (s *nativeSite) newEngine(name string) *commission.Engine {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { udp.Close() })
-	e, err := commission.New(commission.Config{Store: store.NewMemory(), Exchange: udp, Logger: silent})
+	e, err := commission.New(commission.Config{Store: store.NewMemory(), Exchange: udp, Logger: silent, Tuning: quick})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -153,8 +159,12 @@ func killDuringJoin(t *testing.T, s *nativeSite, n int) {
 		}
 	}
 	checkJoinedOnce(t, ctx, s, id)
-	if _, err := s.engine.Release(ctx, []string{id}); err != nil {
+	// Out of the way of the next one's roll call.
+	if job, err = s.engine.Release(ctx, []string{id}); err != nil {
 		t.Fatal(err)
+	}
+	if job, err = s.engine.WaitJob(ctx, job.ID); err != nil || job.State != commission.JobDone {
+		t.Fatalf("releasing lamp %d: %v, %+v", n, err, job)
 	}
 }
 

@@ -219,28 +219,35 @@ func (c *rawClient) frame(opcode byte, b []byte) {
 	_, _ = c.conn.Write(append(append(head, 0, 0, 0, 0), b...))
 }
 
-// next returns the next message; nil when the connection is closed or nothing
-// comes in time.
-func (c *rawClient) next(wait time.Duration) *coap.Message {
-	c.t.Helper()
+// readFrame returns the next frame of the server.
+func (c *rawClient) readFrame(wait time.Duration) (opcode byte, payload []byte, err error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(wait))
 	var head [2]byte
 	if _, err := io.ReadFull(c.r, head[:]); err != nil {
-		return nil
+		return 0, nil, err
 	}
 	size := uint64(head[1] & 0x7f)
 	if size >= 126 {
 		ext := make([]byte, 2+6*(size-126))
 		if _, err := io.ReadFull(c.r, ext); err != nil {
-			return nil
+			return 0, nil, err
 		}
 		size = 0
 		for _, b := range ext {
 			size = size<<8 | uint64(b)
 		}
 	}
-	payload := make([]byte, size)
-	if _, err := io.ReadFull(c.r, payload); err != nil || head[0]&0xf != 2 {
+	payload = make([]byte, size)
+	_, err = io.ReadFull(c.r, payload)
+	return head[0] & 0xf, payload, err
+}
+
+// next returns the next message; nil when the connection is closed or nothing
+// comes in time.
+func (c *rawClient) next(wait time.Duration) *coap.Message {
+	c.t.Helper()
+	opcode, payload, err := c.readFrame(wait)
+	if err != nil || opcode != 2 {
 		return nil
 	}
 	m, err := coap.UnmarshalWS(payload)
@@ -259,12 +266,22 @@ func (c *rawClient) receive() *coap.Message {
 	return m
 }
 
-// closed waits for the end of the connection.
+// closed reports whether the server closes the connection by itself.
 func (c *rawClient) closed() bool {
-	_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	_, err := io.Copy(io.Discard, c.r)
-	var timeout net.Error
-	return !errors.As(err, &timeout) || !timeout.Timeout()
+	for {
+		opcode, payload, err := c.readFrame(3 * time.Second)
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return false
+		}
+		if err != nil {
+			return true
+		}
+		if opcode == 8 {
+			c.frame(8, payload)
+			return true
+		}
+	}
 }
 
 // to is a request through the bridge.
