@@ -57,31 +57,34 @@ func TestWycheproofCCM(t *testing.T) {
 	}
 	ran := 0
 	for _, g := range readWycheproof[test](t, "aes_ccm_test.json").Groups {
-		for alg, p := range aeadTable {
-			if alg == ChaCha20Poly1305 || g.KeySize != 8*p.keySize || g.IVSize != 8*p.nonceSize || g.TagSize != 8*p.tagSize {
+		// The sizes of the algorithms here are not among them: take the primitive.
+		p := aeadParams{keySize: g.KeySize / 8, nonceSize: g.IVSize / 8, tagSize: g.TagSize / 8}
+		for _, v := range g.Tests {
+			inner, err := makeCCM(v.Key, p)
+			if err != nil {
+				if v.Result == "valid" {
+					t.Errorf("test %d (%s): %v", v.ID, v.Comment, err)
+				}
 				continue
 			}
-			for _, v := range g.Tests {
-				ran++
-				a, err := NewAEAD(alg, v.Key)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sealed := append(bytes.Clone(v.CT), v.Tag...)
-				plaintext, err := a.Open(nil, v.IV, sealed, v.AAD)
-				if (err == nil) != (v.Result == "valid") || err == nil && !bytes.Equal(plaintext, v.Msg) {
-					t.Errorf("algorithm %d, test %d (%s, %s): %v", alg, v.ID, v.Comment, v.Result, err)
-				}
-				if got := a.Seal(nil, v.IV, v.Msg, v.AAD); v.Result == "valid" && !bytes.Equal(got, sealed) {
-					t.Errorf("algorithm %d, test %d: sealed %x", alg, v.ID, got)
-				}
+			ran++
+			a := &recorded{AEAD: inner, key: Secret(v.Key)}
+			sealed := append(bytes.Clone(v.CT), v.Tag...)
+			plaintext, err := a.Open(nil, v.IV, sealed, v.AAD)
+			if (err == nil) != (v.Result == "valid") || err == nil && !bytes.Equal(plaintext, v.Msg) {
+				t.Errorf("test %d (%s, %s): %v", v.ID, v.Comment, v.Result, err)
+			}
+			if v.Result != "valid" {
+				continue
+			}
+			if got := a.Seal(nil, v.IV, v.Msg, v.AAD); !bytes.Equal(got, sealed) {
+				t.Errorf("test %d: sealed %x", v.ID, got)
 			}
 		}
 	}
-	if ran == 0 {
-		t.Skip("no test has the sizes of an algorithm that is built")
+	if ran < 400 {
+		t.Errorf("only %d tests", ran)
 	}
-	t.Logf("%d tests", ran)
 }
 
 func TestWycheproofHKDF(t *testing.T) {
