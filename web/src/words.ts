@@ -25,7 +25,11 @@ const deviceWords: Record<Device["state"], Words> = {
 const failures: Record<string, string> = {
   "wrong-label-secret": "check the label",
   "device-silent": "silent",
+  "device-not-found": "silent",
+  "wrong-device": "another device",
+  "claimed-by-other": "not yours",
   "foreign-device": "not yours",
+  "credential-mismatch": "wrong key",
 };
 
 export function deviceState(device: Device): Words {
@@ -48,7 +52,7 @@ const answerWords: Record<AnswerState, Words> = {
 
 /** A member that was not asked yet has no answer. */
 export function answerState(answer: AnswerState | undefined): Words {
-  return answer ? answerWords[answer] : { tone: "doubt", icon: "doubt", word: "unverified" };
+  return answer ? answerWords[answer] : { tone: "doubt", icon: "doubt", word: "no proof" };
 }
 
 const jobWords: Record<JobState, Words> = {
@@ -76,7 +80,7 @@ export function itemState(state: string, problem: Problem | null): Words {
 }
 
 const levelWords: Record<string, Words> = {
-  info: { tone: "plain", icon: "ok", word: "info" },
+  info: { tone: "plain", icon: "info", word: "info" },
   warn: { tone: "warn", icon: "warn", word: "warning" },
   error: { tone: "fail", icon: "fail", word: "error" },
 };

@@ -11,7 +11,7 @@ import "./import.css";
 
 /** How long typing must rest before the dry run. */
 const rest = 250;
-const shownRows = 8;
+const shownRows = 5;
 
 /** Labels as CSV or LL1 lines: a dry run first, then the import. */
 @customElement("ll-import")
@@ -34,7 +34,7 @@ export class Import extends Dialog<LabelReport> {
       </div>
       <div class="field">
         <label class="sr" for="import-text">Labels</label>
-        <textarea class="input" id="import-text" data-testid="import-text" rows="6" spellcheck="false" autocomplete="off" placeholder="LL1:…" .value=${this.text} @input=${this.#typed}></textarea>
+        <textarea class="input" id="import-text" data-testid="import-text" rows="5" spellcheck="false" autocomplete="off" placeholder="LL1:…" .value=${this.text} @input=${this.#typed}></textarea>
       </div>
       <div role="status" data-testid="import-preview">${this.#preview()}</div>
       <div class="acts">

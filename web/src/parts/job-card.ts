@@ -18,8 +18,8 @@ export class JobCard extends Part {
   @property({ attribute: false }) job!: Job;
   /** the jobs screen shows every device's step and the times */
   @property({ type: Boolean }) full = false;
-  /** what a good end leads to */
-  @property({ attribute: false }) onward: { word: string; href: string } | undefined;
+  /** what a good end leads to; main: it is the screen's main action */
+  @property({ attribute: false }) onward: { word: string; href: string; main: boolean } | undefined;
   /** puts the card away once the job has ended */
   @property({ attribute: false }) dismiss: (() => void) | undefined;
 
@@ -53,7 +53,7 @@ export class JobCard extends Part {
             ${icon("job")}${failed.length ? `Retry the ${failed.length} that failed` : "Go on"}
           </button>`
         : nothing}
-      ${this.onward ? html`<a class="btn go" data-testid="job-onward" href=${this.onward.href}>${this.onward.word}${icon("next")}</a>` : nothing}
+      ${this.onward ? html`<a class="btn ${this.onward.main ? "go" : ""}" data-testid="job-onward" href=${this.onward.href}>${this.onward.word}${icon("next")}</a>` : nothing}
       ${this.dismiss ? html`<button class="btn bare icon" aria-label="Put away" data-testid="job-dismiss" @click=${this.dismiss}>${icon("close")}</button>` : nothing}`;
   }
 

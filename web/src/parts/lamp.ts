@@ -51,9 +51,9 @@ export class Lamp extends Part {
       case "verified":
         return `${ms(answer.rtt)} · id ${answer.senderId || this.senderId}`;
       case "asking":
-        return "asked again by unicast";
+        return "asked by unicast";
       case "waiting":
-        return "the message is out";
+        return "message is out";
       default:
         return this.device?.lastSeen ? `last seen ${minute(this.device.lastSeen)}` : "never seen";
     }

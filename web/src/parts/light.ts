@@ -16,7 +16,7 @@ export function said(call: RollCall): Words {
   const sent = call.multicasts === 1 ? "one message" : call.multicasts + " messages";
   const total = (call.answers ?? []).length;
   if (!call.ended) {
-    return { tone: "busy", icon: "wait", word: `${sent}, ${call.verified} of ${total} so far` };
+    return { tone: "busy", icon: "wait", word: `${sent}, ${call.verified} of ${total}` };
   }
   const all = call.verified === total;
   return { tone: all ? "ok" : "fail", icon: all ? "ok" : "fail", word: `${sent}, ${call.verified} of ${total}` };

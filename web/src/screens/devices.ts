@@ -71,12 +71,18 @@ export class Devices extends View {
   }
 
   #onward(job: Job) {
-    return job.group && job.done > 0 && !live(job) ? { word: "Open " + groupTitle(job.group), href: href("groups", job.group) } : undefined;
+    const main = this.#toJoin.length === 0;
+    return job.group && job.done > 0 && !live(job) ? { word: "Open " + groupTitle(job.group), href: href("groups", job.group), main } : undefined;
+  }
+
+  /** What the join button would join. */
+  get #toJoin(): Device[] {
+    return this.#chosen.filter((device) => joinable(device, this.#group));
   }
 
   /** The main action is the next step on the way: import, discover, join. */
   #actions(all: Device[], job: Job | undefined) {
-    const chosen = this.#chosen.filter((device) => joinable(device, this.#group));
+    const chosen = this.#toJoin;
     const joinNow = chosen.length > 0 && !(job && live(job));
     const discoverNow = all.length > 0 && !joinNow && !all.some((device) => device.found);
     return html`
@@ -125,11 +131,11 @@ export class Devices extends View {
     const rows = all.filter((device) => test(device) && words.every((word) => text(device).includes(word)));
     const chosen = new Set(this.#chosen.map((device) => device.id));
     return html`<section class="card devices" aria-label="Devices">
-      ${this.#tools(all)} ${this.#picked(rows, chosen)}
+      ${this.#tools(all)} ${this.#picked()}
       ${rows.length ? html`<div class="scroll"><table>
         <caption class="sr">Devices</caption>
         <thead><tr>
-          <th><span class="sr">Chosen</span></th><th>Device</th><th class="wide">Place</th><th>Step</th><th>State</th><th class="end"><span class="sr">Blink</span></th>
+          <td>${this.#every(rows, chosen)}</td><th>Device</th><th class="wide">Place</th><th>Step</th><th>State</th><th class="end"><span class="sr">Blink</span></th>
         </tr></thead>
         <tbody>${repeat(rows, (device) => device.id, (device) => this.#row(device, chosen.has(device.id)))}</tbody>
       </table></div>` : html`<p class="body muted" data-testid="devices-none">No device is like that.</p>`}
@@ -150,9 +156,16 @@ export class Devices extends View {
     </div>`;
   }
 
-  /** Choosing all that are shown, and what can be done with the chosen. */
-  #picked(rows: Device[], chosen: Set<string>) {
+  /** What can be done with devices that were chosen by hand. */
+  #picked() {
     const devices = this.#chosen;
+    return this.picked && devices.length
+      ? html`<div class="picked"><span class="small muted" data-testid="selected-count">${devices.length} of ${state.devices.size} chosen</span><span class="push row">${this.#harm(devices)}</span></div>`
+      : nothing;
+  }
+
+  /** Chooses all that are shown. */
+  #every(rows: Device[], chosen: Set<string>) {
     const every = rows.length > 0 && rows.every((device) => chosen.has(device.id));
     const some = rows.some((device) => chosen.has(device.id));
     const all = (event: Event) => {
@@ -160,11 +173,7 @@ export class Devices extends View {
       rows.forEach((device) => ((event.target as HTMLInputElement).checked ? next.add(device.id) : next.delete(device.id)));
       this.picked = next;
     };
-    return html`<div class="picked">
-      <label class="tick"><input type="checkbox" .checked=${every} .indeterminate=${some && !every} aria-label="Choose all that are shown" data-testid="select-all" @change=${all} /></label>
-      <span class="small muted" data-testid="selected-count">${chosen.size} of ${state.devices.size} chosen</span>
-      ${this.picked && devices.length ? html`<span class="push row">${this.#harm(devices)}</span>` : nothing}
-    </div>`;
+    return html`<label class="tick"><input type="checkbox" .checked=${every} .indeterminate=${some && !every} aria-label="Choose all that are shown" data-testid="select-all" @change=${all} /></label>`;
   }
 
   #harm(devices: Device[]) {
@@ -195,7 +204,7 @@ export class Devices extends View {
       <td class="wide">${device.place}</td>
       <td class="step" data-testid="device-step">${device.problem && device.state === "failed"
         ? html`<span class="why">${device.problem.text}</span><span class="next">${device.problem.next}</span>`
-        : device.step}</td>
+        : device.step || html`<span class="muted">${device.found ? "" : "not seen yet"}</span>`}</td>
       <td>${status(deviceState(device), "device-state")}</td>
       <td class="end">${device.labelKnown ? blinkButton(device) : nothing}</td>
     </tr>`;

@@ -29,8 +29,9 @@ export class App extends View {
   /** Moves the focus to a new screen, as loading a page would. */
   arrive(): void {
     void this.updateComplete.then(() => {
-      window.scrollTo(0, 0);
-      this.querySelector<HTMLElement>("main")?.focus();
+      const main = this.querySelector<HTMLElement>("main");
+      main?.scrollTo(0, 0);
+      main?.focus();
     });
   }
 

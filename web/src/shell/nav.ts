@@ -18,9 +18,10 @@ const entries: readonly [Section, string, Icon][] = [
 export class Nav extends View {
   protected override render() {
     const running = [...state.jobs.values()].filter((job) => job.state === "running" || job.state === "waiting").length;
+    const shown = state.ready && !state.hasSite ? entries.filter(([section]) => section === "site" || section === "log") : entries;
     return html`<ul>
-      ${entries.map(([section, word, image]) => {
-        const current = route.section === section ? "page" : undefined;
+      ${shown.map(([section, word, image]) => {
+        const current = route.section === section || (section === "site" && !shown.some(([one]) => one === route.section)) ? "page" : undefined;
         return html`<li>
           <a href=${href(section)} data-testid="nav-${section}" aria-current=${current ?? nothing}>
             ${icon(image)}<span>${word}</span>

@@ -21,7 +21,7 @@ export class Top extends View {
       <span class="crumb">${site ? html`<span data-testid="site-name">${site}</span><span aria-hidden="true">/</span>` : nothing}<strong>${this.crumb}</strong></span>
       <div class="tools">
         ${this.#backup()} ${this.#link()}
-        <button class="btn bare icon" popovertarget="appearance" aria-label="Appearance" data-testid="appearance">${icon("theme")}</button>
+        <button class="btn bare icon" popovertarget="appearance" aria-label="Appearance" data-testid="appearance">${icon("sliders")}</button>
       </div>
       <div id="appearance" class="appearance" popover role="dialog" aria-label="Appearance">${appearance(() => this.requestUpdate())}</div>`;
   }
