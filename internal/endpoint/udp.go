@@ -103,10 +103,12 @@ func ListenUDP(addr netip.AddrPort, h coap.Handler, opts UDPOptions) (*UDP, erro
 			_ = conn.Close()
 			return nil, fmt.Errorf("joining %v on %q: %w", opts.Multicast, opts.Interface, err)
 		}
-		u.wg.Go(func() { u.readLoop(u.group, true) })
 	}
 	u.timer = time.AfterFunc(time.Hour, u.poll)
 	u.wg.Go(func() { u.readLoop(u.conn, false) })
+	if u.group != nil {
+		u.wg.Go(func() { u.readLoop(u.group, true) })
+	}
 	return u, nil
 }
 
