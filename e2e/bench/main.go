@@ -1,0 +1,87 @@
+// Bench measures what the project claims, in one run, and writes
+// build/bench.json: an array of {name, value, unit, reference, ratio}. A ratio
+// is value divided by reference; the reference is what the same run measured of
+// the bare operations, or else the aim. Run it from the project's root, after
+// `make build`.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+)
+
+// result is one measured figure.
+type result struct {
+	Name      string  `json:"name"`
+	Value     float64 `json:"value"`
+	Unit      string  `json:"unit"`
+	Reference float64 `json:"reference"` // in the same unit: measured beside it, or the aim
+	Ratio     float64 `json:"ratio"`     // value / reference
+}
+
+func measured(name string, value float64, unit string, reference float64) result {
+	r := result{Name: name, Value: value, Unit: unit, Reference: reference}
+	if reference != 0 {
+		r.Ratio = value / reference
+	}
+	return r
+}
+
+var sections = []struct {
+	name string
+	run  func() ([]result, error)
+}{
+	{"crypto", cryptoNative},
+	{"wasm", cryptoChromium},
+	{"bridge", bridgeRTT},
+	{"browser", browser},
+}
+
+func main() {
+	only := flag.String("only", "", "comma-separated sections: crypto, wasm, bridge, browser; default: all")
+	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
+	flag.Parse()
+	if err := run(*only, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(only, out string) error {
+	var all []result
+	for _, s := range sections {
+		if only != "" && !strings.Contains(","+only+",", ","+s.name+",") {
+			continue
+		}
+		results, err := s.run()
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", s.name, err)
+		}
+		all = append(all, results...)
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	return print(all)
+}
+
+func print(all []result) error {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "name\tvalue\tunit\treference\tratio\t")
+	for _, r := range all {
+		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.4g\t%.3f\t\n", r.Name, r.Value, r.Unit, r.Reference, r.Ratio)
+	}
+	return table.Flush()
+}
