@@ -33,30 +33,40 @@ const (
 
 var errExpired = errors.New("the token has expired")
 
-// restore makes the contexts of all stored associations. Their replay windows
-// are lost, so each challenges its peer first; the sequence numbers for that are
-// reserved for all of them at once.
+// restore makes the contexts of all stored associations and forgets those whose
+// token has expired. Their replay windows are lost, so each challenges its peer
+// first; the sequence numbers for that are reserved for all of them at once.
 func (s *Server) restore(ctx context.Context) error {
-	var all []*associationRecord
+	var live []*associationRecord
 	var next []uint64
-	err := s.cfg.Store.Update(ctx, func(tx store.Tx) (err error) {
-		if all, err = loadAssociations(tx); err != nil {
+	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		live, next = nil, nil
+		all, err := loadAssociations(tx)
+		if err != nil {
 			return err
 		}
-		next = make([]uint64, len(all))
-		for i, a := range all {
-			if next[i], err = loadCounter(tx, sequenceKey(a.ID)); err != nil {
+		now := uint64(s.cfg.Now().Unix())
+		for _, a := range all {
+			if now >= a.Expires {
+				if err := a.delete(tx); err != nil {
+					return err
+				}
+				continue
+			}
+			n, err := loadCounter(tx, sequenceKey(a.ID))
+			if err != nil {
 				return err
 			}
-			if err := saveCounter(tx, sequenceKey(a.ID), next[i]+restartStride); err != nil {
+			if err := saveCounter(tx, sequenceKey(a.ID), n+restartStride); err != nil {
 				return err
 			}
+			live, next = append(live, a), append(next, n)
 		}
 		return nil
 	})
-	for i, a := range all {
+	for i, a := range live {
 		if err != nil {
-			return err
+			break
 		}
 		r := &reserver{s: s, id: a.ID, durable: next[i] + restartStride}
 		err = s.addContext(a, oscore.NewSequence(next[i], r), true)

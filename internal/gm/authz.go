@@ -50,6 +50,9 @@ func (s *Server) authzInfo(ctx context.Context, req *coap.Request) *coap.Message
 	if refusal := checkTransfer(body, claims); refusal != nil {
 		return refusal
 	}
+	if !s.transfers.allow(string(claims.CNF.OSCORE.ID), s.cfg.Now()) {
+		return coap.Problem(coap.TooManyRequests, "This token was transferred too often; wait a minute.")
+	}
 	return s.accept(ctx, body, claims)
 }
 

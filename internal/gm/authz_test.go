@@ -11,6 +11,7 @@ import (
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/join"
+	"lamplighter/internal/store"
 )
 
 // post posts a token transfer unprotected.
@@ -256,5 +257,39 @@ func TestSecretsStayOut(t *testing.T) {
 		if bytes.Contains(log.Bytes(), secret) || strings.Contains(log.String(), hex.EncodeToString(secret)) {
 			t.Error("a secret stands in the log")
 		}
+	}
+}
+
+// 9200, Section 5.10.1: /authz-info is rate-limited, by token.
+func TestTransferLimit(t *testing.T) {
+	w := newWorld(t)
+	tok, other := w.claims("dev", scope(testGroup, both)), w.claims("other", scope(testGroup, both))
+	for range maxTransfers {
+		wantCode(t, "within the limit", w.upload(tok), coap.Created)
+	}
+	wantCode(t, "beyond it", w.upload(tok), coap.TooManyRequests)
+	wantCode(t, "another token", w.upload(other), coap.Created)
+	w.pass(limitWindow)
+	wantCode(t, "a minute later", w.upload(tok), coap.Created)
+}
+
+func TestExpiredAssociationsAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.join("dev", both)
+	w.pass(2 * time.Hour)
+	w.restart()
+	err := w.store.View(t.Context(), func(tx store.Tx) error {
+		for _, prefix := range []string{"a/", "t/", "u/", "q/"} {
+			if err := tx.Scan(prefix, func(key string, _ []byte) bool {
+				t.Errorf("%s is still there", key)
+				return true
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(w.members()) != 1 {
+		t.Errorf("members %v, %v", w.members(), err)
 	}
 }

@@ -81,12 +81,13 @@ type Member struct {
 
 // Server is a Group Manager. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	rand     io.Reader
-	contexts *oscore.Server
-	proven   sync.Map // ids of associations that were used since the start
-	routes   []resource
+	cfg       Config
+	log       *slog.Logger
+	rand      io.Reader
+	contexts  *oscore.Server
+	proven    sync.Map // ids of associations that were used since the start
+	transfers limiter
+	routes    []resource
 }
 
 // New loads the durable state and makes a Group Manager of it. Restored

@@ -3,6 +3,7 @@ package gm
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -78,8 +79,26 @@ func (s *Server) serve(ctx context.Context, req *coap.Request) *coap.Message {
 		return nil
 	}
 	resp := s.dispatch(ctx, req)
+	s.logRefusal(ctx, req, resp)
 	call(s.cfg.Hooks.BeforeAnswer, coap.Path(req.Message))
 	return resp
+}
+
+// logRefusal logs every error answer: whoever is nobody's peer only for those who
+// look closely, as anybody can make them. KGO, Section 15.1.
+func (s *Server) logRefusal(ctx context.Context, req *coap.Request, resp *coap.Message) {
+	if coap.Class(resp.Code) == 2 {
+		return
+	}
+	level := slog.LevelInfo
+	if req.Peer.Kind != coap.PeerACE {
+		level = slog.LevelDebug
+	}
+	args := []any{"method", req.Code.String(), "path", coap.Path(req.Message), "code", coap.CodeString(resp.Code), "association", req.Peer.Name}
+	if id, _, ok := ace.ParseProblem(resp); ok {
+		args = append(args, "error", id.String())
+	}
+	s.log.Log(ctx, level, "refused a request", args...)
 }
 
 func (s *Server) dispatch(ctx context.Context, req *coap.Request) *coap.Message {
