@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"lamplighter/internal/cbor"
-	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
 )
@@ -30,8 +29,6 @@ const (
 	// stride of [oscore.Sequence].
 	restartStride = 256
 )
-
-var errExpired = errors.New("the token has expired")
 
 // restore makes the contexts of all stored associations and forgets those whose
 // token has expired. Their replay windows are lost, so each challenges its peer
@@ -251,86 +248,4 @@ func (s *Server) newRecipientID(tx store.Tx, id1 []byte) ([]byte, error) {
 		}
 	}
 	return nil, errors.New("no Recipient ID is free")
-}
-
-// opener opens requests over associations whose token is still valid.
-type opener struct{ *Server }
-
-// Open implements [coap.Opener]. An expired token is answered with an unprotected
-// 4.01. RFC 9203, Section 4.3.
-func (o opener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *coap.Message, error) {
-	opened, reply, err := o.contexts.Open(ctx, outer)
-	if err != nil || opened == nil {
-		return opened, reply, err
-	}
-	id := opened.Peer.Name
-	a, err := o.association(ctx, id)
-	if err != nil {
-		return nil, o.broken("association", err), err
-	}
-	if a == nil || uint64(o.cfg.Now().Unix()) >= a.Expires {
-		o.contexts.Remove(id)
-		return nil, o.unauthorized(), errExpired
-	}
-	if err := o.supersede(ctx, a); err != nil {
-		return nil, o.broken("association", err), err
-	}
-	return opened, nil, nil
-}
-
-func (s *Server) association(ctx context.Context, id string) (a *associationRecord, err error) {
-	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		a, err = load[associationRecord](tx, associationKey(id))
-		return err
-	})
-	return a, err
-}
-
-// supersede ends the older associations of the same token when a newer one is
-// used for the first time. RFC 9203, Section 6.
-func (s *Server) supersede(ctx context.Context, a *associationRecord) error {
-	if _, done := s.proven.Load(a.ID); done {
-		return nil
-	}
-	var older []*associationRecord
-	find := func(tx store.Tx) error {
-		older = nil
-		all, err := a.siblings(tx)
-		for _, o := range all {
-			if o.Serial < a.Serial {
-				older = append(older, o)
-			}
-		}
-		return err
-	}
-	if err := s.cfg.Store.View(ctx, find); err != nil {
-		return err
-	}
-	if len(older) > 0 {
-		err := s.commit(ctx, "supersede", func(tx store.Tx) error {
-			if err := find(tx); err != nil {
-				return err
-			}
-			for _, o := range older {
-				if err := o.delete(tx); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		s.drop(older)
-	}
-	s.proven.Store(a.ID, struct{}{})
-	return nil
-}
-
-// drop forgets the contexts of associations that are no longer stored.
-func (s *Server) drop(gone []*associationRecord) {
-	for _, a := range gone {
-		s.contexts.Remove(a.ID)
-		s.proven.Delete(a.ID)
-	}
 }

@@ -74,3 +74,17 @@ func FuzzDatagram(f *testing.F) {
 		w.s.Handler().Serve(context.Background(), &coap.Request{Message: m})
 	})
 }
+
+func BenchmarkJoin(b *testing.B) {
+	w := newWorld(b)
+	a := w.applicant("dev", both)
+	payload := ace.Encode(a.request(ace.RoleResponder))
+	for b.Loop() {
+		if m := w.call(a.gm, coap.POST, "/ace-group/hall", ace.FormatACEGroupcomm, payload); coap.Class(m.Code) != 2 {
+			w.restart()
+			if err := w.s.Rekey(b.Context(), testGroup); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

@@ -3,9 +3,7 @@ package gm
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"testing"
-	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
@@ -63,69 +61,6 @@ func Test71AnotherNode(t *testing.T) {
 	}
 	if len(w.members()) != 2 {
 		t.Error("a member removed another")
-	}
-}
-
-func Test72To74Creds(t *testing.T) {
-	w := newWorld(t)
-	req, resp, two := w.join("req", ace.RoleRequester), w.join("resp", ace.RoleResponder), w.join("two", both)
-	fetch := func(f ace.CredsFilter) *coap.Message {
-		return w.call(req.gm, coap.FETCH, "/ace-group/hall/creds", ace.FormatACEGroupcomm,
-			ace.Encode(ace.CredsRequest{GetCreds: ace.GetCreds{Filter: &f}}))
-	}
-	wantCode(t, "72", fetch(ace.CredsFilter{Inclusive: true}), coap.BadRequest)
-	wantCode(t, "72", fetch(ace.CredsFilter{}), coap.BadRequest)
-	wantCode(t, "no payload", w.call(req.gm, coap.FETCH, "/ace-group/hall/creds", -1, nil), coap.BadRequest)
-	wantCode(t, "no get_creds", w.call(req.gm, coap.FETCH, "/ace-group/hall/creds", 261, []byte{0xa0}), coap.BadRequest)
-	wantCode(t, "too many", fetch(ace.CredsFilter{Inclusive: true, IDs: make([][]byte, maxFilter+1)}), coap.BadRequest)
-
-	ids := func(m *coap.Message) (got []string) {
-		t.Helper()
-		wantCode(t, "creds", m, coap.Content)
-		if bytes.Equal(m.Payload, []byte{0x40}) {
-			return nil
-		}
-		r, err := ace.Decode[ace.CredsResponse](m.Payload)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, id := range r.PeerIDs {
-			got = append(got, string(id))
-		}
-		slices.Sort(got)
-		return got
-	}
-	sids := func(nodes ...*admitted) (want []string) {
-		for _, n := range nodes {
-			want = append(want, string(n.m.SenderID))
-		}
-		slices.Sort(want)
-		return want
-	}
-	unknown := []byte{0xee}
-	for _, tt := range []struct {
-		what   string
-		filter ace.CredsFilter
-		want   []string
-	}{
-		{"73: with an unknown", ace.CredsFilter{Inclusive: true, IDs: [][]byte{unknown, resp.m.SenderID, resp.m.SenderID}}, sids(resp)},
-		{"73: only unknown", ace.CredsFilter{Inclusive: true, IDs: [][]byte{unknown, make([]byte, 9)}}, nil},
-		{"74: both roles", ace.CredsFilter{Inclusive: true, Roles: []ace.Role{both}}, sids(two)},
-		{"either role", ace.CredsFilter{Inclusive: true, Roles: []ace.Role{ace.RoleRequester, ace.RoleResponder}}, sids(req, resp, two)},
-		{"role or id", ace.CredsFilter{Inclusive: true, Roles: []ace.Role{both}, IDs: [][]byte{req.m.SenderID}}, sids(req, two)},
-		{"not these", ace.CredsFilter{IDs: [][]byte{req.m.SenderID}}, sids(resp, two)},
-		{"role but not these", ace.CredsFilter{Roles: []ace.Role{ace.RoleResponder}, IDs: [][]byte{two.m.SenderID}}, sids(resp)},
-	} {
-		if got := ids(fetch(tt.filter)); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: %x, want %x", tt.what, got, tt.want)
-		}
-	}
-	if got := ids(w.call(req.gm, coap.GET, "/ace-group/hall/creds", -1, nil)); !slices.Equal(got, sids(req, resp, two)) {
-		t.Errorf("GET: %x", got)
-	}
-	verifier := w.applicant("ver", ace.RoleVerifier)
-	if got := ids(w.call(verifier.gm, coap.GET, "/ace-group/hall/creds", -1, nil)); len(got) != 3 {
-		t.Errorf("a verifier got %x", got)
 	}
 }
 
@@ -315,77 +250,4 @@ func Test90AndPoliciesAndNum(t *testing.T) {
 	}
 	wantCode(t, "unknown resource", w.call(a.gm, coap.GET, "/ace-group/hall/nonsense", -1, nil), coap.NotFound)
 	wantCode(t, "unknown method", w.call(a.gm, coap.PUT, "/ace-group/hall/num", -1, nil), coap.MethodNotAllowed)
-}
-
-// Keys that have expired are renewed by whoever asks next.
-func TestExpiredKeys(t *testing.T) {
-	for _, path := range []string{"/ace-group/hall/num", "/ace-group/hall", ""} {
-		w := newEmptyWorld(t)
-		if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: testGroup, KeyLifetime: time.Minute}); err != nil {
-			t.Fatal(err)
-		}
-		a := w.join("dev", both)
-		w.pass(time.Minute)
-		if path == "" {
-			w.join("next", both)
-		} else {
-			wantCode(t, path, w.call(a.gm, coap.GET, path, -1, nil), coap.Content)
-		}
-		if g := w.group(); g.Num != 1 || g.Expires <= uint64(w.clock().Unix()) {
-			t.Errorf("%s: num %d, expires %d", path, g.Num, g.Expires)
-		}
-		if cur, _, changed, err := a.client.Update(t.Context(), a.m); err != nil || !changed || cur.Num != 1 {
-			t.Errorf("%s: update %v %v", path, changed, err)
-		}
-	}
-}
-
-func TestEvictAndSweep(t *testing.T) {
-	w := newWorld(t)
-	a, b := w.join("a", both), w.join("b", both)
-	if err := w.s.Evict(t.Context(), testGroup, "n0"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.s.Evict(t.Context(), testGroup, "n0"); !errors.Is(err, ErrNoMember) {
-		t.Errorf("evicting twice: %v", err)
-	}
-	if _, err := a.client.Num(t.Context()); !errors.Is(err, join.ErrNotMember) {
-		t.Errorf("the evicted member: %v", err)
-	}
-	w.pass(30 * time.Minute)
-	w.join("c", both) // its token lives longer than b's
-	w.pass(31 * time.Minute)
-	if err := w.s.Sweep(t.Context(), true); err != nil {
-		t.Fatal(err)
-	}
-	if m := w.members(); len(m) != 1 || m[0].Subject != "c" {
-		t.Errorf("members %+v", m)
-	}
-	if _, err := b.client.Num(t.Context()); !errors.Is(err, join.ErrNoToken) {
-		t.Errorf("the expired member: %v", err)
-	}
-	if g := w.group(); g.Num != 2 {
-		t.Errorf("num %d after one eviction and one sweep", g.Num)
-	}
-}
-
-func TestCreateGroup(t *testing.T) {
-	w := newWorld(t)
-	before := w.group()
-	if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: testGroup, SenderIDs: 5}); err != nil {
-		t.Fatal(err)
-	}
-	if g := w.group(); !bytes.Equal(g.MasterSecret, before.MasterSecret) || g.SenderIDs != before.SenderIDs {
-		t.Error("creating it again changed it")
-	}
-	for _, bad := range []GroupConfig{
-		{Name: ""}, {Name: "a/b"}, {Name: ".."}, {Name: "x", MaxStaleSets: 1}, {Name: "x", KeyLifetime: time.Millisecond},
-	} {
-		if err := w.s.CreateGroup(t.Context(), bad); err == nil {
-			t.Errorf("%+v was created", bad)
-		}
-	}
-	if _, err := w.s.Members(t.Context(), "nowhere"); !errors.Is(err, ErrNoGroup) {
-		t.Errorf("members of no group: %v", err)
-	}
 }
