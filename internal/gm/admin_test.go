@@ -82,3 +82,26 @@ func TestCreateGroup(t *testing.T) {
 		t.Errorf("members of no group: %v", err)
 	}
 }
+
+// Renewing without end rekeys the group now and then, and what the members hold
+// stays true.
+func TestEndlessRenewal(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.join("a", both), w.join("b", both)
+	for range maxStaleSIDs + 3 {
+		sid, err := a.client.Renew(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.m.SenderID = sid
+	}
+	if g := w.group(); g.Num != 1 || len(g.current().SIDs) != 3 {
+		t.Errorf("num %d, %d stale Sender IDs", g.Num, len(g.current().SIDs))
+	}
+	for _, p := range []*admitted{a, b} {
+		cur, purged, changed, err := p.client.Update(t.Context(), p.m)
+		if err != nil || !changed || !bytes.Equal(cur.SenderID, p.m.SenderID) || len(purged.SIDs) < maxStaleSIDs {
+			t.Errorf("update: %v %v, %d purged", changed, err, len(purged.SIDs))
+		}
+	}
+}

@@ -20,6 +20,7 @@ const (
 	masterSaltLen    = 8
 	maxSenderIDLen   = 7       // nonce length 13 less 6: RFC 10021, Section 2.2
 	defaultSenderIDs = 1 << 16 // one and two bytes
+	maxStaleSIDs     = 512     // in one set
 )
 
 // bigEndian is n in as few bytes as it takes, at least one.

@@ -165,7 +165,9 @@ func (x *exchange) admitMember(jr *ace.JoinRequest, roles ace.Role, cred []byte)
 	return resp, nil
 }
 
-// saveMember writes a member and its indexes, and the group.
+// saveMember writes a member and its indexes, and the group. A stale set that has
+// grown long ends with a rekeying: so who renews without end does not make every
+// change of the group slower.
 func (x *exchange) saveMember(m *memberRecord) error {
 	name := x.group.Name
 	if err := save(x.tx, memberKey(name, m.Node), m); err != nil {
@@ -178,6 +180,12 @@ func (x *exchange) saveMember(m *memberRecord) error {
 		if err := x.tx.Put(senderKey(name, m.SenderID), []byte(m.Node)); err != nil {
 			return err
 		}
+	}
+	if len(x.group.current().SIDs) >= maxStaleSIDs {
+		if err := x.group.rekey(x.tx, x.s.rand, x.now); err != nil {
+			return err
+		}
+		x.note("rekeyed a group with many stale Sender IDs")
 	}
 	return x.saveGroup()
 }
