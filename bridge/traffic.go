@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"sort"
-	"strings"
 	"sync"
 
 	"lamplighter/bridge/proxy"
@@ -72,7 +71,7 @@ func (t *trafficTap) classify(b []byte) {
 	case coap.HasOption(m, coap.OptionOSCORE):
 		t.sealed++
 	case coap.IsRequest(m.Code):
-		name := strings.ToUpper(coap.CodeString(m.Code)) + " " + coap.Path(m)
+		name := methodName(m.Code) + " " + coap.Path(m)
 		t.paths[string(m.Token)] = name
 		t.plain[name]++
 	default:
@@ -82,6 +81,14 @@ func (t *trafficTap) classify(b []byte) {
 		}
 		t.plain[fmt.Sprintf("%s to %s", coap.CodeString(m.Code), name)]++
 	}
+}
+
+func methodName(c coap.Code) string {
+	names := map[coap.Code]string{coap.GET: "GET", coap.POST: "POST", coap.PUT: "PUT", coap.DELETE: "DELETE", coap.FETCH: "FETCH"}
+	if name, known := names[c]; known {
+		return name
+	}
+	return coap.CodeString(c)
 }
 
 // see notes a secret that must never cross.
