@@ -1,0 +1,634 @@
+package group
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
+)
+
+// In both modes of the request, both modes of the response.
+func TestRoundTrip(t *testing.T) {
+	w := newWorld(t, 3)
+	client := w.members[0]
+	for _, to := range [][]byte{nil, {1}} {
+		for _, mode := range []Mode{Group, Pairwise} {
+			t.Run(fmt.Sprintf("to %x, %v", to, mode), func(t *testing.T) {
+				req := coap.NewRequest(coap.PUT, "/light?x", []byte("on"))
+				outer, cb, err := client.ProtectRequest(req, to)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if o := optionOf(t, outer); o.Group != (to == nil) || o.KID == nil || o.KIDContext == nil || o.PIV == nil {
+					t.Errorf("request option %+v", o)
+				}
+				if got, ok := ModeOf(outer); !ok || got != cb.Mode {
+					t.Errorf("mode %v", got)
+				}
+				for i, server := range w.members[1:] {
+					in, sb, err := server.UnprotectRequest(over(t, outer))
+					if to != nil && i > 0 {
+						if !errors.Is(err, oscore.ErrVerify) {
+							t.Errorf("another member opens a pairwise request: %v", err)
+						}
+						continue
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if in.Code != req.Code || coap.Path(in) != "/light" || string(in.Payload) != "on" {
+						t.Errorf("request %v", in)
+					}
+					if !bytes.Equal(sb.From.Cred, w.creds[0]) || sb.Mode != cb.Mode {
+						t.Errorf("from %+v in %v", sb.From, sb.Mode)
+					}
+					resp, err := server.ProtectResponse(content(fmt.Sprint(i)), sb, mode)
+					if err != nil {
+						t.Fatal(err)
+					}
+					o := optionOf(t, resp)
+					if o.PIV != nil || o.KIDContext != nil || (o.KID == nil) != (to != nil && mode == Pairwise) {
+						t.Errorf("response option %+v", o)
+					}
+					got, from, gotMode, err := client.UnprotectResponse(over(t, resp), cb)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if string(got.Payload) != fmt.Sprint(i) || gotMode != mode || from.KID[0] != byte(i+1) || from.Roles != uint(i+1) {
+						t.Errorf("response %v from %+v in %v", got, from, gotMode)
+					}
+					if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); !errors.Is(err, oscore.ErrReplay) {
+						t.Errorf("the response again: %v", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What an attacker can do to a request; nothing of it moves a window.
+func TestRequestRefused(t *testing.T) {
+	w := newWorld(t, 3)
+	client, server := w.members[0], w.members[1]
+	option := func(change func(*oscore.Option)) func(*coap.Message) {
+		return func(m *coap.Message) {
+			o := optionOf(t, m)
+			change(&o)
+			coap.SetOption(m, coap.OptionOSCORE, oscore.AppendOption([]byte{}, o))
+		}
+	}
+	for _, to := range [][]byte{nil, {1}} {
+		for name, c := range map[string]struct {
+			change func(*coap.Message)
+			want   error
+		}{
+			"first bit":          {func(m *coap.Message) { m.Payload[0] ^= 1 }, oscore.ErrVerify},
+			"last bit":           {func(m *coap.Message) { m.Payload[len(m.Payload)-1] ^= 0x80 }, oscore.ErrVerify},
+			"truncated":          {func(m *coap.Message) { m.Payload = m.Payload[:len(m.Payload)-1] }, oscore.ErrVerify},
+			"extended":           {func(m *coap.Message) { m.Payload = append(m.Payload, 0) }, oscore.ErrVerify},
+			"too short":          {func(m *coap.Message) { m.Payload = m.Payload[:8] }, oscore.ErrVerify},
+			"a tag's length":     {func(m *coap.Message) { m.Payload = make([]byte, 72) }, oscore.ErrVerify},
+			"no payload":         {func(m *coap.Message) { m.Payload = nil }, oscore.ErrVerify},
+			"another Partial IV": {option(func(o *oscore.Option) { o.PIV = []byte{99} }), oscore.ErrVerify},
+			"no Partial IV":      {option(func(o *oscore.Option) { o.PIV = nil }), oscore.ErrDecode},
+			"another member's":   {option(func(o *oscore.Option) { o.KID = []byte{2} }), oscore.ErrVerify},
+			"no kid":             {option(func(o *oscore.Option) { o.KID = nil }), oscore.ErrDecode},
+			"own kid":            {option(func(o *oscore.Option) { o.KID = []byte{1} }), ErrOwn},
+			"wrong Gid":          {option(func(o *oscore.Option) { o.KIDContext = []byte{0xdd, 0x12} }), coap.ErrNoContext},
+			"no Gid":             {option(func(o *oscore.Option) { o.KIDContext = nil }), coap.ErrNoContext},
+			"other group flag":   {option(func(o *oscore.Option) { o.Group = !o.Group }), oscore.ErrVerify},
+			"reserved flag": {func(m *coap.Message) {
+				value := bytes.Clone(coap.GetOption(m, coap.OptionOSCORE))
+				value[0] |= 0x80
+				coap.SetOption(m, coap.OptionOSCORE, value)
+			}, oscore.ErrDecode},
+		} {
+			outer, _, err := client.ProtectRequest(get("/a"), to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := server.Windows()
+			bad := over(t, outer)
+			c.change(bad)
+			if m, b, err := server.UnprotectRequest(bad); m != nil || b != nil || !errors.Is(err, c.want) {
+				t.Errorf("to %x, %s: %v, %v", to, name, m, err)
+			}
+			if fmt.Sprint(server.Windows()) != fmt.Sprint(before) {
+				t.Errorf("to %x, %s: a window moved", to, name)
+			}
+			if _, _, err := server.UnprotectRequest(over(t, outer)); err != nil {
+				t.Errorf("to %x, %s: the honest message is refused: %v", to, name, err)
+			}
+			if _, _, err := server.UnprotectRequest(over(t, outer)); !errors.Is(err, oscore.ErrReplay) {
+				t.Errorf("to %x, %s: replayed: %v", to, name, err)
+			}
+		}
+	}
+}
+
+// Every bit of a group request counts.
+func TestEveryBit(t *testing.T) {
+	w := newWorld(t, 2)
+	outer, _, err := w.members[0].ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range outer.Payload {
+		bad := over(t, outer)
+		bad.Payload[i] ^= 1 << (i % 8)
+		if _, _, err := w.members[1].UnprotectRequest(bad); !errors.Is(err, oscore.ErrVerify) {
+			t.Errorf("byte %d: %v", i, err)
+		}
+	}
+}
+
+// The countersignature is checked before anything is decrypted: a member that
+// knows all symmetric keys cannot pass for another, and no plaintext is made.
+func TestForgedByMember(t *testing.T) {
+	w := newWorld(t, 3)
+	forger, server := w.members[2], w.members[1]
+	forger.senderID, forger.cred = []byte{0}, w.creds[0]
+	forger.senderKey = forger.derive(forger.senderID, "Key", 16)
+	var err error
+	if forger.sender, err = cose.NewAEAD(forger.algs.GroupEnc, forger.senderKey); err != nil {
+		t.Fatal(err)
+	}
+	outer, _, err := forger.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := 0
+	saved := cose.Recorder
+	cose.Recorder = func(_, _, _, _ []byte) { opened++ }
+	defer func() { cose.Recorder = saved }()
+	if _, _, err := server.UnprotectRequest(outer); !errors.Is(err, oscore.ErrVerify) {
+		t.Errorf("got %v", err)
+	}
+	if opened != 0 {
+		t.Error("decrypted before the countersignature was verified")
+	}
+}
+
+func TestResponseRefused(t *testing.T) {
+	w := newWorld(t, 3)
+	client, server := w.members[0], w.members[1]
+	for _, to := range [][]byte{nil, {1}} {
+		for _, mode := range []Mode{Group, Pairwise} {
+			outer, cb, err := client.ProtectRequest(get("/a"), to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, sb, err := server.UnprotectRequest(outer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := server.ProtectResponse(content("b"), sb, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flag := byte(0x08)
+			if mode == Group {
+				flag |= 0x20
+			}
+			for name, change := range map[string]func(m *coap.Message){
+				"first bit":      func(m *coap.Message) { m.Payload[0] ^= 1 },
+				"last bit":       func(m *coap.Message) { m.Payload[len(m.Payload)-1] ^= 1 },
+				"truncated":      func(m *coap.Message) { m.Payload = m.Payload[:4] },
+				"another member": func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{flag, 2}) },
+				"a stranger":     func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{flag, 9}) },
+				"the client":     func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{flag, 0}) },
+				"a Partial IV":   func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{flag | 1, 7, 1}) },
+				"another mode":   func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{flag ^ 0x20, 1}) },
+				"another epoch":  func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{flag | 0x10, 1, 5, 1}) },
+				"reserved flag":  func(m *coap.Message) { coap.SetOption(m, coap.OptionOSCORE, []byte{0x80}) },
+				"without option": func(m *coap.Message) { coap.RemoveOption(m, coap.OptionOSCORE) },
+			} {
+				bad := over(t, resp)
+				change(bad)
+				if m, _, _, err := client.UnprotectResponse(bad, cb); m != nil || err == nil {
+					t.Errorf("to %x, %v, %s: accepted", to, mode, name)
+				}
+			}
+			if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); err != nil {
+				t.Errorf("to %x, %v: the honest response is refused: %v", to, mode, err)
+			}
+		}
+	}
+	outer, cb, err := client.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := server.protectResponse(content("b"), sb, Group, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := client.UnprotectResponse(resp, cb); !errors.Is(err, oscore.ErrDecode) {
+		t.Errorf("a response without kid to a group request: %v", err)
+	}
+}
+
+// A pairwise request is answered by whom it went to, and no other member.
+func TestAnsweredByAnother(t *testing.T) {
+	w := newWorld(t, 3)
+	client := w.members[0]
+	outer, cb, err := client.ProtectRequest(get("/a"), []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Binding{context: w.members[2], Mode: Pairwise, From: Peer{KID: []byte{0}, Cred: w.creds[0]}, request: cb.request}
+	for _, mode := range []Mode{Group, Pairwise} {
+		resp, err := w.members[2].protectResponse(content("me"), b, mode, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := client.UnprotectResponse(resp, cb); !errors.Is(err, oscore.ErrVerify) {
+			t.Errorf("%v: %v", mode, err)
+		}
+	}
+	if _, _, err := w.members[1].UnprotectRequest(outer); err != nil {
+		t.Error(err)
+	}
+}
+
+// More responses than one: RFC 10021, Section 5.3.1.
+func TestResponseNumbers(t *testing.T) {
+	w := newWorld(t, 3)
+	client := w.members[0]
+	outer, cb, err := client.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	responses := func(server *Context) (all []*coap.Message) {
+		_, sb, err := server.UnprotectRequest(outer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			mode := Mode(i % 2)
+			resp, err := server.ProtectResponse(content(fmt.Sprint(i)), sb, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if own := optionOf(t, resp).PIV != nil; own != (i > 0) {
+				t.Errorf("response %d: own Partial IV %v", i, own)
+			}
+			all = append(all, resp)
+		}
+		return all
+	}
+	one, two := responses(w.members[1]), responses(w.members[2])
+	for _, step := range []struct {
+		m    *coap.Message
+		want error
+	}{
+		{one[0], nil}, {one[0], oscore.ErrReplay}, {one[2], nil}, {one[1], oscore.ErrReplay}, {one[2], oscore.ErrReplay},
+		{two[1], nil}, {two[0], oscore.ErrReplay}, {two[3], nil}, {one[3], nil}, {two[2], oscore.ErrReplay},
+	} {
+		if _, _, _, err := client.UnprotectResponse(over(t, step.m), cb); !errors.Is(err, step.want) || step.want == nil && err != nil {
+			t.Errorf("%+v: %v, want %v", optionOf(t, step.m), err, step.want)
+		}
+	}
+}
+
+func TestObserve(t *testing.T) {
+	w := newWorld(t, 2)
+	client, server := w.members[0], w.members[1]
+	for _, to := range [][]byte{nil, {1}} {
+		req := get("/a")
+		coap.AddUint(req, coap.OptionObserve, 0)
+		outer, cb, err := client.ProtectRequest(req, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if outer.Code != coap.FETCH || !coap.HasOption(outer, coap.OptionObserve) {
+			t.Errorf("registration %v", outer)
+		}
+		_, sb, err := server.UnprotectRequest(over(t, outer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			n := content("n")
+			coap.AddUint(n, coap.OptionObserve, uint32(i))
+			resp, err := server.ProtectResponse(n, sb, Pairwise)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); err != nil {
+				t.Errorf("notification %d: %v", i, err)
+			}
+		}
+	}
+	// Observe in a response to a request that asked for none.
+	outer, cb, err := client.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sb.observe = true
+	n := content("n")
+	coap.AddUint(n, coap.OptionObserve, 1)
+	resp, err := server.ProtectResponse(n, sb, Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := client.UnprotectResponse(resp, cb); !errors.Is(err, oscore.ErrVerify) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnknownPeer(t *testing.T) {
+	w := newWorld(t, 3)
+	client, server := w.members[0], w.members[1]
+	outer, cb, err := client.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.RemovePeer([]byte{0})
+	_, _, err = server.UnprotectRequest(over(t, outer))
+	unknown, ok := errors.AsType[*UnknownPeerError](err)
+	if !ok || !bytes.Equal(unknown.KID, []byte{0}) || !bytes.Equal(unknown.GID, w.gid) || errors.Is(err, coap.ErrNoContext) || err.Error() == "" {
+		t.Fatalf("got %v", err)
+	}
+	client.RemovePeer([]byte{2})
+	third := w.members[2]
+	_, sb, err := third.UnprotectRequest(over(t, outer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := third.ProtectResponse(content("x"), sb, Pairwise)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); !errors.As(err, &unknown) {
+		t.Fatalf("got %v", err)
+	}
+	if err := client.SetPeer(Peer{KID: []byte{2}, Cred: w.creds[2]}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); err != nil {
+		t.Errorf("with the credential: %v", err)
+	}
+	if _, _, err := client.ProtectRequest(get("/a"), []byte{9}); !errors.As(err, &unknown) {
+		t.Errorf("to a stranger: %v", err)
+	}
+	if _, _, err := client.ProtectRequest(get("/a"), []byte{0}); !errors.Is(err, ErrOwn) {
+		t.Errorf("to itself: %v", err)
+	}
+}
+
+func TestPeers(t *testing.T) {
+	w := newWorld(t, 3)
+	c := w.members[1]
+	if p := c.Peers(); len(p) != 2 || p[0].KID[0] != 0 || p[1].KID[0] != 2 || p[1].Roles != 2 || !bytes.Equal(p[1].Cred, w.creds[2]) {
+		t.Errorf("%+v", p)
+	}
+	if _, ok := c.Peer([]byte{1}); ok {
+		t.Error("it is its own peer")
+	}
+	if err := c.SetPeer(Peer{KID: []byte{2}, Cred: w.creds[2], Roles: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := c.Peer([]byte{2}); !ok || p.Roles != 9 {
+		t.Errorf("%+v", p)
+	}
+	for name, p := range map[string]Peer{
+		"no credential":    {KID: []byte{5}},
+		"broken":           {KID: []byte{5}, Cred: w.creds[2][:9]},
+		"small order":      {KID: []byte{5}, Cred: cose.NewCCS("x", append([]byte{1}, make([]byte, 31)...))},
+		"a long Sender ID": {KID: make([]byte, 8), Cred: w.creds[2]},
+	} {
+		if err := c.SetPeer(p); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if err := c.SetPeer(Peer{KID: []byte{2}}); err == nil || len(c.Peers()) != 2 {
+		t.Error("a broken credential replaced a good one")
+	}
+	if c.Name() != "hall" || !bytes.Equal(c.GID(), w.gid) || !bytes.Equal(c.SenderID(), []byte{1}) || !bytes.Equal(c.Cred(), w.creds[1]) || c.Algorithms() != DefaultAlgorithms {
+		t.Errorf("%v", c)
+	}
+}
+
+func TestMatchGID(t *testing.T) {
+	w := newWorld(t, 2)
+	outer, _, err := w.members[0].ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kid, ok := KID(outer)
+	if !ok || !bytes.Equal(kid, []byte{0}) || !w.members[1].MatchGID(outer) {
+		t.Errorf("kid %x", kid)
+	}
+	if newWorldContext := w.member(1, func(p *Params) { p.GID = []byte{1} }); newWorldContext.MatchGID(outer) {
+		t.Error("another Gid matches")
+	}
+	plain := get("/a")
+	if _, ok := KID(plain); ok || w.members[0].MatchGID(plain) {
+		t.Error("a plain message matches")
+	}
+	if _, ok := KIDContext(plain); ok {
+		t.Error("a plain message has a kid context")
+	}
+	if _, ok := ModeOf(plain); ok {
+		t.Error("a plain message has a mode")
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	w := newWorld(t, 2)
+	for name, edit := range map[string]func(*Params){
+		"AEAD":              func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.AEAD = cose.ChaCha20Poly1305 },
+		"group encryption":  func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.GroupEnc = cose.A128CTR },
+		"signature":         func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.Sign = cose.ES256 },
+		"agreement":         func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.Pairwise = cose.ECDHSSHKDF512 },
+		"HKDF":              func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.HKDF = cose.EdDSA },
+		"no mode":           func(p *Params) { p.Algs = Algorithms{AEAD: 10, Sign: cose.EdDSA, HKDF: 5} },
+		"Gid":               func(p *Params) { p.GID = make([]byte, 256) },
+		"Sender ID":         func(p *Params) { p.SenderID = make([]byte, 8) },
+		"no key":            func(p *Params) { p.Key = nil },
+		"another's key":     func(p *Params) { p.Key = w.keys[1] },
+		"no credential":     func(p *Params) { p.Cred = nil },
+		"broken credential": func(p *Params) { p.Cred = p.Cred[1:] },
+		"window size":       func(p *Params) { p.WindowSize = 65 },
+	} {
+		p := w.params(0)
+		edit(&p)
+		if _, err := New(p); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// A group with one mode refuses the other.
+func TestOneMode(t *testing.T) {
+	w := newWorld(t, 2)
+	only := func(algs Algorithms) (a, b *Context) {
+		edit := func(p *Params) { p.Algs = algs }
+		return w.member(0, edit), w.member(1, edit)
+	}
+	full := w.members
+	groupOnly, _ := only(Algorithms{GroupEnc: 10, Sign: cose.EdDSA, HKDF: cose.HMAC256})
+	pairOnly, pairServer := only(Algorithms{AEAD: 10, Pairwise: cose.ECDHSSHKDF256, HKDF: cose.HKDFSHA256})
+	if _, _, err := groupOnly.ProtectRequest(get("/a"), []byte{1}); !errors.Is(err, ErrMode) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := pairOnly.ProtectRequest(get("/a"), nil); !errors.Is(err, ErrMode) {
+		t.Errorf("got %v", err)
+	}
+	outer, _, err := full[0].ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := pairServer.UnprotectRequest(outer); !errors.Is(err, ErrMode) {
+		t.Errorf("got %v", err)
+	}
+	outer, cb, err := pairOnly.ProtectRequest(get("/a"), []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := pairServer.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pairServer.ProtectResponse(content("x"), sb, Group); !errors.Is(err, ErrMode) {
+		t.Errorf("got %v", err)
+	}
+	resp, err := pairServer.ProtectResponse(content("x"), sb, Pairwise)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := pairOnly.UnprotectResponse(resp, cb); err != nil {
+		t.Error(err)
+	}
+	coap.SetOption(resp, coap.OptionOSCORE, []byte{0x28, 1})
+	if _, _, _, err := pairOnly.UnprotectResponse(resp, cb); !errors.Is(err, ErrMode) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A verifier from outside is asked, and its word counts.
+func TestVerifier(t *testing.T) {
+	w := newWorld(t, 2)
+	asked, answer := 0, true
+	server := w.member(1, func(p *Params) {
+		p.Verify = func(public ed25519.PublicKey, message, sig []byte) bool {
+			asked++
+			return answer && ed25519.Verify(public, message, sig)
+		}
+	})
+	for _, answer = range []bool{true, false} {
+		outer, _, err := w.members[0].ProtectRequest(get("/a"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := server.UnprotectRequest(outer); (err == nil) != answer {
+			t.Errorf("verifier says %v: %v", answer, err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+func TestCannotProtect(t *testing.T) {
+	w := newWorld(t, 2)
+	c := w.member(0, func(p *Params) { p.Sequence = oscore.NewSequence(1<<40-1, nil) })
+	if _, _, err := c.ProtectRequest(content("x"), nil); err == nil {
+		t.Error("a response is protected as a request")
+	}
+	outer, _, err := c.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.ProtectRequest(get("/a"), nil); !errors.Is(err, oscore.ErrSpent) || c.Sequence().Peek() != 1<<40 {
+		t.Errorf("got %v", err)
+	}
+	_, sb, err := w.members[1].UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.members[1].ProtectResponse(get("/a"), sb, Group); err == nil {
+		t.Error("a request is protected as a response")
+	}
+	w.members[1].Sequence().Stop()
+	if _, err := w.members[1].ProtectResponse(content("x"), sb, Group); err != nil {
+		t.Errorf("the request's nonce: %v", err)
+	}
+	if _, err := w.members[1].ProtectResponse(content("x"), sb, Group); !errors.Is(err, oscore.ErrSpent) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An authentic member that sends nonsense inside.
+func TestNonsenseInside(t *testing.T) {
+	w := newWorld(t, 2)
+	client, server := w.members[0], w.members[1]
+	piv := []byte{77}
+	o := oscore.Option{Group: true, PIV: piv, KID: client.senderID, KIDContext: client.gid}
+	m := &message{
+		request: request{client.senderID, piv, client.gid}, isRequest: true, nonceID: client.senderID,
+		noncePIV: piv, option: oscore.AppendOption(nil, o), cred: client.cred,
+	}
+	payload, err := client.sealGroup([]byte{0x45}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := oscore.Finish(&coap.Message{Code: coap.POST}, m.option, payload)
+	if _, _, err := server.UnprotectRequest(outer); !errors.Is(err, oscore.ErrDecode) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := server.UnprotectRequest(outer); !errors.Is(err, oscore.ErrReplay) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Nothing secret is printed.
+func TestRedacted(t *testing.T) {
+	w := newWorld(t, 2)
+	p := w.params(0)
+	p.MasterSecret = cose.Secret("0123456789abcdef")
+	c, err := New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%s", "%q"} {
+		text := fmt.Sprintf(verb, c) + fmt.Sprintf(verb, p.MasterSecret)
+		if strings.Contains(text, "0123456789") || strings.Contains(text, "48 49 50") {
+			t.Errorf("%s: %s", verb, text)
+		}
+	}
+}
+
+func FuzzUnprotectRequest(f *testing.F) {
+	w := newWorld(f, 2)
+	server := w.members[1]
+	for _, to := range [][]byte{nil, {1}} {
+		outer, _, err := w.members[0].ProtectRequest(get("/a"), to)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(coap.GetOption(outer, coap.OptionOSCORE), outer.Payload)
+	}
+	f.Add([]byte{0x39, 0, 2, 0xdd, 0x11, 0}, make([]byte, 80))
+	f.Fuzz(func(t *testing.T, option, payload []byte) {
+		m := oscore.Finish(&coap.Message{Code: coap.POST}, option, payload)
+		req, b, err := server.UnprotectRequest(m)
+		if (err == nil) != (req != nil && b != nil) {
+			t.Errorf("%v, %v, %v", req, b, err)
+		}
+	})
+}

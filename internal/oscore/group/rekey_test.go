@@ -1,0 +1,156 @@
+package group
+
+import (
+	"errors"
+	"testing"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
+)
+
+// A request under the old keys, its responses under the new ones. RFC 10021,
+// Sections 7.1 to 7.4.
+func TestResponseAcrossRekeying(t *testing.T) {
+	for _, to := range [][]byte{nil, {1}} {
+		for _, mode := range []Mode{Group, Pairwise} {
+			w := newWorld(t, 2)
+			req := get("/a")
+			coap.AddUint(req, coap.OptionObserve, 0)
+			oldClient := w.members[0]
+			outer, cb, err := oldClient.ProtectRequest(req, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, sb, err := w.members[1].UnprotectRequest(over(t, outer))
+			if err != nil {
+				t.Fatal(err)
+			}
+			notify := func() *coap.Message {
+				n := content("n")
+				coap.AddUint(n, coap.OptionObserve, 1)
+				resp, err := w.members[1].ProtectResponse(n, sb, mode)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return over(t, resp)
+			}
+			var before []*coap.Message
+			for range 4 {
+				before = append(before, notify())
+			}
+			for _, m := range before[:3] {
+				if _, _, _, err := oldClient.UnprotectResponse(m, cb); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.rekey()
+			after := notify()
+			o := optionOf(t, after)
+			if string(o.KIDContext) != string(w.gid) || o.KID == nil || o.PIV == nil {
+				t.Errorf("first response in the new epoch: %+v", o)
+			}
+			if _, _, _, err := oldClient.UnprotectResponse(after, cb); !errors.Is(err, coap.ErrNoContext) {
+				t.Errorf("under the old keys: %v", err)
+			}
+			// The new epoch counts from 0: the Response Number starts anew.
+			_, from, got, err := w.members[0].UnprotectResponse(after, cb)
+			if err != nil || got != mode || from.KID[0] != 1 {
+				t.Errorf("to %x in %v: %v, from %+v", to, mode, err, from)
+			}
+			if _, _, _, err := w.members[0].UnprotectResponse(after, cb); !errors.Is(err, oscore.ErrReplay) {
+				t.Errorf("replayed: %v", err)
+			}
+		}
+	}
+}
+
+// Without a Partial IV a response of another epoch would lend it the nonce of
+// the request.
+func TestNoncelessResponseOfAnotherEpoch(t *testing.T) {
+	w := newWorld(t, 2)
+	outer, cb, err := w.members[0].ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := w.members[1].UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := w.members[1].ProtectResponse(content("x"), sb, Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rekey()
+	if _, _, _, err := w.members[0].UnprotectResponse(resp, cb); !errors.Is(err, oscore.ErrDecode) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := w.members[1].UnprotectRequest(outer); !errors.Is(err, coap.ErrNoContext) {
+		t.Errorf("a request of the old epoch: %v", err)
+	}
+}
+
+// The client has a new Sender ID in the new epoch: the credential finds it.
+func TestClientWithNewSenderID(t *testing.T) {
+	w := newWorld(t, 2)
+	outer, cb, err := w.members[0].ProtectRequest(get("/a"), []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := w.members[1].UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rekey()
+	client := w.member(0, func(p *Params) { p.SenderID = []byte{7} })
+	server := w.members[1]
+	server.RemovePeer([]byte{0})
+	if _, err := server.ProtectResponse(content("x"), sb, Pairwise); !errors.As(err, new(*UnknownPeerError)) {
+		t.Errorf("got %v", err)
+	}
+	if err := server.SetPeer(Peer{KID: []byte{7}, Cred: w.creds[0]}); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := server.ProtectResponse(content("x"), sb, Pairwise)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server that changes its Sender ID within an exchange: kid1 and kid2 of RFC
+// 10021, Section 7.4.
+func TestServerWithNewSenderID(t *testing.T) {
+	w := newWorld(t, 2)
+	client, server := w.members[0], w.members[1]
+	outer, cb, err := client.ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := server.ProtectResponse(content("1"), sb, Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := client.UnprotectResponse(resp, cb); err != nil {
+		t.Fatal(err)
+	}
+	renamed := w.member(1, func(p *Params) { p.SenderID = []byte{8} })
+	if err := client.SetPeer(Peer{KID: []byte{8}, Cred: w.creds[1]}); err != nil {
+		t.Fatal(err)
+	}
+	resp, err = renamed.ProtectResponse(content("2"), sb, Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if optionOf(t, resp).PIV == nil {
+		t.Error("no Partial IV of its own under another Sender ID")
+	}
+	if _, _, _, err := client.UnprotectResponse(resp, cb); !errors.Is(err, oscore.ErrReplay) {
+		t.Errorf("kid2: %v", err)
+	}
+}
