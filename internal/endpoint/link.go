@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -95,7 +96,7 @@ func (l *Link) run() {
 			err = l.watch(ws)
 		}
 		if l.ctx.Err() != nil {
-			l.set(nil, LinkState{Reason: errors.Join(coap.ErrLink, errors.New("closed"))})
+			l.set(nil, LinkState{Reason: fmt.Errorf("%w: closed", coap.ErrLink)})
 			return
 		}
 		l.set(nil, LinkState{Reason: err})
@@ -174,7 +175,7 @@ func (l *Link) conn(ctx context.Context) (*WS, error) {
 	if errors.Is(l.state.Reason, coap.ErrLink) {
 		return nil, l.state.Reason
 	}
-	return nil, errors.Join(coap.ErrLink, l.state.Reason)
+	return nil, fmt.Errorf("%w: %w", coap.ErrLink, l.state.Reason)
 }
 
 // Exchange implements [coap.Exchanger].

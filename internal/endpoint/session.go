@@ -5,10 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"lamplighter/internal/coap"
+)
+
+// HTTP status codes. Package net/http would come into the browser with them, and
+// crypto/tls with it.
+const (
+	statusOK           = 200
+	statusBadRequest   = 400
+	statusUnauthorized = 401
+	statusForbidden    = 403
 )
 
 // ErrAccessCode says that the bridge does not know the access code.
@@ -34,13 +42,13 @@ func SignIn(ctx context.Context, baseURL, code string) (token string, err error)
 	if err != nil {
 		return "", err
 	}
-	r, err := fetch(ctx, http.MethodPost, sessionURL(baseURL), "", body)
+	r, err := fetch(ctx, "POST", sessionURL(baseURL), "", body)
 	if err != nil {
 		return "", fmt.Errorf("signing in: %w: %w", coap.ErrLink, err)
 	}
 	switch r.status {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
+	case statusOK:
+	case statusBadRequest, statusUnauthorized, statusForbidden:
 		return "", ErrAccessCode
 	default:
 		return "", fmt.Errorf("signing in: the bridge answered %d", r.status)
@@ -59,11 +67,11 @@ func SignIn(ctx context.Context, baseURL, code string) (token string, err error)
 // error wraps [coap.ErrLink].
 func SessionState(ctx context.Context, baseURL, token string) (Session, error) {
 	var s Session
-	r, err := fetch(ctx, http.MethodGet, sessionURL(baseURL), token, nil)
+	r, err := fetch(ctx, "GET", sessionURL(baseURL), token, nil)
 	if err != nil {
 		return s, fmt.Errorf("asking for the session: %w: %w", coap.ErrLink, err)
 	}
-	if r.status != http.StatusOK {
+	if r.status != statusOK {
 		return s, fmt.Errorf("asking for the session: %w: the bridge answered %d", coap.ErrLink, r.status)
 	}
 	if err := json.Unmarshal(r.body, &s); err != nil {

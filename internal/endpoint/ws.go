@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -21,6 +20,8 @@ const writeTimeout = 10 * time.Second
 var (
 	// ErrSignedOut says that the bridge does not let us in: sign in again.
 	ErrSignedOut = errors.New("not signed in at the bridge")
+	// errNotCoAP says that the other side is no bridge.
+	errNotCoAP = errors.New("the server does not speak CoAP over WebSockets")
 	// ErrTooLarge says that a message is larger than the bridge takes.
 	ErrTooLarge = errors.New("the message is larger than the bridge takes")
 )
@@ -56,7 +57,7 @@ func DialWS(ctx context.Context, url string, opts WSOptions) (*WS, error) {
 		opts.MaxMessage = DefaultMaxMessage
 	}
 	conn, status, err := dialWebSocket(ctx, url, opts)
-	if status == http.StatusUnauthorized {
+	if status == statusUnauthorized {
 		return nil, fmt.Errorf("opening the link: %w", ErrSignedOut)
 	}
 	if err != nil {
