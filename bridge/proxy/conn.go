@@ -261,8 +261,12 @@ func (c *conn) end() {
 	c.mu.Unlock()
 	c.ws.cut()
 	for _, u := range []*endpoint.UDP{udp4, udp6} {
-		if u != nil {
-			_ = u.Close()
+		if u == nil {
+			continue
 		}
+		if n, err := u.Drops(); err == nil && n > 0 {
+			c.srv.config.Logger.Warn("answers were lost for want of receive buffer: raise net.core.rmem_max", "datagrams", n)
+		}
+		_ = u.Close()
 	}
 }

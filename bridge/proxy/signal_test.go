@@ -206,3 +206,37 @@ func FuzzRoute(f *testing.F) {
 		}
 	})
 }
+
+// A client that has fallen silent is asked for a sign of life and then freed; a
+// device that acknowledged and then says nothing ends in 5.04.
+func TestSilence(t *testing.T) {
+	s := newSite(t, nil)
+	lamp := newRawDevice(t)
+	c := s.raw(t)
+	var own *conn
+	s.mu.Lock()
+	for x := range s.conns {
+		own = x
+	}
+	s.mu.Unlock()
+
+	c.send(to(lamp.addr(), coap.GET, "/", "slow"))
+	m, from := lamp.receive()
+	lamp.send(from, &coap.Message{Type: coap.Acknowledgement, MessageID: m.MessageID})
+	time.Sleep(s.config.LayerParams.MaxTransmitWait() + 50*time.Millisecond)
+	own.tick()
+	if got := c.receive(); got.Code != coap.GatewayTimeout || string(got.Token) != "slow" {
+		t.Error(got)
+	}
+
+	own.heard.Store(time.Now().Add(-pingAfter - time.Second).UnixNano())
+	own.tick()
+	if got := c.receive(); got.Code != coap.Ping {
+		t.Error(got)
+	}
+	own.heard.Store(time.Now().Add(-deadAfter - time.Second).UnixNano())
+	own.tick()
+	if !c.closed() {
+		t.Error("a dead client is kept")
+	}
+}

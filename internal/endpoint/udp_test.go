@@ -276,3 +276,46 @@ func BenchmarkExchangeUDP(b *testing.B) {
 		}
 	}
 }
+
+// A thousand answers at once arrive, or the kernel counts what it dropped.
+func TestThousandAnswers(t *testing.T) {
+	const answers = 1000
+	group := freeGroup(t)
+	member := make(chan *coap.Request, 1)
+	startFleet(t, 1, group, 0, coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
+		member <- req
+		return nil
+	}))
+	client := listen(t, loopback, nil, UDPOptions{Interface: lo(t)})
+	go func() {
+		req := <-member
+		raw, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(req.From))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer raw.Close()
+		for i := range answers {
+			m := coap.Respond(coap.Content, coap.NoFormat, make([]byte, 64))
+			m.Type, m.MessageID, m.Token = coap.NonConfirmable, int32(i), req.Token
+			b, _ := coap.MarshalUDP(m)
+			_, _ = raw.Write(b)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	got := 0
+	_ = client.Multicast(ctx, group, coap.NewRequest(coap.GET, "/echo", nil), time.Minute, func(*coap.Message, netip.AddrPort) {
+		if got++; got == answers {
+			cancel()
+		}
+	})
+	dropped, err := client.Drops()
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this system does not count drops")
+	}
+	if err != nil || got+int(dropped) != answers {
+		t.Errorf("%d answers and %d dropped, %v", got, dropped, err)
+	}
+	t.Logf("%d answers, %d dropped", got, dropped)
+}
