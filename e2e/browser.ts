@@ -36,3 +36,9 @@ export function killBrowser(profile: string): void {
 export async function engineReady(page: Page): Promise<void> {
   await page.waitForFunction(() => performance.getEntriesByName('lamplighter-ready').length > 0);
 }
+
+declare global {
+  // What the page offers to scripts: see web/src/engine.gen.ts.
+
+  var lamplighter: import('../web/src/engine.gen.ts').Methods;
+}
