@@ -61,7 +61,8 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, wit
 }
 
 // UnprotectResponse verifies and decrypts a response to the request of b, which
-// may be of an earlier epoch than c. It says who sent it and in which mode.
+// may be of an earlier epoch than c. It says who sent it and in which mode; with
+// an error, from is zero unless the sender is proven.
 //
 // To a group request each server may respond more than once, and so may the
 // server of an Observe registration, in ascending order of Partial IVs and at
@@ -80,7 +81,7 @@ func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (resp *coap
 		return nil, Peer{}, mode, err
 	}
 	if err := b.check(c, peer, o.PIV); err != nil {
-		return nil, peer.peer, mode, err
+		return nil, Peer{}, mode, err // nothing is verified yet
 	}
 	m := &message{
 		request: b.request, nonceID: b.request.kid, noncePIV: b.request.piv,
