@@ -93,7 +93,7 @@ func startBridge(o bridgeOptions) (*bridgeRole, error) {
 	config := o.config
 	config.AccessCodes = []string{b.accessCode}
 	config.SessionKey = session
-	config.Page = web.Page()
+	config.Page, config.Policy, config.Immutable = web.Page(), web.Policy, web.Immutable
 	config.Logger = o.logger
 	if len(config.Ports) == 0 {
 		config.Ports = [][2]uint16{{1024, 65535}}

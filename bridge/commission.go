@@ -119,7 +119,7 @@ func bridgeDialer(base string, tokens <-chan string) func(context.Context) (*end
 				return nil, ctx.Err()
 			}
 		}
-		return endpoint.DialWS(ctx, "ws"+strings.TrimPrefix(base, "http")+"/.well-known/coap", endpoint.WSOptions{Token: token})
+		return endpoint.DialExplained(ctx, base, endpoint.WSOptions{Token: token})
 	}
 }
 
