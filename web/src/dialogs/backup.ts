@@ -29,6 +29,7 @@ export class Backup extends Dialog<"saved" | "later"> {
         ${this.beforeClaim ? "From now on devices obey this site’s key, which lives in this browser only." : "Devices obey the site’s key, which lives in this browser."}
         If the browser is lost, another one manages the devices again with this file and its passphrase.
       </p>
+      <input class="sr" type="text" autocomplete="username" tabindex="-1" aria-hidden="true" readonly .value=${state.site.name} />
       <div class="field">
         <label for="backup-passphrase">Passphrase, at least ${shortest} characters</label>
         <input class="input" id="backup-passphrase" data-testid="backup-passphrase" type=${type} autocomplete="new-password" minlength=${shortest} required autofocus aria-describedby="backup-hint" aria-invalid=${!!this.problem} />

@@ -93,7 +93,7 @@ export class Devices extends View {
       ${state.groups.size > 1 ? this.#groupChoice() : nothing}
       ${all.length && this.#group
         ? html`<button class="btn ${joinNow ? "go" : ""}" data-testid="join" ?disabled=${!joinNow} @click=${() => this.#join(chosen)}>
-            ${icon("group")}Join ${chosen.length} to ${groupTitle(this.#group)}
+            ${icon("group")}Join ${chosen.length || ""} to ${groupTitle(this.#group)}
           </button>`
         : nothing}`;
   }

@@ -15,7 +15,8 @@ interface Toast {
 }
 
 /** How long good news stays; bad news stays until it is closed. */
-const stay = 7000;
+const stay = 5000;
+/** How many pieces of bad news are shown at most; of good news only the last. */
 const most = 3;
 
 /** Short messages above everything, read out by screen readers. */
@@ -26,9 +27,10 @@ export class Toasts extends View {
 
   add(toast: Omit<Toast, "key">): void {
     const key = ++this.#key;
-    this.toasts = [...this.toasts, { key, ...toast }].slice(-most);
+    const bad = this.toasts.filter((one) => one.failed && one.text !== toast.text);
+    this.toasts = [...bad, { key, ...toast }].slice(-most);
     if (!toast.failed) {
-      setTimeout(() => this.drop(key), stay);
+      setTimeout(() => this.drop(key), toast.action ? 2 * stay : stay);
     }
     // Shown again, it comes to lie above a dialog that was opened meanwhile.
     const popover = this.firstElementChild as HTMLElement | null;

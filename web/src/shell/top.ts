@@ -18,7 +18,7 @@ export class Top extends View {
     const site = state.site.name;
     return html`
       <span class="brand"><b></b><span>Lamplighter</span></span>
-      <span class="crumb">${site ? html`<span data-testid="site-name">${site}</span><span aria-hidden="true">/</span>` : nothing}<strong>${this.crumb}</strong></span>
+      <span class="crumb">${site ? html`<span data-testid="site-name">${site}</span>${this.crumb ? html`<span aria-hidden="true">/</span>` : nothing}` : nothing}<strong>${this.crumb}</strong></span>
       <div class="tools">
         ${this.#backup()} ${this.#link()}
         <button class="btn bare icon" popovertarget="appearance" aria-label="Appearance" data-testid="appearance">${icon("sliders")}</button>

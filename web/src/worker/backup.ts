@@ -5,23 +5,19 @@ import type { BackupReply, BackupRequest } from "./age";
 import { load } from "./program";
 
 declare global {
+  var __lamplighterAgeReady: () => void;
   var __lamplighterAge: Record<BackupRequest["method"], (data: Uint8Array | string, passphrase: string) => Promise<string | Uint8Array>>;
 }
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 
-/** The program puts its functions there while it starts. */
-async function ready(): Promise<void> {
-  while (!globalThis.__lamplighterAge) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 async function run(request: BackupRequest): Promise<BackupReply> {
   try {
     const program = await load(BACKUP_URL);
-    const ended = program.run().then(() => Promise.reject(new Error("The backup's program ended at its start.")));
-    await Promise.race([ready(), ended]);
+    await new Promise<void>((resolve, reject) => {
+      globalThis.__lamplighterAgeReady = resolve;
+      void program.run().then(() => reject(new Error("The backup's program ended at its start.")));
+    });
     return { result: await globalThis.__lamplighterAge[request.method](...request.args) };
   } catch (reason) {
     const { message, code } = reason as { message?: string; code?: string };

@@ -3,6 +3,7 @@
 declare const ENGINE_URL: string;
 declare const BACKUP_URL: string;
 declare const BACKUP_WORKER_URL: string;
+declare const RELEASE: string;
 declare const FILES: string;
 declare const VERSION: string;
 

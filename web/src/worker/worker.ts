@@ -30,7 +30,7 @@ async function start(options: StartOptions): Promise<void> {
   await acquire({ held: () => say({ lock: "held" }), lost: () => say({ lock: "lost" }) }, options.takeover);
   await launch();
   const snapshot = await globalThis.__lamplighter.start(
-    JSON.stringify({ base: scope.location.origin, record: options.record }),
+    JSON.stringify({ base: scope.location.origin, record: options.record, version: RELEASE }),
     (json) => emit(JSON.parse(json) as Event),
   );
   emit({ type: "snapshot", snapshot: JSON.parse(snapshot) });
