@@ -88,7 +88,7 @@ async function journey(link) {
   const page = context.pages()[0];
   await page.goto(link);
   await ready(page);
-  await page.waitForFunction(async () => (await lamplighter.snapshot()).site.name !== '');
+  await page.getByTestId('site-name').waitFor();
   const labels = readFileSync(join(data, 'site', 'labels.csv'), 'utf8');
   const seconds = await page.evaluate(async (labels) => {
     await lamplighter.importLabels(labels);

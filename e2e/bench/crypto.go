@@ -12,19 +12,19 @@ import (
 	"strconv"
 )
 
-// benchPackage holds the benchmarks of Group OSCORE and, beside each, the bare
-// primitives on the same bytes.
-const benchPackage = "./internal/oscore/group"
+// benchPackage holds the benchmarks of Group OSCORE. Each interleaves its
+// operation with the bare primitives on the same bytes, so that a busy moment of
+// the machine meets both, and reports medians.
+const (
+	benchPackage = "./internal/oscore/group"
+	benchPattern = "^BenchmarkGroup(Protect|Unprotect)Ratio$"
+)
 
-// benchRounds are run one after the other, so that a busy moment of the machine
-// meets both sides; the median counts.
-const benchRounds = 7
-
-var benchLine = regexp.MustCompile(`Benchmark(\w+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op`)
+var benchLine = regexp.MustCompile(`Benchmark(\w+?)Ratio(?:-\d+)?\s+\d+\s+([\d.]+) ns/op.*?([\d.]+) ratio\s+([\d.]+) reference-ns/op`)
 
 // cryptoNative runs them as a native program.
 func cryptoNative() ([]result, error) {
-	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkGroup", "-benchtime", "200ms", "-count", strconv.Itoa(benchRounds), benchPackage)
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", benchPattern, "-benchtime", "1s", benchPackage)
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, text)
@@ -45,7 +45,7 @@ func cryptoChromium() ([]result, error) {
 		return nil, fmt.Errorf("%w\n%s", err, text)
 	}
 	var text bytes.Buffer
-	page := exec.Command("node", "e2e/bench/wasm.mjs", dir, strconv.Itoa(benchRounds))
+	page := exec.Command("node", "e2e/bench/wasm.mjs", dir, benchPattern)
 	page.Stdout, page.Stderr = &text, os.Stderr
 	if err := page.Run(); err != nil {
 		return nil, err
@@ -53,26 +53,24 @@ func cryptoChromium() ([]result, error) {
 	return pairs(text.Bytes(), "wasm")
 }
 
-// pairs puts each benchmark beside its reference.
+// pairs reads what the benchmarks print.
 func pairs(text []byte, where string) ([]result, error) {
-	times := map[string][]float64{}
+	names := map[string]string{"GroupProtect": "group_protect_" + where, "GroupUnprotect": "group_unprotect_" + where}
+	var out []result
 	for _, m := range benchLine.FindAllSubmatch(text, -1) {
-		ns, err := strconv.ParseFloat(string(m[2]), 64)
+		ratio, err := strconv.ParseFloat(string(m[3]), 64)
 		if err != nil {
 			return nil, err
 		}
-		times[string(m[1])] = append(times[string(m[1])], ns/1000)
-	}
-	var out []result
-	for _, p := range []struct{ name, value, reference string }{
-		{"group_protect_" + where, "GroupProtect", "GroupProtectReference"},
-		{"group_unprotect_" + where, "GroupUnprotect", "GroupUnprotectReference"},
-	} {
-		value, reference := median(times[p.value]), median(times[p.reference])
-		if value == 0 || reference == 0 {
-			return nil, errors.New("the benchmarks " + p.value + " and " + p.reference + " printed nothing")
+		reference, err := strconv.ParseFloat(string(m[4]), 64)
+		if err != nil {
+			return nil, err
 		}
-		out = append(out, measured(p.name, value, "µs", reference))
+		// The ratio is the median of ratios taken side by side, so it leads.
+		out = append(out, result{Name: names[string(m[1])], Value: ratio * reference / 1000, Unit: "µs", Reference: reference / 1000, Ratio: ratio})
+	}
+	if len(out) != len(names) {
+		return nil, errors.New("the benchmarks printed " + strconv.Itoa(len(out)) + " figures: " + string(text))
 	}
 	return out, nil
 }

@@ -1,0 +1,60 @@
+"""aiocoap as a CoAP server on a UDP port of loopback, with one lamp, /light.
+
+With a security context the lamp obeys nobody else.
+"""
+
+import aiocoap
+from aiocoap import credentials, oscore_sitewrapper, resource
+
+import contexts
+import line
+
+
+class Light(resource.Resource):
+    def __init__(self, protected):
+        super().__init__()
+        self.state = b"off"
+        self.protected = protected
+
+    async def render_get(self, request):
+        self.check(request)
+        return aiocoap.Message(payload=self.state, content_format=0)
+
+    async def render_put(self, request):
+        self.check(request)
+        self.state = request.payload
+        return aiocoap.Message(code=aiocoap.CHANGED)
+
+    def check(self, request):
+        if self.protected and contexts.mode(request.remote) == "plain":
+            raise aiocoap.error.Unauthorized()
+
+
+async def main(config):
+    context = contexts.make(config)
+    site = resource.Site()
+    site.add_resource(["light"], Light(protected=context is not None))
+    known = credentials.CredentialsMap()
+    if context is not None:
+        known[":suite"] = context
+    server = await aiocoap.Context.create_server_context(
+        oscore_sitewrapper.OscoreSiteWrapper(site, known),
+        bind=("127.0.0.1", 0),
+        # udp6, the default, would listen on all addresses as a client.
+        transports=["oscore", "simplesocketserver"],
+    )
+    line.hello(udp=udp_port(server))
+    await line.read()
+    await server.shutdown()
+
+
+def udp_port(server):
+    """aiocoap binds to a free port but does not tell which one."""
+    for interface in server.request_interfaces:
+        messages = getattr(getattr(interface, "token_interface", None), "message_interface", None)
+        if messages is not None:
+            return messages._pool._transport.get_extra_info("sockname")[1]
+    raise RuntimeError("no UDP socket")
+
+
+line.run(main)
