@@ -44,8 +44,8 @@ func (t *task) join(ctx context.Context) error {
 	if err := t.claim(ctx); err != nil {
 		return err
 	}
-	if t.rec().in(t.j.rec.Group) != nil && t.rec().Handover == nil {
-		return t.save(ctx, func(r *deviceRecord) { r.Registered = r.Registered || t.registered })
+	if p := t.rec().in(t.j.rec.Group); p != nil && t.rec().Handover == nil {
+		return t.finish(ctx, "joined, id "+shortID(p.SenderID), func(*deviceRecord) {})
 	}
 	if h := t.rec().Handover; h != nil {
 		done, err := t.resumeHandover(ctx, h)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -87,17 +88,15 @@ func (s *site) newCampaign(g *group, kind string, req *coap.Message) *campaign {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.devices {
+	for _, id := range slices.Sorted(maps.Keys(s.devices)) {
+		d := s.devices[id]
 		if len(d.rec.Cred) > 0 {
 			c.byCred[string(d.rec.Cred)] = d
 		}
 		if p := d.rec.in(g.name); p != nil {
-			c.call.Answers = append(c.call.Answers, Answer{Device: d.id, State: AnswerWaiting, SenderID: hex.EncodeToString(p.SenderID)})
+			c.row[id] = len(c.call.Answers)
+			c.call.Answers = append(c.call.Answers, Answer{Device: id, State: AnswerWaiting, SenderID: hex.EncodeToString(p.SenderID)})
 		}
-	}
-	slices.SortFunc(c.call.Answers, func(a, b Answer) int { return bytes.Compare([]byte(a.Device), []byte(b.Device)) })
-	for i, a := range c.call.Answers {
-		c.row[a.Device] = i
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package commission
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ type Config struct {
 	Logger   *slog.Logger                                 // nil: discarded
 	Now      func() time.Time                             // nil: time.Now
 	Rand     io.Reader                                    // nil: crypto/rand; safe for concurrent use
+	Verify   Verifier                                     // nil: crypto/ed25519
 	Version  string                                       // what the snapshot and the diagnostics say
 	Record   bool                                         // switch the nonce recorder on, for tests
 	Tuning   Tuning
@@ -39,6 +41,10 @@ type Tuning struct {
 	Concurrency int           // devices that a job works on at a time [8]
 	Follow      int           // silent devices that a roll call asks at a time [16]
 }
+
+// Verifier verifies an Ed25519 signature. It must not accept what crypto/ed25519
+// refuses.
+type Verifier = func(public ed25519.PublicKey, message, sig []byte) bool
 
 // Sealer encrypts backups with a passphrase: age files in the browser and
 // natively.

@@ -67,6 +67,16 @@ func (e *Engine) signIn(ctx context.Context, code string) error {
 	return errSignIn.because(err)
 }
 
+// SignInAgain signs in at the bridge with the access code of the current site: for
+// a driver whose session has ended.
+func (e *Engine) SignInAgain(ctx context.Context) error {
+	s, err := e.site()
+	if err != nil {
+		return err
+	}
+	return e.signIn(ctx, string(s.record().Code))
+}
+
 // found makes the site of an invitation, unless it is there, and makes it the
 // current one. The site credential is durable before anybody hears of it.
 func (e *Engine) found(ctx context.Context, name string, inv Invitation) error {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"lamplighter/internal/label"
@@ -93,7 +92,6 @@ func (e *Engine) readLabels(text string) (LabelReport, *site, []*deviceRecord, e
 			records = append(records, rec)
 		}
 	}
-	slices.SortFunc(report.Rejected, func(a, b LabelLine) int { return cmp.Compare(a.Line, b.Line) })
 	return report, s, records, nil
 }
 

@@ -154,7 +154,8 @@ func (s *site) setUp(ctx context.Context, g *group, m *join.Membership, fresh bo
 			return err
 		}
 	}
-	octx, err := m.Context(s.record().Cred, s.key(), seq, s.e.cfg.Rand)
+	octx, err := m.Context(s.record().Cred, s.key(), seq, s.e.cfg.Rand,
+		func(p *oscoregroup.Params) { p.Verify = s.e.cfg.Verify })
 	if err != nil {
 		return with(atGM, "using the group's keys", err)
 	}

@@ -177,7 +177,7 @@ func (s *site) workOnItem(ctx context.Context, j *job, it *item, slots chan stru
 // tries is how often a problem is worth a try: a device without power costs the
 // full wait each time.
 func (s *site) tries(p *Error) int {
-	if p.ID == errSilent.ID || p.ID == errNotFound.ID {
+	if p.ID == errSilent.ID {
 		return min(2, s.e.cfg.Tuning.Tries)
 	}
 	return s.e.cfg.Tuning.Tries
@@ -276,7 +276,7 @@ func (j *job) outcome() JobState {
 	switch {
 	case j.canceled && good+bad < len(j.items):
 		return JobCanceled
-	case bad == 0:
+	case good == len(j.items):
 		return JobDone
 	case good == 0:
 		return JobFailed

@@ -2,7 +2,6 @@ package commission
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/netip"
 	"sync"
@@ -16,8 +15,9 @@ import (
 
 // deviceSessions are the browser's associations with one device.
 type deviceSessions struct {
-	owner *oscore.PSKClient
-	label *oscore.PSKClient
+	owner  *oscore.PSKClient
+	label  *oscore.PSKClient
+	secret string // that label is for
 }
 
 // ownerSession is the session on the owner key; the key is durable.
@@ -40,7 +40,8 @@ func (s *site) labelSession(d *device) (coap.Caller, error) {
 	if len(r.Secret) == 0 {
 		return nil, errNoLabel
 	}
-	if d.sessions.label == nil {
+	if d.sessions.label == nil || d.sessions.secret != string(r.Secret) { // another label was imported
+		d.sessions.secret = string(r.Secret)
 		d.sessions.label = oscore.NewPSKClient(oscore.NewPSK(r.ID, r.Secret, oscore.SaltLabel), s.e.wire, r.address(), s.e.cfg.Rand)
 	}
 	d.sessions.label.SetPeer(r.address())
@@ -143,7 +144,6 @@ func (g *gmSession) open(ctx context.Context, useless *oscore.Client) (*oscore.C
 	if err != nil {
 		return nil, err
 	}
-	g.s.learnGroups(assoc.Scope)
 	g.client, g.ns, g.expires = oscore.NewClient(octx, g.s.e.wire, addr), assoc.NS, expires
 	return g.client, nil
 }
@@ -173,8 +173,8 @@ func (s *site) transfer(ctx context.Context, req ace.TokenRequest, id1 []byte) (
 	if err != nil {
 		return nil, none, with(atAS, "asking for a token", err)
 	}
-	if tok.ExpiresIn == 0 {
-		return nil, none, with(atAS, "reading the token's lifetime", fmt.Errorf("%w: it has none", join.ErrDecode))
+	if scope, err := ace.DecodeScope(tok.Scope); err == nil && req.ClientID == "" {
+		s.learnGroups(scope)
 	}
 	expires := s.e.cfg.Now().Add(time.Duration(tok.ExpiresIn) * time.Second)
 	addr, err := s.gmAddress()

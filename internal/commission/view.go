@@ -1,7 +1,6 @@
 package commission
 
 import (
-	"cmp"
 	"encoding/hex"
 	"maps"
 	"slices"
@@ -175,7 +174,9 @@ func (s *site) touchJobs() {
 
 // newestJobs sorts the jobs; s.mu is held.
 func (s *site) newestJobs() []*job {
-	return slices.SortedFunc(maps.Values(s.jobs), func(a, b *job) int {
-		return cmp.Or(cmp.Compare(b.rec.Started, a.rec.Started), cmp.Compare(b.rec.ID, a.rec.ID))
-	})
+	var list []*job
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(s.jobs))) { // ids sort by time
+		list = append(list, s.jobs[id])
+	}
+	return list
 }
