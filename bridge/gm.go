@@ -56,6 +56,7 @@ type gmRole struct {
 	identity identity
 	store    store.Store
 	udp      *endpoint.UDP
+	endSweep context.CancelFunc
 }
 
 func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
@@ -95,12 +96,35 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 	}
 	var err error
 	r.udp, err = endpoint.ListenUDP(o.listen, r.server.Handler(), endpoint.UDPOptions{Logger: o.logger})
+	if err == nil {
+		var sweeping context.Context
+		sweeping, r.endSweep = context.WithCancel(context.WithoutCancel(ctx))
+		go r.sweep(sweeping, o.logger)
+	}
 	return err
+}
+
+// sweep deletes associations whose token has expired. Members stay: they come
+// back with a new token.
+func (r *gmRole) sweep(ctx context.Context, logger *slog.Logger) {
+	every := time.NewTicker(time.Hour)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+			if err := r.server.Sweep(ctx, false); err != nil {
+				logger.Error("deleting expired associations", "err", err)
+			}
+		}
+	}
 }
 
 func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *gmRole) stop() {
+	r.endSweep()
 	r.udp.Close()
 	r.store.Close()
 }

@@ -11,8 +11,8 @@ const noContext = "Security context not found"
 // Secure puts OSCORE in front of h. A request without the OSCORE Option goes to
 // h with nobody proven. Any other goes to the first of openers that knows it;
 // h sees the request inside with its peer, and the response is sealed. When no
-// opener knows it the answer is an unprotected 4.01, and silence to a group.
-// RFC 8613, Section 8.2.
+// opener knows it the answer is an unprotected 4.01, and silence to a group or
+// to a message in group mode. RFC 8613, Section 8.2; RFC 10021, Section 6.
 func Secure(h Handler, openers ...Opener) Handler {
 	return HandlerFunc(func(ctx context.Context, req *Request) *Message {
 		if !HasOption(req.Message, OptionOSCORE) {
@@ -30,11 +30,19 @@ func Secure(h Handler, openers ...Opener) Handler {
 			}
 			return serveOpened(ctx, h, req, opened)
 		}
-		if req.Multicast {
+		if req.Multicast || groupFlag(req.Message) {
 			return nil
 		}
 		return unknownContext()
 	})
+}
+
+// groupFlag reports whether a message is in group mode: then a receiver without
+// the group discards it. RFC 10021, Section 4.1.
+func groupFlag(m *Message) bool {
+	const flag = 0x20
+	option := GetOption(m, OptionOSCORE)
+	return len(option) > 0 && option[0]&flag != 0
 }
 
 func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened) *Message {
