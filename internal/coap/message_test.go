@@ -185,7 +185,7 @@ func TestSecure(t *testing.T) {
 	}{
 		{"plain", request("", ""), false, Content, ""},
 		{"second opener", request("b", ""), false, Changed, "sealed 2.05"},
-		{"nobody's", request("c", ""), false, Unauthorized, "Security context not found"},
+		{"nobody's", request("C", ""), false, Unauthorized, "Security context not found"},
 		{"nobody's, group", request("c", ""), true, Empty, ""},
 		{"silent", request("a", "silent"), false, Empty, ""},
 		{"not sealable", request("a", "unsealable"), false, Empty, ""},
