@@ -113,11 +113,15 @@ func (t *task) claimByLabel(ctx context.Context) error {
 		return errMismatch.because(err)
 	}
 	t.d.sessions = deviceSessions{}
-	return t.save(ctx, func(r *deviceRecord) {
+	err = t.save(ctx, func(r *deviceRecord) {
 		r.Cred, r.OwnerKey, r.Registered = answer.Cred, key, false
 		r.Groups, r.Handover = nil, nil // an unclaimed device is in no group
 		r.LastSeen, r.Found = t.s.e.now(), true
 	})
+	if err != nil || !t.s.record().BackedUp {
+		return err
+	}
+	return t.s.update(ctx, func(r *siteRecord) { r.BackedUp = false }) // the backup lacks this owner key
 }
 
 func nameOf(r *deviceRecord) string {

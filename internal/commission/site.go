@@ -26,7 +26,8 @@ type site struct {
 	as asSession
 	gm gmSession
 
-	enrolling sync.Mutex
+	enrolling sync.Mutex // held while the browser enrols
+	updating  sync.Mutex // held while rec is replaced
 
 	mu      sync.Mutex
 	rec     *siteRecord // never changed, only replaced
@@ -130,6 +131,8 @@ func (s *site) key() ed25519.PrivateKey {
 
 // update changes the site's record, durably before it counts.
 func (s *site) update(ctx context.Context, change func(*siteRecord), more ...write) error {
+	s.updating.Lock()
+	defer s.updating.Unlock()
 	next := *s.record()
 	change(&next)
 	if err := s.commit(ctx, append(more, write{keySite, &next})...); err != nil {
