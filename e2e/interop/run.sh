@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 venv=build/venv pinned=e2e/interop/requirements.txt log=build/interop-pip.log
 
 skip() {
-  printf '\n*** INTEROP SKIPPED: %s ***\n\n' "$1" >&2
+  printf '\n*** INTEROP SKIPPED: %s ***\n\n' "$1"
   [ -z "${CI:-}" ] || exit 1
   exit 0
 }

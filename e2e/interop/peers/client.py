@@ -8,7 +8,7 @@ from aiocoap.proxy.client import ProxyForwarder
 import contexts
 import line
 
-PATIENCE = 8  # seconds for one answer
+PATIENCE = 5  # seconds for one answer
 
 
 async def main(config):
