@@ -36,7 +36,7 @@ type party struct {
 
 // newParty draws a group for a case, as aiocoap's group contexts start at number
 // 0 in each process and cannot be shared. Nor is a replay tried on it: it refuses
-// one, but by an AttributeError, which becomes a 5.00. The members' credentials
+// one, but by an AttributeError and an unprotected error. The members' credentials
 // differ in form: with a subject and without.
 func newParty() (p party, err error) {
 	p = party{gid: random(3), secret: random(16), salt: random(8)}
