@@ -7,12 +7,17 @@ import { tell } from "./shell/toasts";
 import { state } from "./state";
 
 let busy = false;
+let refused: EngineError | undefined;
 
 export const accepting = (): boolean => busy;
+
+/** What was wrong with the last invitation, until the next is tried. */
+export const invitationProblem = (): EngineError | undefined => refused;
 
 /** Takes what stood after # in a link; resolves to what is wrong with it. */
 export async function acceptInvitation(fragment: string): Promise<EngineError | undefined> {
   busy = true;
+  refused = undefined;
   state.changed();
   try {
     const site = await engine.acceptInvitation(fragment);
@@ -20,7 +25,8 @@ export async function acceptInvitation(fragment: string): Promise<EngineError | 
     go("site");
     return undefined;
   } catch (reason) {
-    return reason instanceof EngineError ? reason : new EngineError({ code: "invitation", message: String(reason), next: "", retry: false });
+    refused = reason instanceof EngineError ? reason : new EngineError({ code: "invitation", message: String(reason), next: "", retry: false });
+    return refused;
   } finally {
     busy = false;
     state.changed();

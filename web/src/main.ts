@@ -14,8 +14,8 @@ const app = () => document.querySelector("ll-app") as App;
 
 async function invited(fragment: string): Promise<void> {
   const problem = await acceptInvitation(fragment);
-  if (problem) {
-    complain(problem);
+  if (problem && state.hasSite) {
+    complain(problem); // without a site the welcome screen says it
   }
 }
 

@@ -1,6 +1,7 @@
 // What the page knows: the engine's last word on everything, kept current by
 // its events. Views read it and are told when it changed; nothing else writes.
 
+import { byName } from "./format";
 import type { Answer, Device, Entry, Event, Group, Job, Link, Site, Snapshot } from "./engine.gen";
 
 /** Where the page stands with its engine. */
@@ -15,6 +16,9 @@ export type Phase =
 
 const maxLog = 500;
 
+/** Drawing may take this part of the time, so that the engine gets the rest. */
+const share = 0.25;
+
 class State {
   phase: Phase = "starting";
   reason = ""; // of "stopped"
@@ -27,6 +31,8 @@ class State {
   version = "";
   #watchers = new Set<() => void>();
   #scheduled = false;
+  #next = 0; // when to draw again at the earliest
+  #ordered: string[] | undefined; // ids of devices by name
 
   get ready(): boolean {
     return this.phase === "ready";
@@ -49,21 +55,34 @@ class State {
     this.changed();
   }
 
-  /** Tells the watchers before the next frame; in a hidden page there are none. */
+  /** All devices, by name. */
+  get sorted(): Device[] {
+    this.#ordered ??= [...this.devices.values()].sort((a, b) => byName(a.name || a.id, b.name || b.id)).map((device) => device.id);
+    return this.#ordered.map((id) => this.devices.get(id)!);
+  }
+
+  /** Tells the watchers before the next frame, or later if drawing is slow here. */
   changed(): void {
     if (this.#scheduled) {
       return;
     }
     this.#scheduled = true;
-    const tell = () => {
-      this.#scheduled = false;
-      this.#watchers.forEach((watcher) => watcher());
-    };
+    const wait = this.#next - performance.now();
     if (document.hidden) {
-      setTimeout(tell, 100);
+      setTimeout(() => this.#tell(), Math.max(100, wait)); // a hidden page has no frames
+    } else if (wait > 0) {
+      setTimeout(() => requestAnimationFrame(() => this.#tell()), wait);
     } else {
-      requestAnimationFrame(tell);
+      requestAnimationFrame(() => this.#tell());
     }
+  }
+
+  #tell(): void {
+    this.#scheduled = false;
+    const began = performance.now();
+    this.#watchers.forEach((watcher) => watcher());
+    // Views draw in microtasks, the browser lays out and paints after them.
+    setTimeout(() => (this.#next = performance.now() + (performance.now() - began) * (1 / share - 1)));
   }
 
   apply(event: Event): void {
@@ -78,10 +97,11 @@ class State {
         this.link = event.link;
         break;
       case "device":
-        this.devices.set(event.device.id, event.device);
+        this.#device(event.device);
         break;
       case "removed":
         this.devices.delete(event.removed);
+        this.#ordered = undefined;
         break;
       case "group":
         this.groups.set(event.group.name, event.group);
@@ -102,7 +122,15 @@ class State {
     this.changed();
   }
 
+  #device(device: Device): void {
+    if (this.devices.get(device.id)?.name !== device.name) {
+      this.#ordered = undefined;
+    }
+    this.devices.set(device.id, device);
+  }
+
   #replace(snapshot: Snapshot): void {
+    this.#ordered = undefined;
     this.site = snapshot.site;
     this.link = snapshot.link;
     this.devices = new Map((snapshot.devices ?? []).map((device) => [device.id, device]));

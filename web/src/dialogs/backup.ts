@@ -41,7 +41,7 @@ export class Backup extends Dialog<"saved" | "later"> {
       </div>
       <p class="error" id="backup-problem" role="alert">${this.problem ? html`${icon("fail")}<span>${this.problem}</span>` : nothing}</p>
       <div class="acts">
-        <button type="button" class="btn bare" aria-pressed=${this.shown} @click=${() => (this.shown = !this.shown)}>${this.shown ? "Hide" : "Show"} the passphrase</button>
+        <button type="button" class="btn bare" data-testid="backup-show" aria-pressed=${this.shown} @click=${() => (this.shown = !this.shown)}>${this.shown ? "Hide" : "Show"} the passphrase</button>
         ${this.beforeClaim ? html`<button type="button" class="btn" data-testid="backup-later" @click=${this.#later}>Later</button>` : nothing}
         <button class="btn go" data-testid="backup-save" ?disabled=${this.busy}>${icon("download")}${this.busy ? "Encrypting" : "Save the backup"}</button>
       </div>

@@ -37,7 +37,7 @@ export class DeviceSheet extends Dialog {
       ${fact("Place", device.place)} ${fact("Model", device.model)} ${fact("Identity", deviceID(device.id), true)} ${fact("Address", device.address, true)}
       ${fact("Last seen", device.lastSeen ? clock(device.lastSeen) : "never")}
       ${fact("Owner", device.claimed ? "this site" : "not claimed by this site")}
-      ${device.groups.map((one) => html`<dt>Group</dt><dd><a href=${href("groups", one.group)} @click=${() => this.close()}>${groupTitle(one.group)}</a> <span class="id">Sender ID ${one.senderId}</span></dd>`)}
+      ${device.groups.map((one) => html`<dt>Group</dt><dd><a href=${href("groups", one.group)} data-testid="sheet-group" @click=${() => this.close()}>${groupTitle(one.group)}</a> <span class="id">Sender ID ${one.senderId}</span></dd>`)}
     </dl>`;
   }
 

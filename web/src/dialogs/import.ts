@@ -38,7 +38,7 @@ export class Import extends Dialog<LabelReport> {
       </div>
       <div role="status" data-testid="import-preview">${this.#preview()}</div>
       <div class="acts">
-        <button type="button" class="btn" @click=${() => this.close()}>Cancel</button>
+        <button type="button" class="btn" data-testid="import-cancel" @click=${() => this.close()}>Cancel</button>
         <button class="btn go" data-testid="import-confirm" ?disabled=${this.busy || this.#fresh === 0}>${this.#fresh ? "Import " + count(this.#fresh, "label") : "Import"}</button>
       </div>
     </form>`;

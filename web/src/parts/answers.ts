@@ -27,7 +27,7 @@ function answerRow({ device, answer, senderId }: Row) {
   const words = answerState(answer?.state);
   const problem = answer?.problem;
   return html`<tr class=${words.tone === "fail" ? "fail" : ""} data-testid="answer-row" data-device=${device} data-state=${answer?.state ?? "none"}>
-    <td><button class="link" @click=${() => openDevice(device)}><strong>${deviceName(device)}</strong></button></td>
+    <td><button class="link" data-testid="answer-open" @click=${() => openDevice(device)}><strong>${deviceName(device)}</strong></button></td>
     <td>${status(words, "answer-state")}${problem ? html`<span class="next">${problem.text}</span>` : nothing}</td>
     <td>${done(answer) ? (answer.on ? `on, ${answer.level} %` : "off") : "–"}</td>
     <td class="end" data-testid="answer-rtt">${done(answer) ? ms(answer.rtt) : "–"}</td>

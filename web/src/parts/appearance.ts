@@ -15,9 +15,9 @@ function choices<T extends string>(legend: string, testid: string, all: readonly
   </fieldset>`;
 }
 
-/** Theme and density; changed is called after a choice. */
-export function appearance(changed: () => void) {
+/** Theme and density; changed is called after a choice. It stands in two places, prefix tells their controls apart. */
+export function appearance(prefix: string, changed: () => void) {
   return html`
-    ${choices("Theme", "theme", themes, prefs.theme, (theme) => (setTheme(theme), changed()))}
-    ${choices("Size of targets", "density", densities, prefs.density, (density) => (setDensity(density), changed()))}`;
+    ${choices("Theme", prefix + "theme", themes, prefs.theme, (theme) => (setTheme(theme), changed()))}
+    ${choices("Size of targets", prefix + "density", densities, prefs.density, (density) => (setDensity(density), changed()))}`;
 }

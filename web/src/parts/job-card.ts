@@ -50,7 +50,7 @@ export class JobCard extends Part {
     return html`
       ${again
         ? html`<button class="btn" data-testid="job-retry" @click=${() => attempt(engine.retryJob(job.id))}>
-            ${icon("job")}${failed.length ? `Retry the ${failed.length} that failed` : "Go on"}
+            ${icon("job")}${failed.length ? `Retry the ${failed.length === 1 ? "one" : failed.length} that failed` : "Go on"}
           </button>`
         : nothing}
       ${this.onward ? html`<a class="btn ${this.onward.main ? "go" : ""}" data-testid="job-onward" href=${this.onward.href}>${this.onward.word}${icon("next")}</a>` : nothing}

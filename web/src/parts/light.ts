@@ -11,9 +11,12 @@ import "./light.css";
 /** Steps of the two buttons, for who cannot drag. */
 const step = 10;
 
+/** Messages are at least this far apart: a held arrow key is not a message each. */
+const pace = 250;
+
 /** "one message, 28 of 30": what was sent and what came back. */
 export function said(call: RollCall): Words {
-  const sent = call.multicasts === 1 ? "one message" : call.multicasts + " messages";
+  const sent = call.multicasts < 2 ? "one message" : call.multicasts + " messages";
   const total = (call.answers ?? []).length;
   if (!call.ended) {
     return { tone: "busy", icon: "wait", word: `${sent}, ${call.verified} of ${total}` };
@@ -32,6 +35,8 @@ export class LightControl extends Part {
   /** the level under the finger */
   @reactive() private dragged: number | undefined;
   #calls = 0;
+  #sent = 0;
+  #timer = 0;
 
   get #verified() {
     return (this.group.rollCall?.answers ?? []).filter((answer) => answer.state === "verified");
@@ -71,11 +76,18 @@ export class LightControl extends Part {
     </section>`;
   }
 
-  /** Shows at once what was asked for, and goes back if it was refused. */
-  async #send(light: Light): Promise<void> {
-    const call = ++this.#calls;
+  /** Shows at once what was asked for; of several in quick succession the last is sent. */
+  #send(light: Light): void {
     this.asked = { ...this.asked, ...light };
     this.dragged = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#message(light), Math.max(0, this.#sent + pace - Date.now()));
+  }
+
+  /** The message; what was asked for is shown no more if it was refused. */
+  async #message(light: Light): Promise<void> {
+    const call = ++this.#calls;
+    this.#sent = Date.now();
     await attempt(engine.setLight(this.group.name, light));
     if (call === this.#calls) {
       this.asked = undefined;

@@ -1,11 +1,12 @@
 import { html, nothing } from "lit";
 import { customElement, state as reactive } from "lit/decorators.js";
+import { guard } from "lit/directives/guard.js";
 import { repeat } from "lit/directives/repeat.js";
-import { discover, forget, join, joinable, leave, release } from "../actions";
+import { blinking, discover, forget, join, joinable, leave, release } from "../actions";
 import { openDevice } from "../dialogs/device";
 import { openImport } from "../dialogs/import";
 import type { Device, Job } from "../engine.gen";
-import { byName, count, deviceID } from "../format";
+import { count, deviceID } from "../format";
 import { icon } from "../icons";
 import { blinkButton } from "../parts/blink-button";
 import { bones, empty } from "../parts/empty";
@@ -38,21 +39,17 @@ export class Devices extends View {
   @reactive() private seeking = false;
   @reactive() private dismissed = "";
 
-  get #all(): Device[] {
-    return [...state.devices.values()].sort((a, b) => byName(a.name || a.id, b.name || b.id));
-  }
-
   get #group(): string {
     return this.group || [...state.groups.keys()][0] || "";
   }
 
   get #chosen(): Device[] {
     const picked = this.picked;
-    return this.#all.filter((device) => (picked ? picked.has(device.id) : device.found && joinable(device, this.#group)));
+    return state.sorted.filter((device) => (picked ? picked.has(device.id) : device.found && joinable(device, this.#group)));
   }
 
   protected override render() {
-    const all = this.#all;
+    const all = state.sorted;
     const joined = all.filter((device) => device.groups.length > 0).length;
     const labels = all.filter((device) => device.labelKnown).length;
     const found = all.filter((device) => device.found).length;
@@ -120,7 +117,7 @@ export class Devices extends View {
       "list",
       "No labels yet",
       "Every device carries a label with its identity and its secret. Import the list that came with them, then look which of them have power.",
-      html`<button class="btn go" @click=${openImport}>${icon("upload")}Import labels</button>`,
+      html`<button class="btn go" data-testid="empty-import" @click=${openImport}>${icon("upload")}Import labels</button>`,
     );
   }
 
@@ -135,7 +132,7 @@ export class Devices extends View {
       ${rows.length ? html`<div class="scroll"><table>
         <caption class="sr">Devices</caption>
         <thead><tr>
-          <td>${this.#every(rows, chosen)}</td><th>Device</th><th class="wide">Place</th><th>Step</th><th>State</th><th class="end"><span class="sr">Blink</span></th>
+          <td>${this.#every(rows, chosen)}</td><th class="name">Device</th><th class="wide">Place</th><th>Step</th><th class="is">State</th><th class="end do"><span class="sr">Blink</span></th>
         </tr></thead>
         <tbody>${repeat(rows, (device) => device.id, (device) => this.#row(device, chosen.has(device.id)))}</tbody>
       </table></div>` : html`<p class="body muted" data-testid="devices-none">No device is like that.</p>`}
@@ -189,7 +186,12 @@ export class Devices extends View {
       ${button("Release", "release", claimed, release)} ${button("Forget", "forget", labels, forget)}`;
   }
 
+  /** A row is drawn again only if something in it changed. */
   #row(device: Device, chosen: boolean) {
+    return guard([device, chosen, blinking.has(device.id)], () => this.#cells(device, chosen));
+  }
+
+  #cells(device: Device, chosen: boolean) {
     const pick = () => {
       const next = new Set(this.#chosen.map((one) => one.id));
       if (!next.delete(device.id)) {
@@ -199,7 +201,7 @@ export class Devices extends View {
     };
     const name = device.name || device.model || device.id;
     return html`<tr class=${device.state === "failed" ? "fail" : ""} data-testid="device-row" data-device=${device.id} data-state=${device.state}>
-      <td><label class="tick"><input type="checkbox" .checked=${chosen} aria-label=${"Choose " + name} data-testid="device-select" @change=${pick} /></label></td>
+      <td><label class="tick"><input type="checkbox" .checked=${chosen} aria-label="Choose ${name}" data-testid="device-select" @change=${pick} /></label></td>
       <td><button class="link" data-testid="device-open" @click=${() => openDevice(device.id)}><strong>${name}</strong><span class="id">${deviceID(device.id)}</span></button></td>
       <td class="wide">${device.place}</td>
       <td class="step" data-testid="device-step">${device.problem && device.state === "failed"

@@ -33,7 +33,7 @@ export class GroupScreen extends View {
     }
     if (!group) {
       return html`<div class="head"><h1>${this.name}</h1></div>
-        ${empty("group", "There is no such group", "Perhaps it has another name now.", html`<a class="btn go" href=${href("groups")}>All groups</a>`)}`;
+        ${empty("group", "There is no such group", "Perhaps it has another name now.", html`<a class="btn go" data-testid="group-all" href=${href("groups")}>All groups</a>`)}`;
     }
     const members = group.members ?? [];
     return html`${this.#head(group)} ${members.length ? this.#members(group) : this.#empty()}`;
@@ -104,7 +104,7 @@ export class GroupScreen extends View {
     return stats([
       { value: call ? `${call.verified} of ${total}` : `${total}`, label: call ? "answered and verified" : "members, not asked yet", testid: "stat-answered" },
       { value: timed ? ms(call.median) : "–", label: timed ? `median, ${ms(call.slowest)} slowest` : "median", testid: "stat-median" },
-      { value: call ? `${call.multicasts} + ${call.unicasts}` : "–", label: "multicast, unicast follow-ups", testid: "stat-messages" },
+      { value: call ? `${Math.max(1, call.multicasts)} + ${call.unicasts}` : "–", label: "multicast, unicast follow-ups", testid: "stat-messages" },
       { value: call?.ended ? clock(call.ended) : call ? "…" : "never", label: "last proof", testid: "stat-proof" },
     ]);
   }
@@ -128,7 +128,7 @@ export class GroupScreen extends View {
             tone: "fail",
             icon: "fail",
             title: silent.length === 1 ? `${names(silent)} has not answered${since}.` : `${count(silent.length, "device")} did not answer: ${names(silent)}.`,
-            text: reason(silent, "Asked by multicast and by unicast. Check the power, then ask again."),
+            text: "Asked by multicast and again by unicast. " + (silent[0]?.problem?.next || "Check the power, then ask again."),
             action: again,
           })
         : nothing}`;

@@ -21,6 +21,6 @@ export class Jobs extends View {
         : all.length
           ? repeat(all, (job) => job.id, (job) => html`<ll-job-card full .job=${job}></ll-job-card>`)
           : empty("job", "No jobs yet", "Joining, removing and releasing devices are jobs: each device’s step is kept here, and what failed can be tried again.",
-              html`<a class="btn" href=${href("devices")}>To the devices</a>`)}`;
+              html`<a class="btn" data-testid="jobs-devices" href=${href("devices")}>To the devices</a>`)}`;
   }
 }

@@ -70,13 +70,13 @@ export class SiteScreen extends View {
   }
 
   #looks() {
-    return this.#card("Appearance", appearance(() => this.requestUpdate()));
+    return this.#card("Appearance", appearance("site-", () => this.requestUpdate()));
   }
 
   #about() {
     const last = state.log[0];
     return this.#card("About", html`
       <dl class="facts"><dt>Lamplighter</dt><dd>${state.version}</dd>${last ? html`<dt>Last entry in the log</dt><dd>${clock(last.at)}</dd>` : nothing}</dl>
-      <div class="row"><button class="btn" @click=${openDiagnostics}>${icon("copy")}Diagnostics</button><a class="btn bare" href="/licenses.txt">Licences</a></div>`);
+      <div class="row"><button class="btn" data-testid="diagnostics-open" @click=${openDiagnostics}>${icon("copy")}Diagnostics</button><a class="btn bare" href="/licenses.txt" data-testid="licenses">Licences</a></div>`);
   }
 }

@@ -1,9 +1,8 @@
 import { html, nothing } from "lit";
-import { customElement, state as reactive } from "lit/decorators.js";
+import { customElement } from "lit/decorators.js";
 import { openRestore } from "../dialogs/restore";
-import { EngineError } from "../engine/client";
 import { fragmentOf } from "../engine/invitation";
-import { accepting, acceptInvitation } from "../invite";
+import { accepting, acceptInvitation, invitationProblem } from "../invite";
 import { icon } from "../icons";
 import { note } from "../parts/note";
 import { View } from "../view";
@@ -12,10 +11,9 @@ import "./welcome.css";
 /** No site yet: open an invitation, or restore a backup. */
 @customElement("ll-welcome")
 export class Welcome extends View {
-  @reactive() private problem: EngineError | undefined;
-
   protected override render() {
     const busy = accepting();
+    const problem = invitationProblem();
     return html`
       <div class="head"><div><h1>Set up this browser</h1><p>It will hold the keys of one site, and bring its devices into groups.</p></div></div>
       ${busy ? note({ tone: "busy", icon: "wait", title: "Opening the invitation", text: "Signing in at the bridge, making the site’s key, enrolling at the Authorization Server." }) : nothing}
@@ -31,7 +29,7 @@ export class Welcome extends View {
               <label for="invitation">Invitation link</label>
               <input class="input" id="invitation" data-testid="invitation-text" autocomplete="off" autocapitalize="off" spellcheck="false" placeholder="${location.origin}/#i=…" required ?disabled=${busy} aria-describedby="invitation-problem" />
             </div>
-            <p class="error" id="invitation-problem" role="alert" data-testid="invitation-problem">${this.problem ? html`${icon("fail")}<span>${this.problem.message} ${this.problem.next ?? ""}</span>` : nothing}</p>
+            <p class="error" id="invitation-problem" role="alert" data-testid="invitation-problem">${problem ? html`${icon("fail")}<span>${problem.message} ${problem.next}</span>` : nothing}</p>
             <div class="row"><button class="btn go" data-testid="invitation-accept" ?disabled=${busy}>Open the invitation</button></div>
           </form>
         </div></section>
@@ -53,6 +51,6 @@ export class Welcome extends View {
     if (input) {
       input.value = ""; // it holds secrets
     }
-    this.problem = await acceptInvitation(fragment);
+    await acceptInvitation(fragment);
   };
 }

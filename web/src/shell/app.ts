@@ -40,9 +40,9 @@ export class App extends View {
     document.title = (title ? title + " · " : "") + "Lamplighter";
     const obstacle = !["starting", "ready"].includes(state.phase);
     return html`
-      <button class="btn skip" @click=${() => this.querySelector<HTMLElement>("main")?.focus()}>Skip to the content</button>
+      <button class="btn skip" data-testid="skip" @click=${() => this.querySelector<HTMLElement>("main")?.focus()}>Skip to the content</button>
       <ll-top class="top" role="banner" .crumb=${obstacle ? "" : title}></ll-top>
-      <ll-nav class="nav" role="navigation" aria-label="Screens" ?inert=${obstacle}></ll-nav>
+      <ll-nav class="nav" role="navigation" aria-label="Screens"></ll-nav>
       <main tabindex="-1" data-testid="main" data-phase=${state.phase}>
         ${obstacle ? html`<ll-obstacle></ll-obstacle>` : html`<ll-banner></ll-banner>${this.#screen()}`}
       </main>

@@ -9,14 +9,15 @@ import { View } from "../view";
 export class Banner extends View {
   protected override render() {
     const down = state.ready && state.hasSite && !state.link.up;
+    const [what = "", ...next] = (state.link.reason || "The bridge does not answer.").split(/(?<=\.) /);
     this.hidden = !down;
     return html`<div role="status">
       ${down
         ? html`<div class="note warn" data-testid="banner">
             ${icon("offline")}
             <div>
-              <strong>${state.link.reason || "The bridge does not answer."}</strong>
-              <p>Jobs wait and go on by themselves when it is back. Labels, the log and the backup work meanwhile.</p>
+              <strong>${what}</strong>
+              <p>${next.join(" ")} Jobs wait until it is back; labels, log and backup work meanwhile.</p>
             </div>
           </div>`
         : nothing}

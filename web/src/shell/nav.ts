@@ -17,6 +17,9 @@ const entries: readonly [Section, string, Icon][] = [
 @customElement("ll-nav")
 export class Nav extends View {
   protected override render() {
+    if (state.phase !== "starting" && !state.ready) {
+      return nothing; // there is nowhere to go
+    }
     const running = [...state.jobs.values()].filter((job) => job.state === "running" || job.state === "waiting").length;
     const shown = state.ready && !state.hasSite ? entries.filter(([section]) => section === "site" || section === "log") : entries;
     return html`<ul>

@@ -23,7 +23,7 @@ export class Top extends View {
         ${this.#backup()} ${this.#link()}
         <button class="btn bare icon" popovertarget="appearance" aria-label="Appearance" data-testid="appearance">${icon("sliders")}</button>
       </div>
-      <div id="appearance" class="appearance" popover role="dialog" aria-label="Appearance">${appearance(() => this.requestUpdate())}</div>`;
+      <div id="appearance" class="appearance" popover role="dialog" aria-label="Appearance">${appearance("", () => this.requestUpdate())}</div>`;
   }
 
   #backup() {
