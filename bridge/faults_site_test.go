@@ -1,0 +1,384 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lamplighter/internal/backup"
+	"lamplighter/internal/commission"
+	"lamplighter/internal/endpoint"
+	"lamplighter/internal/label"
+	"lamplighter/internal/store"
+)
+
+// faultSite is a whole demo and installers whose engines reach it through its
+// bridge. When the test ends, whatever anybody could read is searched for
+// secrets, and all nonces are checked.
+type faultSite struct {
+	*demo
+	t    *testing.T
+	seen *transcript
+
+	mu      sync.Mutex
+	secrets map[string]string // secret -> what it is
+}
+
+const faultGroup = "hall"
+
+// patient waits long enough for a loaded machine, and no longer.
+var patient = commission.Tuning{
+	Timeout: 2 * time.Second, Leisure: 60 * time.Millisecond, Grace: 300 * time.Millisecond,
+	Discovery: 400 * time.Millisecond, FollowUp: 2 * time.Second, Backoff: 100 * time.Millisecond,
+}
+
+func startFaultSite(t *testing.T, lamps int, change ...func(*demoCmd)) *faultSite {
+	t.Helper()
+	cmd := demoCmd{
+		Devices: lamps, Data: t.TempDir(), Listen: "127.0.0.1:0", Interface: "lo", Slot: -1,
+		Leisure: 10 * time.Millisecond, Site: "Test", Installer: "Ann", Groups: []string{faultGroup},
+	}
+	for _, c := range change {
+		c(&cmd)
+	}
+	s := &faultSite{t: t, seen: &transcript{}, secrets: map[string]string{}}
+	logger := slog.New(slog.NewTextHandler(s.seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	if s.demo, err = startDemo(t.Context(), cmd, logger); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.end)
+	s.secret("the access code", []byte(s.bridge.accessCode))
+	for _, l := range s.lamps.lamps {
+		s.secret("the label secret of "+l.name, l.config.LabelSecret)
+	}
+	keys, err := filepath.Glob(filepath.Join(cmd.Data, "keys", "*"))
+	if err != nil || len(keys) < 5 {
+		t.Fatalf("%d key files, %v", len(keys), err)
+	}
+	for _, file := range keys {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var secret []byte
+		if _, err := fmt.Sscanf(string(text), "%x", &secret); err != nil {
+			t.Fatal(err)
+		}
+		s.secret("what is in "+filepath.Base(file), secret)
+	}
+	return s
+}
+
+// secret notes what must not stand in any text.
+func (s *faultSite) secret(what string, secret []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secrets[string(secret)] = what
+}
+
+// end stops the site and looks back.
+func (s *faultSite) end() {
+	s.demo.stop()
+	checkNonces(s.t)
+	sealed.mu.Lock()
+	for key := range sealed.keys {
+		s.secret("an AEAD key", []byte(key))
+	}
+	sealed.mu.Unlock()
+	text := s.seen.String()
+	for i, leak := range leaksIn(text, s.secrets) {
+		if i < 10 {
+			s.t.Errorf("a secret is in the open: %s", leak)
+		}
+	}
+	if strings.Contains(text, "panic") {
+		s.t.Error("a handler panicked")
+	}
+	if s.t.Failed() && testing.Verbose() {
+		s.t.Logf("the end of the log:\n%s", text[max(0, len(text)-20000):])
+	}
+}
+
+// installer is an engine at the site's bridge, as a browser has it.
+type installer struct {
+	*commission.Engine
+	s     *faultSite
+	store store.Store
+	link  *endpoint.Link
+}
+
+// install starts an engine over a store. It hears about its link as the page's
+// engine does.
+func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) *installer {
+	s.t.Helper()
+	i := &installer{s: s, store: db}
+	tokens := make(chan string, 16)
+	signIn := func(ctx context.Context, code string) error {
+		token, err := endpoint.SignIn(ctx, s.bridge.url(), code)
+		if err == nil {
+			s.secret("a session's token", []byte(token))
+			tokens <- token
+		}
+		return err
+	}
+	ready := make(chan struct{})
+	i.link = endpoint.NewLink(bridgeDialer(s.bridge.url(), tokens), func(l endpoint.LinkState) {
+		<-ready
+		reason := ""
+		if l.Reason != nil {
+			reason = "The bridge is not reachable."
+		}
+		i.SetLink(l.Up, l.RTT, reason)
+	})
+	s.t.Cleanup(func() { i.link.Close() })
+	config := commission.Config{
+		Store: db, Exchange: i.link, SignIn: signIn, Sealer: backup.Age{}, Logger: s.logger, Tuning: patient, Version: version,
+		Events: func(e commission.Event) { s.show(e) },
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	var err error
+	if i.Engine, err = commission.New(config); err != nil {
+		s.t.Fatal(err)
+	}
+	close(ready)
+	s.t.Cleanup(i.finish)
+	if err := i.Start(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+	return i
+}
+
+// finish closes the engine; what support would get is among what is searched.
+func (i *installer) finish() {
+	i.s.seen.Write([]byte(i.Diagnostics()))
+	i.s.show(i.Snapshot())
+	i.Close()
+}
+
+func (s *faultSite) show(v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		s.t.Error(err)
+	}
+	s.seen.Write(append(text, '\n'))
+}
+
+// invitation is a new one for somebody.
+func (s *faultSite) invitation(name string) commission.Invitation {
+	s.t.Helper()
+	invitation, err := s.as.invite(context.Background(), name, s.cmd.Groups)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.secret("an invitation's secret", invitation.Secret)
+	invitation.AccessCode = s.bridge.accessCode
+	invitation.GMAddress, invitation.GMCred = s.gm.addr().String(), s.gm.identity.cred
+	invitation.Multicast, invitation.Site = s.slot.group.String(), s.cmd.Site
+	return invitation
+}
+
+// enrolled is a new installer with a new site credential and an invitation.
+func (s *faultSite) enrolled(name string, change ...func(*commission.Config)) *installer {
+	s.t.Helper()
+	i := s.install(store.NewMemory(), change...)
+	if _, err := i.AcceptInvitation(s.t.Context(), s.invitation(name).Encode()); err != nil {
+		s.t.Fatal(err)
+	}
+	return i
+}
+
+// table is labels.csv, after a change to each label.
+func (s *faultSite) table(change ...func(n int, l *label.Label)) string {
+	s.t.Helper()
+	list := s.lamps.labels()
+	for n := range list {
+		for _, c := range change {
+			c(n, &list[n])
+		}
+	}
+	var b strings.Builder
+	if err := label.WriteCSV(&b, list); err != nil {
+		s.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// id of the n-th lamp.
+func (s *faultSite) id(n int) string { return label.FormatID(s.lamps.lamps[n].config.ID) }
+
+func (s *faultSite) ids() []string {
+	var ids []string
+	for n := range s.lamps.lamps {
+		ids = append(ids, s.id(n))
+	}
+	return ids
+}
+
+// importAll gives an installer all labels as they are.
+func (i *installer) importAll() {
+	i.s.t.Helper()
+	if _, err := i.ImportLabels(i.s.t.Context(), i.s.table()); err != nil {
+		i.s.t.Fatal(err)
+	}
+}
+
+// wait waits for a job that was just started or tried again.
+func (i *installer) wait(j commission.Job, err error) commission.Job {
+	i.s.t.Helper()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(i.s.t.Context(), time.Minute)
+		defer cancel()
+		j, err = i.WaitJob(ctx, j.ID)
+	}
+	if err != nil {
+		i.s.t.Fatal(err)
+	}
+	return j
+}
+
+// join joins lamps, or fails the test.
+func (i *installer) join(ids ...string) commission.Job {
+	i.s.t.Helper()
+	return i.done(i.wait(i.Join(i.s.t.Context(), faultGroup, ids)))
+}
+
+func (i *installer) done(j commission.Job) commission.Job {
+	i.s.t.Helper()
+	if j.State != commission.JobDone {
+		i.s.t.Fatalf("the job to %s ended as %s: %s", j.Kind, j.State, problems(j))
+	}
+	return j
+}
+
+// roll calls the roll and holds it against who is to answer, and who is not.
+func (i *installer) roll(silent ...string) commission.RollCall {
+	i.s.t.Helper()
+	call, err := i.RollCall(i.s.t.Context(), faultGroup)
+	if err != nil {
+		i.s.t.Fatal(err)
+	}
+	for _, a := range call.Answers {
+		want := commission.AnswerVerified
+		for _, id := range silent {
+			if a.Device == id {
+				want = commission.AnswerSilent
+				i.s.sentence(a.Problem, "device-silent")
+			}
+		}
+		if a.State != want {
+			i.s.t.Errorf("%s is %s in the roll call, want %s: %+v", a.Device, a.State, want, a.Problem)
+		}
+	}
+	if call.Verified != len(call.Answers)-len(silent) || call.Verified == 0 {
+		i.s.t.Errorf("%d of %d verified, %d are to be silent", call.Verified, len(call.Answers), len(silent))
+	}
+	return call
+}
+
+// joinedOnce checks that exactly these lamps are members of the group, each
+// once, with the browsers that joined.
+func (s *faultSite) joinedOnce(browsers int, ids ...string) {
+	s.t.Helper()
+	members, err := s.members(context.Background(), faultGroup)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	count, senders := map[string]int{}, map[string]bool{}
+	for _, m := range members {
+		count[m.Subject]++
+		if senders[m.SenderID] {
+			s.t.Errorf("Sender ID %s has two members", m.SenderID)
+		}
+		senders[m.SenderID] = true
+	}
+	for _, id := range ids {
+		if count[id] != 1 {
+			s.t.Errorf("%s is a member %d times", id, count[id])
+		}
+	}
+	if len(members) != len(ids)+browsers {
+		s.t.Errorf("%d members, want %d lamps and %d browsers", len(members), len(ids), browsers)
+	}
+}
+
+// sentence checks what a person reads of a problem.
+func (s *faultSite) sentence(p *commission.Problem, id string) {
+	s.t.Helper()
+	if p == nil || p.ID != id {
+		s.t.Errorf("the problem is %+v, want %s", p, id)
+		return
+	}
+	s.show(p)
+	for _, text := range []string{p.Text, p.Next} {
+		if len(text) < 8 || len(text) > 240 || !strings.HasSuffix(text, ".") || text[0] < 'A' || text[0] > 'Z' || strings.Contains(text, "%!") {
+			s.t.Errorf("%s: %q is no sentence", id, text)
+		}
+	}
+}
+
+// told checks what a person reads of an error.
+func (s *faultSite) told(err error, id string) {
+	s.t.Helper()
+	var known *commission.Error
+	if !errors.As(err, &known) {
+		s.t.Errorf("the error is %v, want %s", err, id)
+		return
+	}
+	s.seen.Write([]byte(err.Error() + "\n"))
+	s.sentence(&known.Problem, id)
+}
+
+// problemOf is what a job says of a device.
+func problemOf(j commission.Job, id string) *commission.Problem {
+	for _, it := range j.Items {
+		if it.Device == id {
+			return it.Problem
+		}
+	}
+	return nil
+}
+
+func problems(j commission.Job) string {
+	var b strings.Builder
+	for _, it := range j.Items {
+		if it.Problem != nil {
+			fmt.Fprintf(&b, "%s: %s (%s); ", it.Device, it.Problem.ID, it.Problem.Text)
+		}
+	}
+	return b.String()
+}
+
+// until waits for something to come true.
+func (s *faultSite) until(what string, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("%s does not come true", what)
+		}
+	}
+}
+
+// lampsIn counts the lamps among the members.
+func (s *faultSite) lampsIn() (n int) {
+	members, err := s.gm.server.Members(context.Background(), faultGroup)
+	if err != nil {
+		s.t.Error(err)
+	}
+	for _, m := range members {
+		if _, err := label.ParseID(m.Subject); err == nil {
+			n++
+		}
+	}
+	return n
+}
