@@ -314,19 +314,19 @@ func (c *campaign) set(id string, change func(*Answer)) {
 // count brings the totals up to date; c.mu is held.
 func (c *campaign) count() {
 	c.call.Verified = 0
-	var times []float64
+	var times []int // microseconds
 	open := false
 	for _, a := range c.call.Answers {
 		switch a.State {
 		case AnswerVerified:
 			c.call.Verified++
-			times = append(times, a.RTT)
+			times = append(times, int(a.RTT*1000))
 		case AnswerWaiting, AnswerAsking, AnswerSilent:
 			open = true
 		}
 	}
 	if slices.Sort(times); len(times) > 0 {
-		c.call.Median, c.call.Slowest = times[len(times)/2], times[len(times)-1]
+		c.call.Median, c.call.Slowest = float64(times[len(times)/2])/1000, float64(times[len(times)-1])/1000
 	}
 	if !open && !c.complete {
 		c.complete = true

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"log/slog"
 	"time"
 
 	"lamplighter/internal/coap"
@@ -20,7 +19,7 @@ type Config struct {
 	SignIn   func(ctx context.Context, code string) error // trades the invitation's access code at the bridge; nil: there is none
 	Sealer   Sealer                                       // nil: no backups
 	Events   func(Event)                                  // called one at a time; nil: dropped
-	Logger   *slog.Logger                                 // nil: discarded
+	Logger   Logger                                       // nil: silence
 	Now      func() time.Time                             // nil: time.Now
 	Rand     io.Reader                                    // nil: crypto/rand; safe for concurrent use
 	Verify   Verifier                                     // nil: crypto/ed25519
@@ -84,7 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Events = func(Event) {}
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = silence()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
