@@ -9,10 +9,10 @@ type Logger interface {
 	Warn(msg string, args ...any)
 }
 
-type silent struct{}
+type noLogger struct{}
 
-func (silent) Debug(string, ...any) {}
-func (silent) Info(string, ...any)  {}
-func (silent) Warn(string, ...any)  {}
+func (noLogger) Debug(string, ...any) {}
+func (noLogger) Info(string, ...any)  {}
+func (noLogger) Warn(string, ...any)  {}
 
-func silence() Logger { return silent{} }
+func silence() Logger { return noLogger{} }
