@@ -11,8 +11,10 @@ import (
 	"sync"
 	"syscall/js"
 	"testing"
+	"time"
 
 	"lamplighter/internal/store"
+	"lamplighter/internal/store/storetest"
 )
 
 func open(t *testing.T, name string) store.Store {
@@ -165,4 +167,18 @@ func TestAtRest(t *testing.T) {
 	if _, err := await(v.open(js.ValueOf("other"), row.Index(1))); err == nil {
 		t.Error("a value opened under another name")
 	}
+}
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func() store.Store { return polite{open(t, fresh())} })
+}
+
+// polite lets JavaScript run between views: Go in WebAssembly goes back to the
+// event loop only when every goroutine waits, and the suite has some that never
+// do.
+type polite struct{ store.Store }
+
+func (p polite) View(ctx context.Context, fn func(store.Tx) error) error {
+	time.Sleep(time.Millisecond)
+	return p.Store.View(ctx, fn)
 }
