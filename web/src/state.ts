@@ -1,8 +1,8 @@
 // What the page knows: the engine's last word on everything, kept current by
 // its events. Views read it and are told when it changed; nothing else writes.
 
-import { byName } from "./format";
 import type { Answer, Device, Entry, Event, Group, Job, Link, Site, Snapshot } from "./engine.gen";
+import { byName } from "./format";
 
 /** Where the page stands with its engine. */
 export type Phase =

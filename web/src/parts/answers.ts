@@ -29,7 +29,7 @@ function answerRow({ device, answer, senderId }: Row) {
   return html`<tr class=${words.tone === "fail" ? "fail" : ""} data-testid="answer-row" data-device=${device} data-state=${answer?.state ?? "none"}>
     <td><button class="link" data-testid="answer-open" @click=${() => openDevice(device)}><strong>${deviceName(device)}</strong></button></td>
     <td>${status(words, "answer-state")}${problem ? html`<span class="next">${problem.text}</span>` : nothing}</td>
-    <td>${done(answer) ? (answer.on ? `on, ${answer.level} %` : "off") : "–"}</td>
+    <td class="light">${done(answer) ? (answer.on ? `on, ${answer.level} %` : "off") : "–"}</td>
     <td class="end" data-testid="answer-rtt">${done(answer) ? ms(answer.rtt) : "–"}</td>
     <td class="end id" data-testid="answer-sender">${answer?.senderId || senderId || "–"}</td>
     <td data-testid="answer-unicast">${answer?.unicast ? "yes" : "no"}</td>

@@ -13,7 +13,7 @@ import "../parts/lamp";
 import "../parts/light";
 import { note } from "../parts/note";
 import { stats } from "../parts/stats";
-import { keep } from "../prefs";
+import { keep, recall } from "../prefs";
 import { href } from "../route";
 import { attempt } from "../shell/toasts";
 import { state } from "../state";
@@ -23,7 +23,7 @@ import { View } from "../view";
 @customElement("ll-group")
 export class GroupScreen extends View {
   @property({ attribute: false }) name = "";
-  @reactive() private list = localStorage.getItem("members") === "list";
+  @reactive() private list = recall("members") === "list";
   @reactive() private calling = false;
 
   protected override render() {

@@ -30,8 +30,8 @@ export class Top extends View {
     if (!state.ready || !state.hasSite || state.site.backedUp) {
       return nothing;
     }
-    return html`<button class="hit" data-testid="backup-badge" @click=${() => openBackup()}>
-      <span class="pill warn">${icon("warn")}Not backed up</span>
+    return html`<button class="hit" data-testid="backup-badge" aria-label="Not backed up: save a backup" @click=${() => openBackup()}>
+      <span class="pill warn">${icon("warn")}<span class="t">Not backed up</span></span>
     </button>`;
   }
 

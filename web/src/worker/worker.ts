@@ -75,7 +75,7 @@ scope.onmessage = (message: MessageEvent<ToWorker>) => {
   const request = message.data;
   if ("start" in request) {
     started = start(request.start);
-    started.catch((reason: unknown) => say({ stopped: text(reason) }));
+    started.catch((reason: unknown) => say({ stopped: `${text(reason)} ${refusal(reason).next}` }));
   } else if ("takeover" in request) {
     takeOver();
   } else {
