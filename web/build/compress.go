@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,9 +29,10 @@ func compress(pages site, work string, quick bool) error {
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int { return len(pages[b]) - len(pages[a]) }) // the long ones first
-	var mutex sync.Mutex
+	var mutex sync.Mutex // guards variants and failed
 	var group sync.WaitGroup
 	var failed error
+	variants := site{}
 	slots := make(chan struct{}, 2)
 	for _, name := range names {
 		content := pages[name]
@@ -44,12 +46,13 @@ func compress(pages site, work string, quick bool) error {
 				if err != nil {
 					failed = fmt.Errorf("compressing %s: %w", name, err)
 				} else if len(small) < len(content) {
-					pages[name+c.ext] = small
+					variants[name+c.ext] = small
 				}
 			})
 		}
 	}
 	group.Wait()
+	maps.Copy(pages, variants)
 	return failed
 }
 
