@@ -29,7 +29,7 @@ func compress(pages site, work string, quick bool) error {
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int { return len(pages[b]) - len(pages[a]) }) // the long ones first
-	var mutex sync.Mutex // guards variants and failed
+	var mutex sync.Mutex                                                                   // guards variants and failed
 	var group sync.WaitGroup
 	var failed error
 	variants := site{}
