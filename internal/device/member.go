@@ -187,7 +187,7 @@ func (d *Device) newEpoch(ms *join.Membership, seq *oscore.Sequence, windows map
 // prepare makes the Security Context of a membership that is about to be
 // adopted. Replay windows live as long as a Master Secret and Gid. Senders are
 // challenged in an epoch that the device was in before, unless it is the one that
-// goes on. d.mu is held.
+// goes on, and in one that it may have missed the beginning of. d.mu is held.
 func (d *Device) prepare(name string, ms *join.Membership) (*epoch, error) {
 	var mark uint64
 	var before bool
@@ -207,8 +207,15 @@ func (d *Device) prepare(name string, ms *join.Membership) (*epoch, error) {
 		return nil, errStore
 	}
 	echo := before
-	if m := d.members[name]; m != nil && m.epoch != nil && epochMark(&m.rec.Membership) == epochMark(ms) {
-		echo = m.epoch.echo
+	if m := d.members[name]; m != nil {
+		switch {
+		case m.epoch == nil: // what lost the sequence number may have lost the rest
+			echo = true
+		case epochMark(&m.rec.Membership) == epochMark(ms):
+			echo = m.epoch.echo
+		case m.checked.IsZero(): // the epoch may have begun while the device was off
+			echo = before || m.epoch.echo
+		}
 	}
 	return d.newEpoch(ms, d.sequence(groupMark(ms), mark), windows, echo)
 }

@@ -233,3 +233,73 @@ func TestAssociationHandedInAgain(t *testing.T) {
 		}
 	}
 }
+
+// The group got new keys while the lamp was off: a command of that time, under
+// the new keys, is as late as one under the old.
+func TestHeldBackOverRebootAndRekeying(t *testing.T) {
+	w, in := commissioned(t)
+	if _, err := in.light(on(false)); err != nil {
+		t.Fatal(err)
+	}
+	w.net.Down(lampAddr, true)
+	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+		t.Fatal(err)
+	}
+	in.refresh()
+	held, _, err := in.group.ProtectRequest(lightMessage(on(true)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.net.Down(lampAddr, false)
+	w.boot()
+	in.send(held)
+	if w.lamp.State().Light.On {
+		t.Error("obeyed a command from before the start")
+	}
+	if l, err := in.light(on(true)); err != nil || !l.On {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	// New keys while it is on take no challenge.
+	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+		t.Fatal(err)
+	}
+	in.refresh()
+	if got := in.cast(lightMessage(on(false))); len(got) != 1 || got[0].msg.Code != coap.Changed {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Everything that tells what was sent and received is lost: challenges, too.
+func TestLostMarksAndWindows(t *testing.T) {
+	w, in := commissioned(t)
+	sent := w.tap()
+	if _, err := in.light(on(true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.light(on(false)); err != nil {
+		t.Fatal(err)
+	}
+	mark := associationMark(&w.lamp.members["hall"].rec.Association)
+	if err := w.cfg.Store.Update(t.Context(), func(tx store.Tx) error {
+		b, err := tx.Get(mark)
+		if err != nil {
+			return err
+		}
+		return cmpErr(cmpErr(deleteAll(tx, prefixMark), deleteAll(tx, prefixWindow)), tx.Put(mark, b))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.boot()
+	for range 2 {
+		for _, datagram := range *sent {
+			w.net.Inject(t.Context(), browserAddr, lampAddr, datagram, true)
+			if w.lamp.State().Light.On {
+				t.Fatal("a replay is obeyed")
+			}
+		}
+	}
+	in.refresh()
+	if l, err := in.light(on(true)); err != nil || !l.On {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
