@@ -123,6 +123,10 @@ func (s *Server) dispatch(ctx context.Context, req *coap.Request) *coap.Message 
 
 // find picks the resource and what stands for GROUP and NODE.
 func (s *Server) find(method coap.Code, path []string) (r *resource, name, node string, refusal *coap.Message) {
+	refusal = coap.Problem(coap.NotFound, "There is no such resource here.")
+	if slices.Contains(path, "") { // it would name nothing, and nobody to check
+		return nil, "", "", refusal
+	}
 	path = slices.Clone(path)
 	if len(path) > 0 {
 		name, path[0] = path[0], "GROUP"
@@ -130,7 +134,6 @@ func (s *Server) find(method coap.Code, path []string) (r *resource, name, node 
 	if len(path) > 2 && path[1] == "nodes" {
 		node, path[2] = path[2], "NODE"
 	}
-	refusal = coap.Problem(coap.NotFound, "There is no such resource here.")
 	for i := range s.routes {
 		if joinPath(path) != s.routes[i].path {
 			continue

@@ -285,3 +285,29 @@ func TestAssociationsAreDurable(t *testing.T) {
 		return nil
 	})
 }
+
+// A path with an empty segment leads nowhere: not past the checks, not to the
+// own node.
+func TestEmptySegments(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("a", both)
+	for _, path := range [][]string{{"ace-group", ""}, {"ace-group", "", "num"}, {"ace-group", testGroup, "nodes", ""}} {
+		for _, method := range []coap.Code{coap.GET, coap.POST, coap.FETCH, coap.DELETE} {
+			m := &coap.Message{Code: method}
+			for _, s := range path {
+				coap.AddOption(m, coap.OptionURIPath, []byte(s))
+			}
+			func() {
+				defer func() {
+					if p := recover(); p != nil {
+						t.Errorf("%v %q: panics: %v", method, path, p)
+					}
+				}()
+				resp, _ := a.gm.Call(t.Context(), m)
+				if resp.Code != coap.NotFound && resp.Code != coap.MethodNotAllowed {
+					t.Errorf("%v %q: %v", method, path, resp.Code)
+				}
+			}()
+		}
+	}
+}
