@@ -146,7 +146,8 @@ func (d *Device) flyCheck(m *member) *flight {
 // were replaced while the device did not know. d.mu is held.
 func (d *Device) missingKeys(gid []byte, now time.Time) (*need, error) {
 	for _, m := range d.sortedMembers() {
-		if len(gid) != len(m.rec.Membership.GID) || m.absent.has(absentGID+string(gid), now) {
+		longer := len(gid) - len(m.rec.Membership.GID) // by a byte, where a Gid ends in a version
+		if longer < 0 || longer > 1 || m.absent.has(absentGID+string(gid), now) {
 			continue
 		}
 		n, err := d.start(m, "keys", &m.keys, func(ctx context.Context) error { return d.seekKeys(ctx, m, gid) })

@@ -285,3 +285,28 @@ func TestNoLongerFresh(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The version that needs one byte more makes the Gid longer.
+func TestLongerGid(t *testing.T) {
+	w, in := commissioned(t)
+	for range 255 - in.ms.Num {
+		if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.refresh()
+	if _, err := in.light(on(true)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+		t.Fatal(err)
+	}
+	old := len(in.ms.GID)
+	in.refresh()
+	if len(in.ms.GID) == old {
+		t.Fatal("not longer")
+	}
+	if _, err := in.light(on(false)); err != nil {
+		t.Error(err)
+	}
+}
