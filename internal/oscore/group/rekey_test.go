@@ -154,3 +154,41 @@ func TestServerWithNewSenderID(t *testing.T) {
 		t.Errorf("kid2: %v", err)
 	}
 }
+
+// A response of the old epoch that was accepted is no new one after the client
+// has seen one of the new epoch.
+func TestOldEpochAfterNew(t *testing.T) {
+	w := newWorld(t, 2)
+	req := get("/a")
+	coap.AddUint(req, coap.OptionObserve, 0)
+	old := w.members[0]
+	outer, cb, err := old.ProtectRequest(req, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := w.members[1].UnprotectRequest(over(t, outer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notify := func() *coap.Message {
+		n := content("n")
+		coap.AddUint(n, coap.OptionObserve, 1)
+		resp, err := w.members[1].ProtectResponse(n, sb, Group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return over(t, resp)
+	}
+	notify()
+	before := notify()
+	if _, _, _, err := old.UnprotectResponse(before, cb); err != nil {
+		t.Fatal(err)
+	}
+	w.rekey()
+	if _, _, _, err := w.members[0].UnprotectResponse(notify(), cb); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := old.UnprotectResponse(before, cb); !errors.Is(err, oscore.ErrReplay) {
+		t.Errorf("a response of the old epoch, accepted before: %v", err)
+	}
+}

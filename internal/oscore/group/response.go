@@ -3,6 +3,7 @@ package group
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
@@ -137,6 +138,8 @@ type server struct {
 	context *Context // of the last response
 	next    uint64   // 1 + the Response Number under context, 0: not initialised
 	plain   bool     // a response without Partial IV was accepted
+
+	left []*Context // of earlier epochs; what comes under them now is late or repeated
 }
 
 // check applies, before any cryptography, the rules about a response's Partial
@@ -159,6 +162,9 @@ func (b *Binding) check(c *Context, peer *recipient, piv []byte) error {
 		}
 		return nil
 	}
+	if slices.Contains(s.left, c) {
+		return oscore.ErrReplay
+	}
 	if s.context != c {
 		return nil // a new epoch: the Response Number starts anew
 	}
@@ -175,8 +181,11 @@ func (b *Binding) accept(c *Context, peer *recipient, piv []byte, notification b
 	}
 	s := b.servers[string(peer.peer.Cred)]
 	if s == nil || s.context != c {
-		plain := s != nil && s.plain
-		s = &server{kid: peer.peer.KID, context: c, plain: plain}
+		next := &server{kid: peer.peer.KID, context: c}
+		if s != nil {
+			next.plain, next.left = s.plain, append(s.left, s.context)
+		}
+		s = next
 		if b.servers == nil {
 			b.servers = map[string]*server{}
 		}
