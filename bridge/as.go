@@ -14,7 +14,6 @@ import (
 	"lamplighter/internal/commission"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/store"
-	"lamplighter/internal/store/bolt"
 )
 
 // asName is the Authorization Server's name in tokens and in its credential.
@@ -88,22 +87,14 @@ type asRole struct {
 }
 
 func startAS(o asOptions) (*asRole, error) {
-	id, err := loadIdentity(filepath.Join(o.data, "keys"), asName)
+	id, tokenKey, db, err := openServer(o.data, asName)
 	if err != nil {
-		return nil, err
-	}
-	tokenKey, err := secretFile(tokenKeyFile(o.data), 16)
-	if err != nil {
-		return nil, err
-	}
-	db, err := bolt.Open(filepath.Join(o.data, "as.db"))
-	if err != nil {
-		return nil, fmt.Errorf("opening the Authorization Server's store: %w", err)
+		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
 	role := &asRole{identity: id, store: db}
 	role.server, err = as.New(as.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Issuer: asName,
-		GMs: map[string]ace.TokenKey{gmName: {Key: tokenKey}}, Policy: as.AllGroups(), Logger: o.logger,
+		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: o.logger,
 	})
 	if err == nil {
 		role.udp, err = endpoint.ListenUDP(o.listen, role.server.Handler(), endpoint.UDPOptions{Logger: o.logger})

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"time"
 
-	"lamplighter/internal/ace"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/gm"
 	"lamplighter/internal/store"
-	"lamplighter/internal/store/bolt"
 )
 
 // gmName is the Group Manager's name in tokens and in its credential.
@@ -60,22 +57,14 @@ type gmRole struct {
 }
 
 func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
-	id, err := loadIdentity(filepath.Join(o.data, "keys"), gmName)
+	id, tokenKey, db, err := openServer(o.data, gmName)
 	if err != nil {
-		return nil, err
-	}
-	tokenKey, err := secretFile(tokenKeyFile(o.data), 16)
-	if err != nil {
-		return nil, err
-	}
-	db, err := bolt.Open(filepath.Join(o.data, "gm.db"))
-	if err != nil {
-		return nil, fmt.Errorf("opening the Group Manager's store: %w", err)
+		return nil, fmt.Errorf("starting the Group Manager: %w", err)
 	}
 	role := &gmRole{identity: id, store: db}
 	role.server, err = gm.New(gm.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader,
-		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: ace.TokenKey{Key: tokenKey}, Issuer: asName,
+		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
 		Logger: o.logger, Hooks: o.hooks,
 	})
 	if err == nil {
@@ -128,6 +117,3 @@ func (r *gmRole) stop() {
 	r.udp.Close()
 	r.store.Close()
 }
-
-// tokenKeyFile holds the key that AS and GM share for tokens.
-func tokenKeyFile(data string) string { return filepath.Join(data, "keys", "token.key") }

@@ -11,7 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/store"
+	"lamplighter/internal/store/bolt"
 )
 
 // identity is a server's signing key and its authentication credential.
@@ -29,6 +32,27 @@ func loadIdentity(dir, name string) (identity, error) {
 	key := ed25519.NewKeyFromSeed(seed)
 	return identity{key: key, cred: cose.NewCCS(name, key.Public().(ed25519.PublicKey))}, nil
 }
+
+// openServer opens what AS and GM have alike in a data folder: the server's
+// identity, the key that both share for tokens, and its store.
+func openServer(data, name string) (identity, ace.TokenKey, store.Store, error) {
+	id, err := loadIdentity(filepath.Join(data, "keys"), name)
+	if err != nil {
+		return identity{}, ace.TokenKey{}, nil, err
+	}
+	tokenKey, err := secretFile(tokenKeyFile(data), ace.TokenKeySize)
+	if err != nil {
+		return identity{}, ace.TokenKey{}, nil, err
+	}
+	db, err := bolt.Open(filepath.Join(data, name+".db"))
+	if err != nil {
+		return identity{}, ace.TokenKey{}, nil, fmt.Errorf("opening its store: %w", err)
+	}
+	return id, ace.TokenKey{Key: tokenKey}, db, nil
+}
+
+// tokenKeyFile holds the key that AS and GM share for tokens.
+func tokenKeyFile(data string) string { return filepath.Join(data, "keys", "token.key") }
 
 // secretFile reads n bytes in hex from path, or makes them there, readable by
 // the owner only.
