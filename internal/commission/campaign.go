@@ -68,7 +68,7 @@ func (s *site) ask(ctx context.Context, g *group, kind string, req *coap.Message
 	s.mu.Unlock()
 	c.tellAll()
 	err := c.run(ctx)
-	c.finish()
+	c.finish(asProblem(err))
 	return c.snapshot(), asError(err)
 }
 
@@ -361,24 +361,28 @@ func (c *campaign) tellAll() {
 	c.s.touchGroup(c.g.name)
 }
 
-// finish ends the campaign and keeps it for the next reload.
-func (c *campaign) finish() {
+// finish ends the campaign and keeps it for the next reload. failed is why it
+// could not be carried out: then nobody knows whether a device is silent.
+func (c *campaign) finish(failed *Error) {
+	if failed == nil {
+		failed = errSilent
+	}
 	c.mu.Lock()
 	c.call.Ended = c.s.e.now()
 	for i := range c.call.Answers {
 		if row := &c.call.Answers[i]; row.State == AnswerWaiting || row.State == AnswerAsking {
-			row.State, row.Problem = AnswerSilent, &errSilent.Problem
+			row.State, row.Problem = AnswerSilent, &failed.Problem
 		}
 	}
 	c.count()
 	c.mu.Unlock()
-	snap := c.snapshot()
-	c.s.updateGroup(c.g, func(r *groupRecord) { r.RollCall = &snap })
 	c.s.mu.Lock()
-	if c.g.current == c {
-		c.g.current = nil
-	}
+	latest := c.g.current == c
 	c.s.mu.Unlock()
+	if latest {
+		snap := c.snapshot()
+		c.s.updateGroup(c.g, func(r *groupRecord) { r.RollCall = &snap })
+	}
 	c.tellAll()
 }
 

@@ -124,7 +124,7 @@ func (s *site) start(ctx context.Context, kind, group string, ids []string) (Job
 	return s.jobView(j), nil
 }
 
-// jobID makes an id that sorts by time.
+// jobID makes an id that tells when the job began.
 func (s *site) jobID() (string, error) {
 	random := make([]byte, 4)
 	if _, err := io.ReadFull(s.e.cfg.Rand, random); err != nil {

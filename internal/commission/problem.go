@@ -97,7 +97,8 @@ var (
 	errForeign    = problem("foreign-device", "The device is registered to another installer at the Authorization Server.", "Ask that installer to release it.")
 	errUnknown    = problem("device-unregistered", "The Authorization Server does not know this device.", "Claim it again.")
 	errNotClaimed = problem("not-claimed", "The device is not claimed by this site.", "Claim it first.")
-	errLostOwner  = passing("owner-refused", "The device does not accept this site's key any more: it was reset, or it has another owner now.", "Try again: it is claimed anew if it is free.")
+	errLostOwner  = passing("owner-unknown", "The device does not accept this site's key any more: it was reset, or it has another owner now.", "Try again: it is claimed anew if it is free.")
+	errDisowned   = problem("owner-refused", "The device does not accept this site's key any more, and its label does not open it: it has another owner, or somebody between answers in its place.", "If it was given away, forget it. If not, look for what interferes, and try again.")
 	errRole       = problem("role-refused", "The Group Manager does not admit this device with its present rights.", "Ask for rights in this group.")
 	errRejoin     = passing("join-unfinished", "The device did not take the keys that were obtained for it.", "Try again: it is joined anew.")
 	errNoKID      = problem("not-in-group", "The device is in no list of this group's members.", "Join it to the group.")
@@ -233,7 +234,9 @@ func fromGM(err error) *Error {
 	case unknownContext(err), errors.As(err, &re) && re.Code == coap.Unauthorized:
 		return errToken.because(err)
 	case errors.As(err, &re):
-		return problem("gm-refused", "The Group Manager refused ("+re.Error()+").", "Ask who runs it.").because(err)
+		p := problem("gm-refused", "The Group Manager refused ("+re.Error()+").", "Ask who runs it.").because(err)
+		p.Retry = coap.Class(re.Code) == 5
+		return p
 	case errors.Is(err, join.ErrAlgorithm):
 		return problem("gm-algorithms", "The group uses algorithms that this version does not have.", "Update this program.").because(err)
 	}

@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"cmp"
 	"encoding/hex"
 	"maps"
 	"slices"
@@ -78,7 +79,7 @@ func (s *site) touchDevice(d *device) {
 func (s *site) groupView(g *group) Group {
 	v := Group{
 		Name: g.name, Title: title(g), Joined: g.member != nil, KeysFrom: g.rec.KeysFrom,
-		Members: []string{}, Light: g.rec.Light, RollCall: g.rec.RollCall.copy(),
+		Members: []string{}, Light: g.rec.Light, RollCall: g.rec.RollCall,
 	}
 	if g.current != nil {
 		call := g.current.snapshot()
@@ -152,7 +153,10 @@ func (j *job) view(linkUp bool) Job {
 }
 
 func (s *site) touchJob(j *job) {
-	s.e.pub.touch("job/"+j.rec.ID, func() (Event, bool) {
+	s.mu.Lock()
+	id := j.rec.ID
+	s.mu.Unlock()
+	s.e.pub.touch("job/"+id, func() (Event, bool) {
 		up, _ := s.e.linkUp()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -163,20 +167,21 @@ func (s *site) touchJob(j *job) {
 
 func (s *site) touchJobs() {
 	s.mu.Lock()
-	jobs := slices.Collect(maps.Values(s.jobs))
-	s.mu.Unlock()
-	for _, j := range jobs {
+	var open []*job
+	for _, j := range s.jobs {
 		if !j.ended() {
-			s.touchJob(j)
+			open = append(open, j)
 		}
+	}
+	s.mu.Unlock()
+	for _, j := range open {
+		s.touchJob(j)
 	}
 }
 
 // newestJobs sorts the jobs; s.mu is held.
 func (s *site) newestJobs() []*job {
-	var list []*job
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(s.jobs))) { // ids sort by time
-		list = append(list, s.jobs[id])
-	}
-	return list
+	return slices.SortedFunc(maps.Values(s.jobs), func(a, b *job) int {
+		return cmp.Or(cmp.Compare(b.rec.Started, a.rec.Started), cmp.Compare(b.rec.ID, a.rec.ID))
+	})
 }

@@ -64,7 +64,7 @@ func (w *wire) exchange(ctx context.Context, to netip.AddrPort, req *coap.Messag
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	resp, err := w.inner.Exchange(bounded, to, req)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil && !errors.Is(err, coap.ErrLink) {
 		err = fmt.Errorf("asking %v: %w", to, coap.ErrTimeout)
 	}
 	if err == nil {
@@ -96,7 +96,12 @@ func silent(err error) bool {
 
 // Multicast implements [coap.Exchanger].
 func (w *wire) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
-	return w.inner.Multicast(ctx, to, req, wait, each)
+	err := w.inner.Multicast(ctx, to, req, wait, each)
+	var re *coap.ResponseError // of the bridge: members' answers go to each
+	if errors.As(err, &re) && re.Code == coap.Forbidden {
+		return errNotForwarded
+	}
+	return err
 }
 
 func (w *wire) isDown(to netip.AddrPort) bool {
