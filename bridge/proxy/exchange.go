@@ -33,6 +33,8 @@ func (c *conn) forward(now time.Time, token coap.Token, to netip.AddrPort, out *
 	x, problem := c.place(now, token, to, out, timeout)
 	if problem != nil {
 		c.answer(token, problem)
+	}
+	if x == nil {
 		return
 	}
 	udp, err := c.socket(to.Addr())
@@ -67,12 +69,13 @@ func (c *conn) forward(now time.Time, token coap.Token, to netip.AddrPort, out *
 // place finds the exchange of a token or makes one. A second request under a
 // token that is in use goes to the same server under the same token as before:
 // it renews or ends an observation (RFC 7641, Section 3.6). To another server it
-// takes the token over.
+// takes the token over. A request that crossed a Release gets neither exchange nor
+// answer: it was not served, and the end of the connection says so.
 func (c *conn) place(now time.Time, token coap.Token, to netip.AddrPort, out *coap.Message, timeout time.Duration) (*exchange, *coap.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.leaving {
-		return nil, coap.Problem(coap.ServiceUnavailable, "The connection is being released.")
+		return nil, nil
 	}
 	observe, has := coap.OptionUint(out, coap.OptionObserve)
 	x := c.exchanges[string(token)]
