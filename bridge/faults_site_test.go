@@ -104,7 +104,7 @@ func (s *faultSite) end() {
 		s.t.Error("a handler panicked")
 	}
 	if s.t.Failed() && testing.Verbose() {
-		s.t.Logf("the end of the log:\n%s", text[max(0, len(text)-20000):])
+		s.t.Logf("the end of the log:\n%s", text[max(0, len(text)-6000):])
 	}
 }
 
@@ -121,9 +121,9 @@ type installer struct {
 func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) *installer {
 	s.t.Helper()
 	i := &installer{s: s, store: db}
-	tokens := make(chan string, 16)
+	tokens, base := make(chan string, 16), s.bridge.url()
 	signIn := func(ctx context.Context, code string) error {
-		token, err := endpoint.SignIn(ctx, s.bridge.url(), code)
+		token, err := endpoint.SignIn(ctx, base, code)
 		if err == nil {
 			s.secret("a session's token", []byte(token))
 			tokens <- token
@@ -131,7 +131,7 @@ func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) 
 		return err
 	}
 	ready := make(chan struct{})
-	i.link = endpoint.NewLink(bridgeDialer(s.bridge.url(), tokens), func(l endpoint.LinkState) {
+	i.link = endpoint.NewLink(bridgeDialer(base, tokens), func(l endpoint.LinkState) {
 		<-ready
 		reason := ""
 		if l.Reason != nil {
