@@ -190,6 +190,7 @@ func TestSecure(t *testing.T) {
 		{"silent", request("a", "silent"), false, Empty, ""},
 		{"not sealable", request("a", "unsealable"), false, Empty, ""},
 		{"critical option inside", request("a", "critical"), false, Changed, "sealed 4.02"},
+		{"critical option inside, group", request("a", "critical"), true, Empty, ""},
 	} {
 		req := &Request{Message: tc.m, Multicast: tc.multicast, Peer: Peer{Kind: PeerGroup, Name: "forged"}}
 		got := s.Serve(context.Background(), req)

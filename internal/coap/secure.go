@@ -48,8 +48,11 @@ func groupFlag(m *Message) bool {
 func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened) *Message {
 	inner := &Request{Message: opened.Message, From: outer.From, Multicast: outer.Multicast, Peer: opened.Peer}
 	resp := checkInner(inner)
-	if resp == nil {
+	switch {
+	case resp == nil:
 		resp = h.Serve(ctx, inner)
+	case outer.Multicast: // RFC 7252, Section 5.4.1
+		return nil
 	}
 	if resp == nil {
 		return nil

@@ -167,3 +167,20 @@ func TestParallelRequests(t *testing.T) {
 		t.Errorf("%+v, %v", w.lamp.State().Light, err)
 	}
 }
+
+// An inner option that nobody understands is not answered to a group.
+func TestUnknownCriticalToGroup(t *testing.T) {
+	w, in := commissioned(t)
+	req := lightMessage(on(true))
+	coap.AddOption(req, 1, []byte{1}) // If-Match
+	for _, r := range in.cast(req) {
+		t.Errorf("answered %v", r.msg.Code)
+	}
+	r, err := in.ask(req, in.group.Peers()[0].KID)
+	if err == nil || r == nil || r.msg.Code != coap.BadOption {
+		t.Errorf("unicast: %v", err)
+	}
+	if w.lamp.State().Light.On {
+		t.Error("obeyed")
+	}
+}
