@@ -184,3 +184,12 @@ func FuzzMaterial(f *testing.F) {
 		}
 	})
 }
+
+// An ID Context that is there and empty is another one than none.
+func TestEmptyIDContext(t *testing.T) {
+	a := Association{MasterSecret: make([]byte, 16), SenderID: []byte{1}, RecipientID: []byte{2}, IDContext: []byte{}}
+	var b Association
+	if err := cbor.Unmarshal(cbor.MustMarshal(a), &b); err != nil || b.IDContext == nil {
+		t.Errorf("%v, %v", b.IDContext, err)
+	}
+}

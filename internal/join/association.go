@@ -26,7 +26,7 @@ import (
 type Association struct {
 	MasterSecret cose.Secret `cbor:"1,keyasint"`
 	MasterSalt   []byte      `cbor:"2,keyasint"`
-	IDContext    []byte      `cbor:"3,keyasint,omitempty"`
+	IDContext    []byte      `cbor:"3,keyasint,omitzero"`
 	SenderID     []byte      `cbor:"4,keyasint"`
 	RecipientID  []byte      `cbor:"5,keyasint"`
 	NextSSN      uint64      `cbor:"6,keyasint"`
