@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"time"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
@@ -131,9 +132,18 @@ func (d *Device) adopt(name string, rec memberRecord) error {
 		return err
 	}
 	m.gmSeq = d.sequenceFrom(key, mark, rec.Association.NextSSN)
-	m.checked = d.cfg.Now() // the Group Manager has just told
+	m.checked = told(&rec.Membership, d.cfg.Now())
 	d.members[name] = m
 	return nil
+}
+
+// told is when the Group Manager gave these keys: a handover can be held up for
+// long. At the latest it is now, whatever the clocks say.
+func told(ms *join.Membership, now time.Time) time.Time {
+	if at := time.Unix(int64(ms.Expires-ms.ExpiresIn), 0); ms.Expires > ms.ExpiresIn && at.Before(now) {
+		return at
+	}
+	return now
 }
 
 // groupAnswer is one membership in the list.

@@ -310,3 +310,40 @@ func TestLongerGid(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A handover that was held up says how the group was then: who left since does
+// not command the lamp.
+func TestLateHandover(t *testing.T) {
+	w := newWorld(t)
+	in := w.installer("anna", 1)
+	in.self(ace.RoleRequester)
+	bert := w.installer("bert", 2)
+	bert.self(ace.RoleRequester)
+	if err := in.claim(); err != nil {
+		t.Fatal(err)
+	}
+	owner := in.ownerSession()
+	h, err := in.obtain(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bert.member.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Advance(2 * time.Hour)
+	if err := do(owner, coap.PUT, "/ll/groups/hall", h, nil); err != nil {
+		t.Fatal(err)
+	}
+	outer, _, err := bert.group.ProtectRequest(lightMessage(on(true)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bert.send(outer)
+	if w.lamp.State().Light.On {
+		t.Error("obeyed somebody who had left")
+	}
+	in.refresh()
+	if l, err := in.light(on(true)); err != nil || !l.On {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
