@@ -49,12 +49,16 @@ func (t *task) claim(ctx context.Context) error {
 	if err := t.ensureAddress(ctx); err != nil {
 		return err
 	}
-	if !r.claimed() || t.it.reclaim {
+	if reclaim := t.it.reclaim; reclaim || !r.claimed() {
+		t.it.reclaim = false // whatever comes of it: the next try may be told otherwise
 		t.step("claiming")
-		if err := t.claimByLabel(ctx); err != nil {
+		err := t.claimByLabel(ctx)
+		if reclaim && errors.Is(err, errTaken) {
+			return errDisowned.because(err)
+		}
+		if err != nil {
 			return err
 		}
-		t.it.reclaim = false
 	}
 	if t.rec().Registered {
 		return nil

@@ -79,7 +79,7 @@ func (e *Engine) RollCallCSV(_ context.Context, group string) (string, error) {
 		return "", err
 	}
 	s.mu.Lock()
-	call := g.rec.RollCall.copy()
+	call := g.rec.RollCall
 	s.mu.Unlock()
 	if call == nil {
 		return "", errNoRollCall

@@ -26,7 +26,7 @@ type group struct {
 	// Guarded by site.mu.
 	rec     *groupRecord
 	member  *join.Membership // of the browser; nil: none. Never changed, only replaced
-	current *campaign        // what runs, if anything
+	current *campaign        // the latest, also when it has ended; nil: none since the start
 	command *campaign        // the latest command
 
 	// Guarded by using, which is taken for moments only: contexts are not safe

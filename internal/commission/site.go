@@ -115,6 +115,9 @@ func (s *site) leave() {
 
 // background runs a task that ends with the site.
 func (s *site) background(task func(ctx context.Context)) {
+	if s.ctx.Err() != nil {
+		return // left, and its work is waited for
+	}
 	s.work.Go(func() { task(s.ctx) })
 }
 

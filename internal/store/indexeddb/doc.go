@@ -1,7 +1,8 @@
 // Package indexeddb is a [store.Store] over the browser's IndexedDB.
 //
 // All values are in memory from Open on: one engine lives at a time (a Web Lock
-// sees to it), so nobody else changes them. A transaction runs on memory; what it
+// sees to it), so nobody else changes them; should two overlap, the older one's
+// writes fail. A transaction runs on memory; what it
 // wrote is durable before Update returns ("durability: strict"), and Updates that
 // arrive while a write is under way share the next one. View sees durable state
 // only.

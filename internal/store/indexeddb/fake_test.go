@@ -21,6 +21,11 @@ globalThis.indexedDB ??= (() => {
     }
     objectStore(name) {
       const m = this.work.get(name);
+      const read = (v) => {
+        const req = { result: v() };
+        queueMicrotask(() => req.onsuccess?.());
+        return req;
+      };
       const write = (f) => {
         if (this.done) throw new DOMException("ended", "TransactionInactiveError");
         if (this.mode !== "readwrite") throw new DOMException("read only", "ReadOnlyError");
@@ -29,13 +34,17 @@ globalThis.indexedDB ??= (() => {
       return {
         put: (v, k) => write(() => m.set(k, keep(v))),
         delete: (k) => write(() => m.delete(k)),
-        get: (k) => ({ result: m.get(k) }),
+        get: (k) => read(() => m.get(k)),
         getAllKeys: () => ({ result: [...m.keys()].sort() }),
         getAll: () => ({ result: [...m.keys()].sort().map((k) => m.get(k)) }),
       };
     }
-    commit() {}
+    abort() {
+      this.done = this.aborted = true;
+      later(() => this.onabort?.());
+    }
     finish() {
+      if (this.aborted) return;
       this.done = true;
       if (this.mode === "readwrite" && fakeFaults.next) {
         this.error = new DOMException("no room", fakeFaults.next);

@@ -19,6 +19,10 @@ var ErrUnavailable = errors.New("the browser offers no storage to this page")
 // ErrDamaged says that a stored value does not open.
 var ErrDamaged = errors.New("stored data is damaged")
 
+// ErrTakenOver says that the database was opened again somewhere else: nothing is
+// written any more.
+var ErrTakenOver = errors.New("another tab has taken the site over")
+
 // Open opens the database of that name and loads it.
 func Open(ctx context.Context, name string) (store.Store, error) {
 	v, err := openVault(name)

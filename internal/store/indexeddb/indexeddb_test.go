@@ -68,6 +68,25 @@ func TestSurvivesReopening(t *testing.T) {
 	}
 }
 
+// TestTakenOver opens a database twice: only the later one writes.
+func TestTakenOver(t *testing.T) {
+	name := fresh()
+	first := open(t, name)
+	put(t, first, "a", "1")
+	second := open(t, name)
+	err := first.Update(context.Background(), func(tx store.Tx) error { return tx.Put("a", []byte("2")) })
+	if !errors.Is(err, ErrTakenOver) {
+		t.Errorf("err = %v", err)
+	}
+	if got := get(t, first, "a"); got != "1" {
+		t.Errorf("a = %q for the first", got)
+	}
+	put(t, second, "b", "3")
+	if a, b := get(t, second, "a"), get(t, second, "b"); a != "1" || b != "3" {
+		t.Errorf("a = %q, b = %q", a, b)
+	}
+}
+
 func TestUpdatesShareWrites(t *testing.T) {
 	name := fresh()
 	s := open(t, name)
@@ -156,7 +175,7 @@ func TestAtRest(t *testing.T) {
 	if bytes.Contains(raw, []byte("quick")) {
 		t.Error("the value is stored as it is")
 	}
-	key := dump.Invoke(name, keyRows).Index(0).Index(1)
+	key := dump.Invoke(name, keyRows).Index(0).Index(1) // the first that was put
 	if key.Get("extractable").Bool() {
 		t.Error("the wrapping key is extractable")
 	}

@@ -11,14 +11,20 @@ import (
 const (
 	version   = 1
 	valueRows = "values" // name → nonce ‖ AES-GCM ciphertext
-	keyRows   = "keys"   // id → CryptoKey
+	keyRows   = "keys"   // id → CryptoKey, or the owner's name
 	wrapKey   = "wrap"
+	ownerKey  = "owner" // who opened the database last
 
 	nonceSize = 12
 )
 
 // vault is the database with the key that wraps its values.
+//
+// Whoever opened it last owns it: every write transaction looks, inside itself,
+// whether that is still so. An engine that lost its Web Lock and does not know yet
+// could otherwise reserve the very sequence numbers that its successor uses.
 type vault struct {
+	owner  string // drawn at Open
 	db     js.Value
 	key    js.Value // CryptoKey
 	subtle js.Value
@@ -39,7 +45,22 @@ func openVault(name string) (*vault, error) {
 		v.close()
 		return nil, fmt.Errorf("loading the wrapping key: %w", err)
 	}
+	if err = v.own(); err != nil {
+		v.close()
+		return nil, fmt.Errorf("taking the database over: %w", err)
+	}
 	return v, nil
+}
+
+// own makes this vault the database's owner. What a former owner wrote is there
+// when values are loaded after it; what it writes later fails.
+func (v *vault) own() error {
+	id := js.Global().Get("Uint8Array").New(nonceSize)
+	v.crypto.Call("getRandomValues", id)
+	v.owner = id.Call("join", "-").String()
+	tx := v.strict(keyRows)
+	tx.Call("objectStore", keyRows).Call("put", v.owner, ownerKey)
+	return settle(tx, "oncomplete", "onerror", "onabort")
 }
 
 func openDatabase(factory js.Value, name string) (js.Value, error) {
@@ -82,7 +103,7 @@ func (v *vault) loadKey() (js.Value, error) {
 }
 
 // strict begins a transaction that is complete when it is on disk.
-func (v *vault) strict(rows string) js.Value {
+func (v *vault) strict(rows ...any) js.Value {
 	return v.db.Call("transaction", rows, "readwrite", map[string]any{"durability": "strict"})
 }
 
@@ -126,7 +147,9 @@ func (v *vault) write(changes map[string][]byte) (err error) {
 	if err != nil {
 		return err
 	}
-	tx := v.strict(valueRows)
+	tx := v.strict(valueRows, keyRows)
+	mine, done := v.checkOwner(tx)
+	defer done()
 	rows := tx.Call("objectStore", valueRows)
 	for i, name := range names {
 		rows.Call("put", v.row(sealing[i].(js.Value), sealed.Index(i)), name)
@@ -136,10 +159,26 @@ func (v *vault) write(changes map[string][]byte) (err error) {
 			rows.Call("delete", name)
 		}
 	}
-	if commit := tx.Get("commit"); commit.Truthy() {
-		tx.Call("commit")
+	err = settle(tx, "oncomplete", "onerror", "onabort")
+	if !*mine {
+		return ErrTakenOver
 	}
-	return settle(tx, "oncomplete", "onerror", "onabort")
+	return err
+}
+
+// checkOwner looks, first thing in tx, whether the database is still this vault's,
+// and aborts tx if not. done releases what it needs until tx has settled.
+func (v *vault) checkOwner(tx js.Value) (mine *bool, done func()) {
+	mine = new(bool)
+	req := tx.Call("objectStore", keyRows).Call("get", ownerKey)
+	check := js.FuncOf(func(js.Value, []js.Value) any {
+		if *mine = req.Get("result").String() == v.owner; !*mine {
+			tx.Call("abort")
+		}
+		return nil
+	})
+	req.Set("onsuccess", check)
+	return mine, check.Release
 }
 
 // seal returns a promise of value's ciphertext; its property nonce is the nonce.
