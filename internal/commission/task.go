@@ -218,7 +218,12 @@ func (e *Engine) Blink(ctx context.Context, id string, seconds int) error {
 		return err
 	}
 	body := map[int]uint64{1: uint64(min(max(seconds, 1), maxBlink))}
-	return asError(with(atDevice, "blinking", call(ctx, session, coap.POST, "/ll/blink", body, nil)))
+	err = call(ctx, session, coap.POST, "/ll/blink", body, nil)
+	if err != nil && !s.of(d).claimed() {
+		t := &task{s: s, it: &item{dev: d}, d: d}
+		return asError(t.whyNotClaimed(ctx, err)) // the label opens nothing for the same reasons
+	}
+	return asError(with(atDevice, "blinking", err))
 }
 
 // maxBlink is how long a device blinks at most, in seconds.
