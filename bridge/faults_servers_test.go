@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	mathrand "math/rand/v2"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,40 +13,22 @@ import (
 	"lamplighter/internal/commission"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/gm"
-	"lamplighter/internal/store"
-	"lamplighter/internal/store/bolt"
 )
-
-// reopen gives what a server of this site is started again with.
-func (s *faultSite) reopen(name string) (identity, []byte, store.Store) {
-	s.t.Helper()
-	id, err := loadIdentity(filepath.Join(s.cmd.Data, "keys"), name)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	tokenKey, err := secretFile(tokenKeyFile(s.cmd.Data), 16)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	db, err := bolt.Open(filepath.Join(s.cmd.Data, name+".db"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return id, tokenKey, db
-}
 
 // startGM starts the Group Manager again, with another clock or with hooks.
 func (s *faultSite) startGM(change func(*gm.Config)) *gmRole {
 	s.t.Helper()
 	s.gm.stop()
-	id, tokenKey, db := s.reopen(gmName)
+	id, tokenKey, db, err := openServer(s.cmd.Data, gmName)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	config := gm.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Credential: id.cred,
-		Audience: gmName, TokenKey: ace.TokenKey{Key: tokenKey}, Issuer: asName, Logger: s.logger,
+		Audience: gmName, TokenKey: tokenKey, Issuer: asName, Logger: s.logger,
 	}
 	change(&config)
 	role := &gmRole{identity: id, store: db}
-	var err error
 	if role.server, err = gm.New(config); err == nil {
 		err = role.open(context.Background(), gmOptions{listen: s.slot.gm, logger: s.logger})
 	}
@@ -62,14 +43,16 @@ func (s *faultSite) startGM(change func(*gm.Config)) *gmRole {
 func (s *faultSite) startAS(change func(*as.Config)) {
 	s.t.Helper()
 	s.as.stop()
-	id, tokenKey, db := s.reopen(asName)
+	id, tokenKey, db, err := openServer(s.cmd.Data, asName)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	config := as.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Issuer: asName,
-		GMs: map[string]ace.TokenKey{gmName: {Key: tokenKey}}, Policy: as.AllGroups(), Logger: s.logger,
+		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: s.logger,
 	}
 	change(&config)
 	role := &asRole{identity: id, store: db}
-	var err error
 	if role.server, err = as.New(config); err == nil {
 		role.udp, err = endpoint.ListenUDP(s.slot.as, role.server.Handler(), endpoint.UDPOptions{Logger: s.logger})
 	}
