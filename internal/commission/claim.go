@@ -60,7 +60,7 @@ func (t *task) claim(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.rec().Registered {
+	if t.rec().Registered && !t.it.register {
 		return nil
 	}
 	t.step("registering at the Authorization Server")
@@ -68,7 +68,7 @@ func (t *task) claim(ctx context.Context) error {
 		return err
 	}
 	// The flag is saved with the next step: registering twice does no harm.
-	t.registered = true
+	t.registered, t.it.register = true, false
 	return nil
 }
 
@@ -181,7 +181,7 @@ func (t *task) register(ctx context.Context) error {
 		case coap.Forbidden:
 			return errForeign.because(err)
 		case coap.Conflict:
-			return errMismatch.because(err)
+			return errOtherKey.because(err)
 		}
 	}
 	return with(atAS, "registering the device", err)

@@ -48,6 +48,7 @@ type item struct {
 	// What the next try does first; guarded by the device's turn.
 	relocate bool // look for the device again
 	reclaim  bool // claim it by its label, though it seems claimed
+	register bool // register it, though it seems registered
 }
 
 func (j *job) itemKey(device string) string { return preItem + j.rec.ID + "/" + device }
@@ -130,7 +131,7 @@ func (s *site) jobID() (string, error) {
 	if _, err := io.ReadFull(s.e.cfg.Rand, random); err != nil {
 		return "", err
 	}
-	return time.UnixMilli(s.e.now()).UTC().Format("20060102-150405-") + hex.EncodeToString(random), nil
+	return time.UnixMilli(s.e.now()).UTC().Format("20060102-150405.000-") + hex.EncodeToString(random), nil
 }
 
 // oldest drops ended jobs beyond the limit.

@@ -55,7 +55,7 @@ func passing(id, text, next string) *Error {
 var (
 	errNoSite      = problem("no-site", "This browser manages no site yet.", "Open the invitation link that you were given.")
 	errInvitation  = problem("bad-invitation", "The invitation link is not complete.", "Copy the whole link, with everything behind the # sign, or ask for a new one.")
-	errUsed        = problem("invitation-used", "The Authorization Server does not know this invitation: it was used by another browser, or it was revoked.", "Ask for a new invitation, or restore a backup of the site.")
+	errUsed        = problem("invitation-used", "The Authorization Server does not know this invitation: it was used by another browser, has expired, or was revoked.", "Ask for a new invitation, or restore a backup of the site.")
 	errWrongAS     = problem("wrong-as", "The Authorization Server is not the one that the invitation names.", "Do not go on. Ask who invited you for a new link.")
 	errSignIn      = problem("sign-in-refused", "The bridge did not accept the invitation's access code.", "Ask for a new invitation.")
 	errNoGroup     = problem("unknown-group", "You have no rights in a group of this name.", "Choose one of the groups that are listed, or ask for rights in it.")
@@ -95,7 +95,8 @@ var (
 	errTaken      = problem("claimed-by-other", "The device belongs to another site.", "Its owner can release it, or reset it at the device itself.")
 	errMismatch   = problem("credential-mismatch", "The device's key is not the one on its label.", "Do not use it. Check that the label belongs to this device.")
 	errForeign    = problem("foreign-device", "The device is registered to another installer at the Authorization Server.", "Ask that installer to release it.")
-	errUnknown    = problem("device-unregistered", "The Authorization Server does not know this device.", "Claim it again.")
+	errUnknown    = passing("device-unregistered", "The Authorization Server does not know this device.", "Try again: it is registered anew.")
+	errOtherKey   = problem("registered-otherwise", "The Authorization Server has this device with another key.", "Release the device, then claim it again.")
 	errNotClaimed = problem("not-claimed", "The device is not claimed by this site.", "Claim it first.")
 	errLostOwner  = passing("owner-unknown", "The device does not accept this site's key any more: it was reset, or it has another owner now.", "Try again: it is claimed anew if it is free.")
 	errDisowned   = problem("owner-refused", "The device does not accept this site's key any more, and its label does not open it: it has another owner, or somebody between answers in its place.", "If it was given away, forget it. If not, look for what interferes, and try again.")

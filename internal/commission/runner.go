@@ -195,6 +195,7 @@ func (s *site) attempt(ctx context.Context, j *job, it *item) error {
 	err := t.do(ctx)
 	if p := asProblem(err); err != nil {
 		s.e.cfg.Logger.Debug("a try failed", "job", j.rec.ID, "device", it.dev.id, "problem", p.ID, "err", err)
+		it.register = it.register || p.ID == errUnknown.ID
 		it.relocate = it.relocate || p.ID == errSilent.ID || p.ID == errOther.ID
 	}
 	return err

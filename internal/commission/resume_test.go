@@ -1,0 +1,134 @@
+package commission
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"lamplighter/internal/coap"
+)
+
+// TestHandoverOfNoUse finds a handover whose token is over, and one that the
+// device does not take: both devices are joined anew, once.
+func TestHandoverOfNoUse(t *testing.T) {
+	w := newWorld(t, 2)
+	b := w.enrolled()
+	if j := b.job(b.Claim(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatal(b.failures(j))
+	}
+	s := b.current()
+	for i, expires := range []int64{w.now().Unix() - 1, w.now().Unix() + 1000} {
+		d, err := s.device(w.lamps[i].id())
+		b.must(nil, err)
+		b.must(nil, s.updateDevice(t.Context(), d, func(r *deviceRecord) {
+			r.Handover = &handover{Group: hall, Payload: []byte{0xa0}, SenderID: []byte{1}, Expires: uint64(expires)}
+		}))
+	}
+	b.joined()
+	b.verified(2)
+	for _, d := range s.devices {
+		if d.rec.Handover != nil {
+			t.Error("a handover is left")
+		}
+	}
+	if got := len(w.members(hall)); got != 3 {
+		t.Errorf("%d members", got)
+	}
+}
+
+// TestForgottenByAS: a device that the Authorization Server has lost is registered
+// again.
+func TestForgottenByAS(t *testing.T) {
+	w := newWorld(t, 1)
+	b := w.enrolled()
+	if j := b.job(b.Claim(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatal(b.failures(j))
+	}
+	s := b.current()
+	b.must(nil, call(t.Context(), &s.as, coap.DELETE, "/devices/"+w.lamps[0].id(), nil, nil))
+	b.joined()
+	b.verified(1)
+}
+
+// gate holds the first unicast group request back until it is opened, and then
+// times it out.
+type gate struct {
+	coap.Exchanger
+	once   sync.Once
+	armed  chan struct{} // closed: from now on
+	caught chan struct{}
+	opened chan struct{}
+}
+
+func (g *gate) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	first := false
+	select {
+	case <-g.armed:
+		g.once.Do(func() { first = true })
+	default:
+	}
+	if first {
+		close(g.caught)
+		<-g.opened
+		return nil, coap.ErrTimeout
+	}
+	return g.Exchanger.Exchange(ctx, to, req)
+}
+
+// TestSuperseded: a command that a newer one has overtaken is not repeated to the
+// devices that missed it. DESIGN S5.
+func TestSuperseded(t *testing.T) {
+	w := newWorld(t, 4)
+	g := &gate{Exchanger: w.net.From(browserAddr), armed: make(chan struct{}), caught: make(chan struct{}), opened: make(chan struct{})}
+	b := w.enrolled(func(c *Config) { c.Exchange, c.Tuning.Follow, c.Tuning.FollowUp = g, 1, 10*time.Second })
+	b.joined()
+	for _, l := range w.lamps[:3] {
+		w.net.Down(l.addr, true)
+	}
+	close(g.armed)
+	off, on := false, true
+	older := make(chan RollCall)
+	go func() {
+		call, _ := b.SetLight(context.Background(), hall, Light{On: &off})
+		older <- call
+	}()
+	<-g.caught
+	for _, l := range w.lamps[:3] {
+		w.net.Down(l.addr, false)
+	}
+	if call, err := b.SetLight(t.Context(), hall, Light{On: &on}); err != nil || call.Verified != 4 {
+		t.Fatalf("the newer command: %+v, %v", call, err)
+	}
+	close(g.opened)
+	if call := <-older; call.Unicasts != 1 || call.Verified != 1 {
+		t.Errorf("the older command went on: %d unicasts, %d verified", call.Unicasts, call.Verified)
+	}
+	for _, l := range w.lamps {
+		if !l.State().Light.On {
+			t.Errorf("%s was switched off by the older command", l.id())
+		}
+	}
+	if r := b.Snapshot().Groups[0].RollCall; r == nil || r.Verified != 4 {
+		t.Errorf("the view shows the older command: %+v", r)
+	}
+}
+
+// TestOldJobsGo keeps the newest jobs only.
+func TestOldJobsGo(t *testing.T) {
+	w := newWorld(t, 1)
+	b := w.enrolled()
+	for range maxJobs + 3 {
+		b.job(b.Claim(t.Context(), w.ids()))
+		w.advance(time.Second)
+	}
+	jobs := b.Snapshot().Jobs
+	if len(jobs) != maxJobs || jobs[0].Started < jobs[1].Started {
+		t.Errorf("%d jobs", len(jobs))
+	}
+	again := w.engine(b.store)
+	if n := len(again.Snapshot().Jobs); n != maxJobs {
+		t.Errorf("%d jobs are stored", n)
+	}
+}
