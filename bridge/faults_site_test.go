@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"lamplighter/internal/backup"
 	"lamplighter/internal/commission"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/label"
@@ -141,7 +140,7 @@ func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) 
 	})
 	s.t.Cleanup(func() { i.link.Close() })
 	config := commission.Config{
-		Store: db, Exchange: i.link, SignIn: signIn, Sealer: backup.Age{}, Logger: s.logger, Tuning: patient, Version: version,
+		Store: db, Exchange: i.link, SignIn: signIn, Sealer: quickAge{}, Logger: s.logger, Tuning: patient, Version: version,
 		Events: func(e commission.Event) { s.show(e) },
 	}
 	for _, c := range change {
@@ -155,6 +154,11 @@ func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) 
 	s.t.Cleanup(i.finish)
 	if err := i.Start(context.Background()); err != nil {
 		s.t.Fatal(err)
+	}
+	if i.Snapshot().Site.Name != "" { // a browser has its cookie
+		if err := i.SignInAgain(context.Background()); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	return i
 }
