@@ -41,7 +41,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg:  cfg,
-		wire: newWire(cfg.Exchange, cfg.Tuning.Timeout, cfg.Now),
+		wire: newWire(&cfg),
 		pub:  newPublisher(cfg.Events),
 		link: Link{Up: true},
 		back: closed(),

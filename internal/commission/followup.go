@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	askAgain   = 5 * time.Second        // how long the version of the keys counts as known when devices are silent
-	askBriefly = 2 * time.Second        // how long the Group Manager may take while a person waits
-	breath     = 300 * time.Millisecond // before a device is asked again that has to get new keys first
-	maxRounds  = 3                      // requests to one device in a follow-up: itself, Echo, after new keys
+	askAgain   = 5 * time.Second // how long the version of the keys counts as known when devices are silent
+	askBriefly = 2 * time.Second // how long the Group Manager may take while a person waits
+	maxRounds  = 6               // requests to one device in a follow-up: lost ones, Echo, after new keys
 )
 
 // hold keeps an answer whose sender's credential is missing, and fetches
@@ -145,32 +144,30 @@ func (c *campaign) superseded() bool {
 }
 
 // askOne asks one device by unicast, in pairwise mode; challenge is what it asked
-// for freshness with, or nil. RFC 10021, Section 9.
+// for freshness with, or nil. RFC 10021, Section 9. A lost request is not left to
+// the message layer, which would take most of the time for its second try: each
+// round has a quarter of it.
 func (c *campaign) askOne(ctx context.Context, d *device, challenge *coap.Message) {
-	ctx, cancel := context.WithTimeout(ctx, c.s.e.cfg.Tuning.FollowUp)
+	patience := c.s.e.cfg.Tuning.FollowUp
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var err error
-	for range maxRounds {
-		if ctx.Err() != nil || c.superseded() {
-			break
-		}
+	for round := 0; round < maxRounds && ctx.Err() == nil && !c.superseded(); round++ {
 		var a answerFrom
-		a, err = c.exchange(ctx, d, challenge)
-		if errors.Is(err, errOutdated) {
-			sleep(ctx, breath) // it is getting the new keys
-			continue
-		}
-		if err != nil {
-			break
-		}
-		if !oscore.IsChallenge(a.resp) {
+		a, err = c.exchange(ctx, d, challenge, patience/4)
+		switch {
+		case silent(err), errors.Is(err, errOutdated):
+			sleep(ctx, patience/16) // it is booting, or getting the new keys
+		case err != nil:
+			round = maxRounds
+		case oscore.IsChallenge(a.resp):
+			challenge = a.resp
+		default:
 			c.answered(a)
 			return
 		}
-		challenge = a.resp
 	}
-	if err != nil && !silent(err) && ctx.Err() == nil {
-		p := asProblem(with(atDevice, "asking again", err))
+	if p := asProblem(with(atDevice, "asking again", err)); err != nil && p.ID != errSilent.ID && p.ID != errCanceled.ID {
 		c.set(d.id, func(row *Answer) { row.State, row.Problem = AnswerError, &p.Problem })
 	}
 }
@@ -179,7 +176,7 @@ func (c *campaign) askOne(ctx context.Context, d *device, challenge *coap.Messag
 var errOutdated = passing("keys-outdated", "The device could not read the message: its keys of the group are out of date.", "Try again in a moment. If it stays so, join it again.")
 
 // exchange sends the request to one device and opens the answer.
-func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Message) (a answerFrom, err error) {
+func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Message, patience time.Duration) (a answerFrom, err error) {
 	kid, err := c.kidOf(ctx, d)
 	if err != nil {
 		return a, err
@@ -197,7 +194,7 @@ func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Mess
 	c.mu.Unlock()
 	sent := time.Now()
 	to := c.s.of(d).address()
-	resp, err := c.s.e.wire.within(c.s.e.cfg.Tuning.FollowUp).Exchange(ctx, to, outer)
+	resp, err := c.s.e.wire.within(patience).Exchange(ctx, to, outer)
 	if err != nil {
 		return a, err
 	}

@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestJourney(t *testing.T) {
 	on, level := true, 40
 	call, err := b.SetLight(ctx, hall, Light{On: &on, Level: &level})
 	if err != nil || call.Verified != lamps {
-		t.Fatalf("switching: %d verified, %v", call.Verified, err)
+		t.Fatalf("switching: %d verified, %v: %s", call.Verified, err, unverified(call))
 	}
 	for _, l := range w.lamps {
 		if s := l.State(); !s.Light.On || s.Light.Level != 40 {
@@ -57,4 +58,15 @@ func TestJourney(t *testing.T) {
 	if err != nil || strings.Count(table, "\n") != lamps+1 || !strings.Contains(table, "Lamp 7,Hall,verified") {
 		t.Errorf("table: %v\n%s", err, table)
 	}
+}
+
+// unverified lists the answers that are not good.
+func unverified(call RollCall) string {
+	var text strings.Builder
+	for _, a := range call.Answers {
+		if a.State != AnswerVerified {
+			fmt.Fprintf(&text, "\n%s %s %+v", a.Device, a.State, a.Problem)
+		}
+	}
+	return text.String()
 }

@@ -154,6 +154,7 @@ func (s *site) workOnItem(ctx context.Context, j *job, it *item, slots chan stru
 		case <-ctx.Done():
 			return
 		}
+		began := s.e.cfg.Now()
 		err := s.attempt(ctx, j, it)
 		<-slots
 		if err == nil || ctx.Err() != nil {
@@ -163,7 +164,7 @@ func (s *site) workOnItem(ctx context.Context, j *job, it *item, slots chan stru
 		if p.ID == errLink.ID && s.awaitLink(ctx, j) {
 			continue
 		}
-		if !p.Retry || try >= s.tries(p) {
+		if !p.Retry || try >= s.tries(p, it, began) {
 			s.giveUp(ctx, j, it, p)
 			return
 		}
@@ -174,10 +175,10 @@ func (s *site) workOnItem(ctx context.Context, j *job, it *item, slots chan stru
 	}
 }
 
-// tries is how often a problem is worth a try: a device without power costs the
-// full wait each time.
-func (s *site) tries(p *Error) int {
-	if p.ID == errSilent.ID {
+// tries is how often a problem is worth a try. A device that was not heard of at
+// all costs the full wait each time.
+func (s *site) tries(p *Error, it *item, began time.Time) int {
+	if p.ID == errSilent.ID && !s.e.wire.heardSince(s.of(it.dev).address(), began) {
 		return min(2, s.e.cfg.Tuning.Tries)
 	}
 	return s.e.cfg.Tuning.Tries

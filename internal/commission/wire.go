@@ -20,17 +20,19 @@ var errNotForwarded = errors.New("the bridge refused the target")
 type wire struct {
 	inner   coap.Exchanger
 	timeout time.Duration
+	pause   time.Duration // how long a silent server counts as down; shorter than all tries together
 	now     func() time.Time
 
 	mu      sync.Mutex
 	servers map[netip.AddrPort]time.Time // AS and GM, and until when they count as down
+	heard   map[netip.AddrPort]time.Time // when somebody answered last
 }
 
-// pause is how long a silent server counts as down.
-const pause = 2 * time.Second
-
-func newWire(inner coap.Exchanger, timeout time.Duration, now func() time.Time) *wire {
-	return &wire{inner: inner, timeout: timeout, now: now, servers: map[netip.AddrPort]time.Time{}}
+func newWire(cfg *Config) *wire {
+	return &wire{
+		inner: cfg.Exchange, timeout: cfg.Tuning.Timeout, pause: 2 * cfg.Tuning.Backoff,
+		now: cfg.Now, servers: map[netip.AddrPort]time.Time{}, heard: map[netip.AddrPort]time.Time{},
+	}
 }
 
 // server marks an address as that of a server that many jobs share.
@@ -110,15 +112,25 @@ func (w *wire) isDown(to netip.AddrPort) bool {
 	return w.now().Before(w.servers[to])
 }
 
-// note keeps in mind whether a server answered.
+// heardSince reports whether somebody at addr has answered since then.
+func (w *wire) heardSince(addr netip.AddrPort, then time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.heard[addr].After(then)
+}
+
+// note keeps in mind who answered, and when.
 func (w *wire) note(to netip.AddrPort, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err == nil {
+		w.heard[to] = w.now()
+	}
 	if _, ok := w.servers[to]; !ok {
 		return
 	}
 	if silent(err) {
-		w.servers[to] = w.now().Add(pause)
+		w.servers[to] = w.now().Add(w.pause)
 	} else {
 		w.servers[to] = time.Time{}
 	}
