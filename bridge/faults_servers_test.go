@@ -62,6 +62,17 @@ func (s *faultSite) startAS(change func(*as.Config)) {
 	s.as = role
 }
 
+// startBridge starts the bridge again, in the same place.
+func (s *faultSite) startBridge() {
+	s.t.Helper()
+	s.bridge.stop()
+	again, err := startBridge(s.bridgeOptions)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.bridge = again
+}
+
 // clock is one that a test sets forward.
 type clock struct{ skew atomic.Int64 }
 
@@ -195,9 +206,9 @@ func TestSoakBridgeGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Early or late in the batch, at any step of somebody's join.
-		enough := mathrand.IntN(lamps - 1)
+		enough := mathrand.IntN(lamps - 2)
 		s.until("a join", func() bool { return s.lampsIn() >= enough })
-		time.Sleep(time.Duration(mathrand.Int64N(int64(15 * time.Millisecond))))
+		time.Sleep(time.Duration(mathrand.Int64N(int64(3 * time.Millisecond))))
 		s.bridge.stop()
 		joined := s.lampsIn()
 		if joined < lamps {
@@ -207,9 +218,7 @@ func TestSoakBridgeGone(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(mathrand.Int64N(int64(400 * time.Millisecond))))
-		if s.bridge, err = startBridge(s.bridgeOptions); err != nil {
-			t.Fatal(err)
-		}
+		s.startBridge()
 		j = i.done(i.wait(j, nil))
 		t.Logf("the bridge went away after %d of %d joins", joined, lamps)
 		s.joinedOnce(1, s.ids()...)
@@ -244,9 +253,7 @@ func TestBridgeAway(t *testing.T) {
 	if j, err = i.CancelJob(context.Background(), j.ID); err != nil || j.State != commission.JobCanceled {
 		t.Errorf("%s, %v", j.State, err)
 	}
-	if s.bridge, err = startBridge(s.bridgeOptions); err != nil {
-		t.Fatal(err)
-	}
+	s.startBridge()
 	i.link.Kick()
 	s.until("the link", func() bool { return i.Snapshot().Link.Up })
 	i.roll()
