@@ -127,6 +127,7 @@ func (b *bridgeRole) url() string { return b.scheme + "://" + b.listener.Addr().
 func (b *bridgeRole) stop() {
 	b.proxy.Close()
 	b.http.Close()
+	b.listener.Close() // Serve may not have come to know it yet
 }
 
 func accessCodeFile(data string) string { return filepath.Join(data, "keys", "access.code") }
