@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"lamplighter/internal/backup"
@@ -49,7 +50,12 @@ func (c commissionCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	}
 	defer db.Close()
 	config := commission.Config{Store: db, Logger: logger, Version: version, Sealer: backup.Age{}, Events: printEvents(os.Stdout)}
-	closeLink, err := c.connect(&config, link)
+	var told atomic.Pointer[commission.Engine]
+	closeLink, err := c.connect(&config, link, func(s endpoint.LinkState) {
+		if engine := told.Load(); engine != nil {
+			engine.SetLink(s.Up, s.RTT, linkReason(s.Reason))
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -62,9 +68,9 @@ func (c commissionCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	if err := engine.Start(ctx); err != nil {
 		return fmt.Errorf("starting the engine: %w", err)
 	}
-	if c.Direct {
-		engine.SetLink(true, 0, "")
-	}
+	// Until the first event the link counts as up: an exchange waits for it.
+	engine.SetLink(true, 0, "")
+	told.Store(engine)
 	return c.journey(ctx, engine, link)
 }
 
@@ -79,9 +85,17 @@ func (c commissionCmd) readLink() (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// connect gives the engine its way to the network: the bridge, or a UDP socket
-// of its own.
-func (c commissionCmd) connect(config *commission.Config, link string) (func(), error) {
+// linkReason says why the bridge is away, and nothing while it is there.
+func linkReason(reason error) string {
+	if reason == nil {
+		return ""
+	}
+	return "The bridge cannot be reached: " + reason.Error() + "."
+}
+
+// connect gives the engine its way to the network: the bridge, whose link
+// reports to events, or a UDP socket of its own.
+func (c commissionCmd) connect(config *commission.Config, link string, events func(endpoint.LinkState)) (func(), error) {
 	if c.Direct {
 		udp, err := endpoint.ListenUDP(netip.MustParseAddrPort("0.0.0.0:0"), nil, endpoint.UDPOptions{Interface: c.Interface, Logger: config.Logger})
 		if err != nil {
@@ -103,7 +117,7 @@ func (c commissionCmd) connect(config *commission.Config, link string) (func(), 
 		}
 		return err
 	}
-	bridge := endpoint.NewLink(bridgeDialer(base, tokens), nil)
+	bridge := endpoint.NewLink(bridgeDialer(base, tokens), events)
 	config.Exchange = bridge
 	return func() { bridge.Close() }, nil
 }

@@ -158,6 +158,7 @@ test('the bridge saw no key, no plaintext, and nothing unprotected but the excep
     /^signal 7\.0[1-5]$/, // CSM, Ping, Pong, Release, Abort: hop by hop
     /^GET \/\.well-known\/core$/, /^2\.05 to GET \/\.well-known\/core$/, // discovery, before any key
     /^GET \/$/, // Early Stop Request: a token and nothing else
+    /^GET \/ll\/id$/, /^2\.05 to GET \/ll\/id$/, // asked after a refused claim, to say why
     /^POST \/authz-info$/, /^2\.01 to POST \/authz-info$/, // RFC 9203, Section 4
     /^4\.01 to a protected request$/, // the other side rebooted and has no context
     /^5\.0[234] to .*$/, // the bridge's own: no such target, no answer
