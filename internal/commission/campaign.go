@@ -30,6 +30,7 @@ type campaign struct {
 
 	full chan struct{} // closed when every device has answered
 	side sync.WaitGroup
+	keys sync.Once // the Group Manager was asked because a device could not read a request
 
 	mu       sync.Mutex
 	call     RollCall

@@ -106,9 +106,10 @@ func (c *campaign) freshenKeys(ctx context.Context) bool {
 	c.g.using.Lock()
 	recent := c.s.e.cfg.Now().Sub(c.g.asked) < askAgain
 	c.g.using.Unlock()
-	if recent {
-		return false
-	}
+	return !recent && c.updateKeys(ctx)
+}
+
+func (c *campaign) updateKeys(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, askBriefly)
 	defer cancel()
 	changed, err := c.s.updateKeys(ctx, c.g)
@@ -156,8 +157,11 @@ func (c *campaign) askOne(ctx context.Context, d *device, challenge *coap.Messag
 		var a answerFrom
 		a, err = c.exchange(ctx, d, challenge, patience/4)
 		switch {
-		case silent(err), errors.Is(err, errOutdated):
-			sleep(ctx, patience/16) // it is booting, or getting the new keys
+		case errors.Is(err, errOutdated): // one side's keys are, and the device gets its own by itself
+			c.keys.Do(func() { c.updateKeys(ctx) })
+			sleep(ctx, patience/16)
+		case silent(err):
+			sleep(ctx, patience/16) // it is booting
 		case err != nil:
 			round = maxRounds
 		case oscore.IsChallenge(a.resp):

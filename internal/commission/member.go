@@ -170,7 +170,10 @@ func (s *site) setUp(ctx context.Context, g *group, m *join.Membership, fresh bo
 		}
 	}
 	g.using.Lock()
-	g.ctx, g.seq, g.asked = octx, seq, s.e.cfg.Now()
+	g.ctx, g.seq = octx, seq
+	if fresh { // what was stored may be older than the Group Manager's
+		g.asked = s.e.cfg.Now()
+	}
 	g.using.Unlock()
 	return nil
 }

@@ -112,8 +112,10 @@ func (t *task) release(ctx context.Context) error {
 		}
 		t.step("releasing")
 		err := t.remove(ctx, "/ll/claim")
-		if errors.Is(err, errLostOwner) && t.isFree(ctx) {
-			err = nil // an earlier try did it
+		var re *coap.ResponseError
+		denied := errors.As(err, &re) && re.Code == coap.Forbidden
+		if (denied || errors.Is(err, errLostOwner)) && t.isFree(ctx) {
+			err = nil // an earlier try did it, or does so just now
 		}
 		if err != nil {
 			return err
