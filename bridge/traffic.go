@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
 	"sort"
 	"sync"
@@ -104,7 +105,7 @@ func (t *trafficTap) see(what string, secret []byte) {
 func (t *trafficTap) report() trafficReport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := trafficReport{Frames: len(t.frames), Protected: t.sealed, Unprotected: t.plain, Secrets: len(t.secrets), Leaks: t.leaks()}
+	r := trafficReport{Frames: len(t.frames), Protected: t.sealed, Unprotected: maps.Clone(t.plain), Secrets: len(t.secrets), Leaks: t.leaks()}
 	if t.full {
 		r.Leaks = append(r.Leaks, "the recorder was full: the search is incomplete")
 	}
