@@ -41,11 +41,11 @@ func (h *harvest) to(peer netip.AddrPort) [][]byte {
 	return slices.Clone(h.sent[peer])
 }
 
-// TestHostileDatagrams lets a site run, then throws random, truncated, oversized,
+// TestSoakHostileDatagrams lets a site run, then throws random, truncated, oversized,
 // damaged and repeated datagrams at the Authorization Server, the Group Manager, a
 // lamp and the group address. Nothing crashes, nothing happens, and a join and a
 // roll call work as before.
-func TestHostileDatagrams(t *testing.T) {
+func TestSoakHostileDatagrams(t *testing.T) {
 	s := startFaultSite(t, 3)
 	h := &harvest{sent: map[netip.AddrPort][][]byte{}}
 	s.bridgeOptions.config.Record = h.record

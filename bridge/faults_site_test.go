@@ -35,7 +35,7 @@ const faultGroup = "hall"
 
 // patient waits long enough for a loaded machine, and no longer.
 var patient = commission.Tuning{
-	Timeout: 2 * time.Second, Leisure: 60 * time.Millisecond, Grace: 300 * time.Millisecond,
+	Timeout: 1500 * time.Millisecond, Leisure: 60 * time.Millisecond, Grace: 300 * time.Millisecond,
 	Discovery: 400 * time.Millisecond, FollowUp: 2 * time.Second, Backoff: 100 * time.Millisecond,
 }
 
@@ -138,7 +138,6 @@ func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) 
 		}
 		i.SetLink(l.Up, l.RTT, reason)
 	})
-	s.t.Cleanup(func() { i.link.Close() })
 	config := commission.Config{
 		Store: db, Exchange: i.link, SignIn: signIn, Sealer: quickAge{}, Logger: s.logger, Tuning: patient, Version: version,
 		Events: func(e commission.Event) { s.show(e) },
@@ -168,6 +167,7 @@ func (i *installer) finish() {
 	i.s.seen.Write([]byte(i.Diagnostics()))
 	i.s.show(i.Snapshot())
 	i.Close()
+	i.link.Close()
 }
 
 func (s *faultSite) show(v any) {

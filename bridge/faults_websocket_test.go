@@ -261,9 +261,9 @@ func TestBridgeTargets(t *testing.T) {
 	}
 }
 
-// TestHostileFrames sends what no client sends: the bridge says Abort or closes,
+// TestSoakHostileFrames sends what no client sends: the bridge says Abort or closes,
 // serves the others meanwhile, and a join and a roll call work afterwards.
-func TestHostileFrames(t *testing.T) {
+func TestSoakHostileFrames(t *testing.T) {
 	s := startFaultSite(t, 2)
 	var seeds [][]byte
 	var mu sync.Mutex
