@@ -38,7 +38,18 @@ async function serve(request: Request, file: string): Promise<Response> {
   return (await cache.match(file)) ?? fetch(request);
 }
 
-scope.addEventListener("install", (event) => event.waitUntil(install()));
+/** Where the browser can, it answers from the cache without starting this worker first. */
+interface StaticRoutes {
+  addRoutes?(rule: { condition: { urlPattern: { pathname: string } }; source: { cacheName: string } }): Promise<void>;
+}
+
+scope.addEventListener("install", (event) => {
+  event.waitUntil(install());
+  for (const pathname of ["/", "/assets/*"]) {
+    const routed = (event as StaticRoutes).addRoutes?.({ condition: { urlPattern: { pathname } }, source: { cacheName } });
+    event.waitUntil(Promise.resolve(routed).catch(() => {})); // the listener below does the same, later
+  }
+});
 scope.addEventListener("activate", (event) => event.waitUntil(activate()));
 
 scope.addEventListener("fetch", (event) => {
