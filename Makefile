@@ -9,6 +9,8 @@ export CGO_ENABLED ?= 1
 PURE := ./internal/cbor/... ./internal/store ./internal/cose/... ./internal/coap/... ./internal/label/... \
 	./internal/oscore/... ./internal/ace/... ./internal/as/... ./internal/gm/... ./internal/join/... \
 	./internal/device/... ./internal/commission/...
+# What runs in the browser only, against fakes of its objects.
+BROWSER := ./internal/store/indexeddb ./internal/endpoint
 WASM_EXEC := $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec
 FUZZTIME ?= 30s
 
@@ -40,7 +42,7 @@ go-test: page
 	go test -race -timeout 20m ./...
 
 wasm-test:
-	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" $(PURE)
+	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" $(PURE) $(BROWSER)
 
 e2e: build e2e/node_modules/.package-lock.json
 	bash e2e/chromium.sh
