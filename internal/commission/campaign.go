@@ -148,7 +148,10 @@ func (c *campaign) multicast(ctx context.Context) error {
 func (g *group) protect(req *coap.Message, to []byte) (*coap.Message, *oscoregroup.Binding, error) {
 	g.using.Lock()
 	defer g.using.Unlock()
-	if g.ctx == nil {
+	switch {
+	case g.retired:
+		return nil, nil, errCanceled
+	case g.ctx == nil:
 		return nil, nil, errNoGroup
 	}
 	return g.ctx.ProtectRequest(req, to)

@@ -35,6 +35,8 @@ type group struct {
 	ctx   *oscoregroup.Context // nil: not set up yet
 	seq   *oscore.Sequence
 	asked time.Time // when the Group Manager last told the version of the keys
+
+	retired bool // the site was left: no sequence numbers are taken here any more
 }
 
 // group returns a group's state, made if needed; for loading. s.mu is held, or
@@ -182,6 +184,16 @@ func (g *group) sequence() *oscore.Sequence {
 	g.using.Lock()
 	defer g.using.Unlock()
 	return g.seq
+}
+
+// retire ends the use of the group's sequence numbers here.
+func (g *group) retire() {
+	g.using.Lock()
+	defer g.using.Unlock()
+	g.retired = true
+	if g.seq != nil {
+		g.seq.Stop()
+	}
 }
 
 func (s *site) saveMembership(ctx context.Context, g *group, m *join.Membership) error {

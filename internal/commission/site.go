@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -107,10 +108,18 @@ func (s *site) resume() {
 	s.resumeJobs()
 }
 
-// leave stops all work of the site and waits for it.
+// leave stops all work of the site and waits for it. Calls that are still on
+// their way, such as a roll call, send nothing more to a group: whoever loads the
+// site next goes on with its sequence numbers. DESIGN S1.
 func (s *site) leave() {
 	s.stop()
 	s.work.Wait()
+	s.mu.Lock()
+	groups := slices.Collect(maps.Values(s.groups))
+	s.mu.Unlock()
+	for _, g := range groups {
+		g.retire()
+	}
 }
 
 // background runs a task that ends with the site.
