@@ -37,11 +37,12 @@ func (e *Engine) Backup(ctx context.Context, passphrase string) (string, error) 
 	case len([]rune(passphrase)) < minPassphrase:
 		return "", errShort
 	}
-	file, err := e.cfg.Sealer.Seal(ctx, cbor.MustMarshal(s.backup()), passphrase)
+	content := s.backup()
+	file, err := e.cfg.Sealer.Seal(ctx, cbor.MustMarshal(content), passphrase)
 	if err != nil {
 		return "", errNoBackup.because(err)
 	}
-	if err := s.update(ctx, func(r *siteRecord) { r.BackedUp = true }); err != nil {
+	if err := s.update(ctx, func(r *siteRecord) { r.BackedUp = s.covered(content) }); err != nil {
 		return "", asProblem(err)
 	}
 	e.info("", "a backup of the site was made")
@@ -66,6 +67,34 @@ func (s *site) backup() backup {
 		b.Groups = append(b.Groups, name)
 	}
 	return b
+}
+
+// covered reports whether a backup has all owner keys: sealing takes a while, and
+// devices are claimed meanwhile.
+func (s *site) covered(b backup) bool {
+	saved := map[string]string{}
+	for _, r := range b.Devices {
+		saved[r.id()] = string(r.OwnerKey)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, d := range s.devices {
+		if d.rec.claimed() && saved[id] != string(d.rec.OwnerKey) {
+			return false
+		}
+	}
+	return true
+}
+
+// outdate notes that the backup lacks an owner key.
+func (s *site) outdate(ctx context.Context) error {
+	s.updating.Lock() // a backup that is just being noted counts
+	backedUp := s.record().BackedUp
+	s.updating.Unlock()
+	if !backedUp {
+		return nil
+	}
+	return s.update(ctx, func(r *siteRecord) { r.BackedUp = false })
 }
 
 // Restore takes a backup on this browser, which then manages the devices. What it

@@ -122,10 +122,10 @@ func (t *task) claimByLabel(ctx context.Context) error {
 		r.Groups, r.Handover = nil, nil // an unclaimed device is in no group
 		r.LastSeen, r.Found = t.s.e.now(), true
 	})
-	if err != nil || !t.s.record().BackedUp {
+	if err != nil {
 		return err
 	}
-	return t.s.update(ctx, func(r *siteRecord) { r.BackedUp = false }) // the backup lacks this owner key
+	return t.s.outdate(ctx)
 }
 
 func nameOf(r *deviceRecord) string {

@@ -3,6 +3,7 @@ package commission
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -186,6 +187,56 @@ func TestRestoreKeepsNewer(t *testing.T) {
 	}
 	b.must(b.Restore(t.Context(), file, "correct horse"))
 	b.verified(3)
+}
+
+// slowSealer claims devices while a backup is being sealed.
+type slowSealer struct {
+	plainSealer
+	meanwhile func()
+}
+
+func (s *slowSealer) Seal(ctx context.Context, plain []byte, pass string) (string, error) {
+	s.meanwhile()
+	return s.plainSealer.Seal(ctx, plain, pass)
+}
+
+// TestClaimDuringBackup: a backup that lacks what was claimed while it was sealed
+// is not called one of all.
+func TestClaimDuringBackup(t *testing.T) {
+	w := newWorld(t, 1)
+	sealer := &slowSealer{}
+	b := w.enrolled(func(c *Config) { c.Sealer = sealer })
+	sealer.meanwhile = b.joined
+	b.must(b.Backup(t.Context(), "correct horse"))
+	if b.Snapshot().Site.BackedUp {
+		t.Error("the backup lacks an owner key and counts as complete")
+	}
+	sealer.meanwhile = func() {}
+	b.must(b.Backup(t.Context(), "correct horse"))
+	if !b.Snapshot().Site.BackedUp {
+		t.Error("a complete backup does not count")
+	}
+}
+
+// TestLeftSiteIsSilent restores a site over itself while a roll call is on its
+// way: what is left of the old one takes no sequence number any more, for the new
+// one goes on at the mark. DESIGN S1.
+func TestLeftSiteIsSilent(t *testing.T) {
+	w := newWorld(t, 2)
+	b := w.enrolled()
+	b.joined()
+	file, err := b.Backup(t.Context(), "correct horse")
+	b.must(file, err)
+	old, err := b.current().knownGroup(hall)
+	b.must(old, err)
+	b.must(b.Restore(t.Context(), file, "correct horse"))
+	if _, _, err := old.protect(coap.NewRequest(coap.GET, "/light", nil), nil); !errors.Is(err, errCanceled) {
+		t.Errorf("the site that was left still sends: %v", err)
+	}
+	if _, err := old.sequence().Next(); err == nil {
+		t.Error("the site that was left still takes numbers")
+	}
+	b.verified(2)
 }
 
 // TestTwoSites opens a second invitation in the same browser; what it has of the
