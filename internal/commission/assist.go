@@ -44,14 +44,14 @@ func (t *task) join(ctx context.Context) error {
 	if err := t.claim(ctx); err != nil {
 		return err
 	}
-	if p := t.rec().in(t.j.rec.Group); p != nil && t.rec().Handover == nil {
-		return t.finish(ctx, "joined, id "+shortID(p.SenderID), func(*deviceRecord) {})
-	}
 	if h := t.rec().Handover; h != nil {
 		done, err := t.resumeHandover(ctx, h)
 		if done || err != nil {
 			return err
 		}
+	}
+	if p := t.rec().in(t.j.rec.Group); p != nil {
+		return t.finish(ctx, "joined, id "+shortID(p.SenderID), func(*deviceRecord) {})
 	}
 	return t.assist(ctx)
 }
@@ -168,11 +168,17 @@ func (t *task) handOver(ctx context.Context, h *handover) error {
 	case err != nil:
 		return t.deviceSaid("handing over the keys", err)
 	}
-	if err := t.finish(ctx, "joined, id "+shortID(h.SenderID), func(r *deviceRecord) {
+	taken := func(r *deviceRecord) {
 		r.Handover = nil
 		r.Groups = r.withPlace(place{h.Group, h.SenderID})
 		r.Found, r.LastSeen = true, t.s.e.now()
-	}); err != nil {
+	}
+	if h.Group == t.j.rec.Group {
+		err = t.finish(ctx, "joined, id "+shortID(h.SenderID), taken)
+	} else { // of an earlier job; this one's work is still to do
+		err = t.save(ctx, taken)
+	}
+	if err != nil {
 		return err
 	}
 	clear(h.Payload)

@@ -38,6 +38,62 @@ func TestHandoverOfNoUse(t *testing.T) {
 	}
 }
 
+// TestHandoverOfAnotherGroup: keys of one group that are still on their way do not
+// end a job for another.
+func TestHandoverOfAnotherGroup(t *testing.T) {
+	w := newWorld(t, 1)
+	block := &refuser{Exchanger: w.net.From(browserAddr)}
+	b := w.enrolled(func(c *Config) { c.Exchange = block })
+	b.joined()
+	s := b.current()
+	d, err := s.device(w.lamps[0].id())
+	b.must(d, err)
+	// The device has taken the keys of stage, but the browser never heard so.
+	var kept *handover
+	block.lose(w.lamps[0].addr, func() bool {
+		if h := s.of(d).Handover; h != nil {
+			kept = h
+		}
+		return kept != nil
+	})
+	if j := b.job(b.Join(t.Context(), stage, w.ids())); j.State != JobFailed || kept == nil || s.of(d).Handover == nil {
+		t.Fatalf("no handover is left: %s", b.failures(j))
+	}
+	block.lose(w.lamps[0].addr, nil)
+	before := w.members(hall)[w.lamps[0].id()]
+	j := b.job(b.Join(t.Context(), hall, w.ids()))
+	if j.State != JobDone || s.of(d).Handover != nil || s.of(d).in(stage) == nil {
+		t.Errorf("%s", b.failures(j))
+	}
+	if after := w.members(hall)[w.lamps[0].id()]; string(after.SenderID) != string(before.SenderID) {
+		t.Errorf("it was joined to %s again: Sender ID %x, then %x", hall, before.SenderID, after.SenderID)
+	}
+}
+
+// refuser times exchanges with one address out while a condition holds.
+type refuser struct {
+	coap.Exchanger
+	mu   sync.Mutex
+	addr netip.AddrPort
+	when func() bool
+}
+
+func (r *refuser) lose(addr netip.AddrPort, when func() bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addr, r.when = addr, when
+}
+
+func (r *refuser) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	r.mu.Lock()
+	lost := r.when != nil && to == r.addr && r.when()
+	r.mu.Unlock()
+	if lost {
+		return nil, coap.ErrTimeout
+	}
+	return r.Exchanger.Exchange(ctx, to, req)
+}
+
 // TestForgottenByAS: a device that the Authorization Server has lost is registered
 // again.
 func TestForgottenByAS(t *testing.T) {
