@@ -152,9 +152,12 @@ func TestBrowserSession(t *testing.T) {
 func TestWrongCodesAreSlowedDown(t *testing.T) {
 	s := newSite(t, nil)
 	limited := false
-	for range 20 {
+	for i := range 20 {
 		r := browser(t, s, "POST", "/session", "", `{"code":"wrong-wrong-wrong-wrong-wrong"}`)
 		limited = limited || r.StatusCode == http.StatusTooManyRequests
+		if limited && i < failureBurst {
+			t.Fatal("a person who mistypes is locked out after", i)
+		}
 	}
 	if !limited {
 		t.Error("twenty wrong codes in a row are all tried")

@@ -2,22 +2,26 @@ package proxy
 
 import "time"
 
-// bucket is a token bucket that holds two seconds' worth.
+// bucket is a token bucket.
 type bucket struct {
 	rate  float64 // a second
+	size  float64
 	level float64
 	last  time.Time
 }
 
+// newBucket makes one that holds two seconds' worth.
 func newBucket(rate float64, now time.Time) bucket {
-	return bucket{rate: rate, level: burst(rate), last: now}
+	return fullBucket(rate, max(2*rate, 1), now)
 }
 
-func burst(rate float64) float64 { return max(2*rate, 1) }
+func fullBucket(rate, size float64, now time.Time) bucket {
+	return bucket{rate: rate, size: size, level: size, last: now}
+}
 
 // allow takes one out, if there is one.
 func (b *bucket) allow(now time.Time) bool {
-	b.level = min(b.level+b.rate*now.Sub(b.last).Seconds(), burst(b.rate))
+	b.level = min(b.level+b.rate*now.Sub(b.last).Seconds(), b.size)
 	b.last = now
 	if b.level < 1 {
 		return false

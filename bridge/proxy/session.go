@@ -40,6 +40,7 @@ type sessions struct {
 // Limits on wrong access codes; right ones are not counted.
 const (
 	failureRate   = 0.5 // a second and address
+	failureBurst  = 10  // at once
 	maxFailedFrom = 4096
 )
 
@@ -125,7 +126,8 @@ func (s *sessions) tries(from netip.Addr, now time.Time) *bucket {
 	}
 	b := s.failed[from]
 	if b == nil {
-		b = &bucket{rate: failureRate, level: 10, last: now}
+		full := fullBucket(failureRate, failureBurst, now)
+		b = &full
 		s.failed[from] = b
 	}
 	return b
