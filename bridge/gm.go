@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
+	"slices"
 	"time"
 
 	"lamplighter/internal/endpoint"
@@ -17,19 +19,19 @@ import (
 const gmName = "gm"
 
 type gmCmd struct {
-	Data   string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
-	Listen netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
-	Groups []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
+	Data     string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
+	Listen   netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
+	Groups   []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
+	Networks []netip.Prefix `name:"network" default:"127.0.0.0/8" help:"Networks of the devices: a control URI outside of them is not kept."`
 }
 
 // Help is what `lamplighter gm --help` adds.
 func (gmCmd) Help() string {
-	return "The Group Manager admits devices that hold a token of the Authorization Server, and gives out keys.\n" +
-		"It prints its credential's thumbprint when it is ready."
+	return "The Group Manager admits devices that hold a token of the Authorization Server, and gives out keys."
 }
 
 func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, groups: c.Groups, logger: logger})
+	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, groups: c.Groups, networks: c.Networks, logger: logger})
 	if err != nil {
 		return err
 	}
@@ -40,11 +42,12 @@ func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
 }
 
 type gmOptions struct {
-	data   string
-	listen netip.AddrPort
-	groups []string
-	logger *slog.Logger
-	hooks  gm.Hooks
+	data     string
+	listen   netip.AddrPort
+	groups   []string
+	networks []netip.Prefix // of devices; none: loopback
+	logger   *slog.Logger
+	hooks    gm.Hooks
 }
 
 // gmRole is a Group Manager with its store and its socket.
@@ -65,7 +68,7 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 	role.server, err = gm.New(gm.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader,
 		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
-		Logger: o.logger, Hooks: o.hooks,
+		Logger: o.logger, Hooks: o.hooks, ControlURI: o.reachable,
 	})
 	if err == nil {
 		err = role.open(ctx, o)
@@ -116,4 +119,21 @@ func (r *gmRole) stop() {
 	r.endSweep()
 	r.udp.Close()
 	r.store.Close()
+}
+
+// reachable accepts a control URI that names a device's CoAP port by address.
+func (o gmOptions) reachable(_, uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "coap" {
+		return false
+	}
+	addr, err := netip.ParseAddrPort(u.Host)
+	if err != nil || addr.Port() < 1024 {
+		return false
+	}
+	networks := o.networks
+	if len(networks) == 0 {
+		networks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Addr()) })
 }

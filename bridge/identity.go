@@ -79,10 +79,20 @@ func newSecretFile(path string, n int) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	// A crash half-way must not leave a short key: write beside it and rename.
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
+	// A crash half-way must not leave a short key, and of two programs that
+	// start at a time one makes it: write beside it, then link.
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
+	if err != nil {
 		return nil, err
 	}
-	return secret, os.Rename(tmp, path)
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(hex.EncodeToString(secret) + "\n")
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return nil, err
+	}
+	err = os.Link(tmp.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		return secretFile(path, n)
+	}
+	return secret, err
 }

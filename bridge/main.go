@@ -27,7 +27,7 @@ type cli struct {
 	Device     deviceCmd     `cmd:"" help:"Run one simulated lamp."`
 	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
 
-	LogLevel slog.Level       `help:"What to log: debug, info, warn or error." default:"info" env:"LAMPLIGHTER_LOG"`
+	Log      string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo and commission." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
 	NonceLog string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
 	Version  kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -46,7 +46,7 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(c.Log, command.Command())}))
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(logger)
 	closeLog, err := recordNonces(c.NonceLog)
@@ -58,4 +58,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "lamplighter:", err)
 		os.Exit(1)
 	}
+}
+
+// logLevel is the level that was asked for. A person in front of the demo or of
+// commission reads what these print, so only warnings come between.
+func logLevel(asked, command string) (level slog.Level) {
+	if asked == "" && (command == "demo" || command == "commission") {
+		return slog.LevelWarn
+	}
+	if asked != "" {
+		_ = level.UnmarshalText([]byte(asked)) // the parser took no other words
+	}
+	return level
 }
