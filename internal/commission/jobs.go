@@ -236,11 +236,16 @@ func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
 			writes = append(writes, write{j.itemKey(it.dev.id), nil})
 		}
 	}
-	rec := j.rec
+	ended := j.rec
+	rec := ended
 	rec.State, rec.Ended = JobRunning, 0
 	j.rec, j.canceled = rec, false
 	s.mu.Unlock()
 	if err := s.commit(ctx, append(writes, write{preJob + id, rec})...); err != nil {
+		s.mu.Lock()
+		j.rec = ended // nobody works on it: it may be tried again
+		s.mu.Unlock()
+		s.touchJob(j)
 		return Job{}, asProblem(err)
 	}
 	s.run(j)

@@ -2,12 +2,15 @@ package commission
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/store"
 )
 
 // TestHandoverOfNoUse finds a handover whose token is over, and one that the
@@ -92,6 +95,40 @@ func (r *refuser) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Mes
 		return nil, coap.ErrTimeout
 	}
 	return r.Exchanger.Exchange(ctx, to, req)
+}
+
+// fullStore writes nothing while it is full.
+type fullStore struct {
+	store.Store
+	full atomic.Bool
+}
+
+func (f *fullStore) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if f.full.Load() {
+		return errors.New("no space left")
+	}
+	return f.Store.Update(ctx, fn)
+}
+
+// TestRetryWithoutSpace: a retry that could not be saved can be asked for again.
+func TestRetryWithoutSpace(t *testing.T) {
+	w := newWorld(t, 1)
+	disk := &fullStore{Store: store.NewMemory()}
+	b := w.enrolled(func(c *Config) { c.Store = disk })
+	w.net.Down(w.lamps[0].addr, true)
+	j := b.job(b.Join(t.Context(), hall, w.ids()))
+	if j.State != JobFailed {
+		t.Fatal(b.failures(j))
+	}
+	w.net.Down(w.lamps[0].addr, false)
+	disk.full.Store(true)
+	if _, err := b.RetryJob(t.Context(), j.ID); asProblem(err).ID != errStorage.ID {
+		t.Errorf("err = %v", err)
+	}
+	disk.full.Store(false)
+	if j = b.job(b.RetryJob(t.Context(), j.ID)); j.State != JobDone {
+		t.Error(b.failures(j))
+	}
 }
 
 // TestForgottenByAS: a device that the Authorization Server has lost is registered
