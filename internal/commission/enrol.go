@@ -28,7 +28,7 @@ func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, e
 	if err := e.signIn(ctx, inv.AccessCode); err != nil {
 		return Site{}, err
 	}
-	name := siteName(inv.ASCred)
+	name, before := siteName(inv.ASCred), e.current()
 	if err := e.found(ctx, name, inv); err != nil {
 		return Site{}, err
 	}
@@ -37,6 +37,7 @@ func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, e
 	}
 	s := e.current()
 	if err := s.welcome(ctx, inv); err != nil {
+		e.comeBack(ctx, before, name)
 		return Site{}, err
 	}
 	if err := s.refreshGroups(ctx); err != nil {
@@ -44,6 +45,22 @@ func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, e
 	}
 	e.pub.tell(e.snapshotEvent())
 	return s.record().view(), nil
+}
+
+// comeBack makes the site from before the current one again, if there was one: an
+// invitation to another that is of no use takes nothing away.
+func (e *Engine) comeBack(ctx context.Context, before *site, from string) {
+	if before == nil || before.name == from || !before.record().enrolled() {
+		return
+	}
+	err := e.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.Put(keyCurrent, []byte(before.name)) })
+	if err == nil {
+		err = e.enter(ctx, before.name)
+	}
+	if err != nil {
+		e.logProblem("", "going back to the site from before", err)
+	}
+	e.pub.tell(e.snapshotEvent())
 }
 
 // siteName names the keys of a site in the store: a site is what one

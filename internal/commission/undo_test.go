@@ -257,6 +257,26 @@ func TestTwoSites(t *testing.T) {
 	b.verified(2)
 }
 
+// TestUselessInvitation: an invitation to another site that somebody else has used
+// leaves this browser with the site that it has, after a restart too.
+func TestUselessInvitation(t *testing.T) {
+	w, v := newWorld(t, 1), newWorld(t, 1)
+	used := v.inviteElsewhere("Eve")
+	eve := v.engine(nil, func(c *Config) { c.Exchange = either{w, v} })
+	eve.must(eve.AcceptInvitation(t.Context(), used))
+	db := store.NewMemory()
+	b := w.engine(db, func(c *Config) { c.Exchange = either{w, v} })
+	b.must(b.AcceptInvitation(t.Context(), w.invite("Ann")))
+	b.must(b.ImportLabels(t.Context(), w.table()))
+	b.joined()
+	if _, err := b.AcceptInvitation(t.Context(), used); asProblem(err).ID != errUsed.ID {
+		t.Fatalf("err = %v", err)
+	}
+	b.verified(1)
+	b.Close()
+	w.engine(db).verified(1)
+}
+
 // either routes by port: the second world is 1000 ports up.
 type either struct{ w, v *world }
 
