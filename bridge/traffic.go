@@ -27,7 +27,7 @@ type trafficTap struct {
 	mu      sync.Mutex
 	frames  [][]byte
 	size    int
-	paths   map[string]string // request path by token, to name a response
+	paths   map[string]string // request path by client and token, to name a response
 	plain   map[string]int
 	sealed  int
 	secrets map[string]string // secret -> what it is
@@ -57,13 +57,17 @@ func (t *trafficTap) record(d proxy.Direction, peer netip.AddrPort, b []byte) {
 	}
 	t.frames = append(t.frames, bytes.Clone(b))
 	if d == proxy.FromClient || d == proxy.ToClient {
-		t.classify(b)
+		t.classify(peer, b)
 	}
 }
 
 // classify counts a WebSocket frame; its datagram carries the same content.
-func (t *trafficTap) classify(b []byte) {
+func (t *trafficTap) classify(client netip.AddrPort, b []byte) {
 	m, err := coap.UnmarshalWS(b)
+	exchange := ""
+	if err == nil {
+		exchange = client.String() + " " + string(m.Token)
+	}
 	switch {
 	case err != nil:
 		t.plain["unreadable"]++
@@ -71,12 +75,15 @@ func (t *trafficTap) classify(b []byte) {
 		t.plain["signal "+coap.CodeString(m.Code)]++
 	case coap.HasOption(m, coap.OptionOSCORE):
 		t.sealed++
+		if coap.IsRequest(m.Code) {
+			delete(t.paths, exchange) // a token that is used again
+		}
 	case coap.IsRequest(m.Code):
 		name := methodName(m.Code) + " " + coap.Path(m)
-		t.paths[string(m.Token)] = name
+		t.paths[exchange] = name
 		t.plain[name]++
 	default:
-		name, known := t.paths[string(m.Token)]
+		name, known := t.paths[exchange]
 		if !known {
 			name = "a protected request"
 		}
