@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"lamplighter/bridge/proxy"
@@ -21,6 +23,7 @@ type bridgeCmd struct {
 	Listen    string           `default:"127.0.0.1:8080" help:"HTTP address for the page and for CoAP over WebSockets."`
 	Origins   []string         `name:"origin" help:"Origins that browsers may come from, such as https://lights.example; default: loopback only."`
 	Targets   []netip.Prefix   `name:"target" default:"127.0.0.0/8" help:"Networks that may be addressed."`
+	Ports     []portRange      `name:"port" default:"1024-65535" help:"Ports that may be addressed, such as 5683 or 5683-5699."`
 	Groups    []netip.AddrPort `name:"multicast" default:"224.0.1.187:5683" help:"Multicast groups that may be addressed."`
 	Interface string           `default:"lo" help:"Network interface of multicast traffic."`
 	tlsFlags
@@ -41,7 +44,10 @@ func (bridgeCmd) Help() string {
 func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	b, err := startBridge(bridgeOptions{
 		data: c.Data, listen: c.Listen, tls: c.tlsFlags, logger: logger,
-		config: proxy.Config{Origins: c.Origins, Targets: c.Targets, MulticastGroups: c.Groups, MulticastInterface: c.Interface},
+		config: proxy.Config{
+			Origins: c.Origins, Targets: c.Targets, Ports: ranges(c.Ports),
+			MulticastGroups: c.Groups, MulticastInterface: c.Interface,
+		},
 	})
 	if err != nil {
 		return err
@@ -54,6 +60,35 @@ func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	case err := <-b.failed:
 		return err
 	}
+}
+
+// portRange is the first and the last of some ports.
+type portRange [2]uint16
+
+// UnmarshalText reads "5683" or "5683-5699".
+func (r *portRange) UnmarshalText(text []byte) error {
+	first, last, isRange := strings.Cut(string(text), "-")
+	if !isRange {
+		last = first
+	}
+	for i, s := range []string{first, last} {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is no port and no range of ports such as 5683-5699", text)
+		}
+		r[i] = uint16(n)
+	}
+	if r[0] > r[1] {
+		return fmt.Errorf("%q ends before it begins", text)
+	}
+	return nil
+}
+
+func ranges(ports []portRange) (list [][2]uint16) {
+	for _, r := range ports {
+		list = append(list, r)
+	}
+	return list
 }
 
 type bridgeOptions struct {
