@@ -39,7 +39,8 @@ type campaign struct {
 	complete bool               // full is closed
 	held     []heldAnswer       // answers under a Sender ID whose credential is missing
 	fetching bool
-	foreign  map[string]bool // Sender IDs that the Group Manager does not know
+	asked    map[string]bool // Sender IDs that the Group Manager was asked about
+	foreign  map[string]bool // those of them that it does not know
 }
 
 // heldAnswer waits for a credential.
@@ -81,7 +82,7 @@ func (s *site) newCampaign(g *group, kind string, req *coap.Message) *campaign {
 	c := &campaign{
 		s: s, g: g, req: req, kind: kind, full: make(chan struct{}),
 		call: RollCall{Group: g.name, Kind: kind, Started: s.e.now(), Answers: []Answer{}},
-		row:  map[string]int{}, byCred: map[string]*device{}, foreign: map[string]bool{},
+		row:  map[string]int{}, byCred: map[string]*device{}, asked: map[string]bool{}, foreign: map[string]bool{},
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

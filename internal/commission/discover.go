@@ -24,6 +24,9 @@ type found struct {
 // resourceType is the rt of a device's identity resource, docs/device.md.
 const resourceType = "ll.id"
 
+// maxFound is how many devices one search takes: anybody can answer.
+const maxFound = 4096
+
 // Discover multicasts GET /.well-known/core and returns how many devices
 // answered. Nothing in an answer is proven: it says where to look, no more.
 func (e *Engine) Discover(ctx context.Context) (int, error) {
@@ -65,6 +68,9 @@ func (s *site) search(ctx context.Context, id string, enough func(found) bool) (
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if _, known := all[f.id]; !known && len(all) >= maxFound {
+			return
+		}
 		all[f.id] = f
 		s.seen(f)
 		if enough != nil && enough(f) {

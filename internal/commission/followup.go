@@ -15,16 +15,22 @@ const (
 	askAgain   = 5 * time.Second // how long the version of the keys counts as known when devices are silent
 	askBriefly = 2 * time.Second // how long the Group Manager may take while a person waits
 	maxRounds  = 6               // requests to one device in a follow-up: lost ones, Echo, after new keys
+	maxHeld    = 2048            // answers that wait for a credential
+	maxUnknown = 256             // Sender IDs looked up, beyond one for each device
 )
 
 // hold keeps an answer whose sender's credential is missing, and fetches
-// credentials for all that are held.
+// credentials for all that are held. Nothing of such an answer is verified, and
+// anybody can send them, so there is a limit; a device that falls victim to it is
+// asked again by unicast. DESIGN S8.
 func (c *campaign) hold(kid []byte, try func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.foreign[string(kid)] {
+	known := c.asked[string(kid)]
+	if c.foreign[string(kid)] || len(c.held) >= maxHeld || !known && len(c.asked) >= len(c.call.Answers)+maxUnknown {
 		return
 	}
+	c.asked[string(kid)] = true
 	c.held = append(c.held, heldAnswer{kid, try})
 	if !c.fetching {
 		c.fetching = true
