@@ -149,6 +149,9 @@ func (e *Engine) Forget(ctx context.Context, ids []string) error {
 		if s.of(d).claimed() {
 			return errClaimedKeep
 		}
+		if s.busy(d) {
+			return errInJob // it could be claimed by now
+		}
 		writes = append(writes, write{preDevice + d.id, nil})
 	}
 	if err := s.commit(ctx, writes...); err != nil {
@@ -164,6 +167,20 @@ func (e *Engine) Forget(ctx context.Context, ids []string) error {
 	}
 	e.pub.flush()
 	return nil
+}
+
+// busy reports whether a job that has not ended has work to do on a device.
+func (s *site) busy(d *device) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		for _, it := range j.items {
+			if it.dev == d && !j.ended() && (it.rec.State == itemTodo || it.rec.State == itemWorking) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // shortID names a Sender ID to people.

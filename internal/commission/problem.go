@@ -65,6 +65,7 @@ var (
 	errNobody      = problem("no-members", "No device has joined this group yet.", "Choose devices and join them to the group.")
 	errNothing     = problem("nothing-chosen", "No device was chosen.", "Choose at least one device.")
 	errClaimedKeep = problem("still-claimed", "A claimed device cannot be forgotten: its keys would be lost.", "Release it first.")
+	errInJob       = passing("in-a-job", "A job has work to do on this device.", "Wait for its end or cancel it, then try again.")
 	errNoBackup    = problem("no-backup", "Backups cannot be made here.", "Open the page in a browser that supports them.")
 	errPassphrase  = problem("wrong-passphrase", "The backup does not open with this passphrase.", "Check the passphrase and the file.")
 	errShort       = problem("short-passphrase", "The passphrase is too short.", "Take at least 8 characters.")

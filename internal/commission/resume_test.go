@@ -131,6 +131,25 @@ func TestRetryWithoutSpace(t *testing.T) {
 	}
 }
 
+// TestForgetDuringJob: a device that is just being claimed is not forgotten, for
+// its owner key would be.
+func TestForgetDuringJob(t *testing.T) {
+	w := newWorld(t, 1)
+	g := &gate{Exchanger: w.net.From(browserAddr), armed: make(chan struct{}), caught: make(chan struct{}), opened: make(chan struct{})}
+	b := w.enrolled(func(c *Config) { c.Exchange = g })
+	close(g.armed)
+	j, err := b.Claim(t.Context(), w.ids())
+	b.must(j, err)
+	<-g.caught
+	if err := b.Forget(t.Context(), w.ids()); !errors.Is(err, errInJob) {
+		t.Errorf("err = %v", err)
+	}
+	close(g.opened)
+	if j = b.job(j, nil); j.State != JobDone {
+		t.Error(b.failures(j))
+	}
+}
+
 // TestForgottenByAS: a device that the Authorization Server has lost is registered
 // again.
 func TestForgottenByAS(t *testing.T) {
