@@ -38,7 +38,7 @@ type tlsFlags struct {
 
 // Help is what `lamplighter bridge --help` adds.
 func (bridgeCmd) Help() string {
-	return "Browsers need a secure context: http works on localhost only, everywhere else give --tls-cert and --tls-key."
+	return "Browsers need a secure context: http works on localhost only, everywhere else give --tls-cert, --tls-key and --origin."
 }
 
 func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ type demoCmd struct {
 	Devices   int           `default:"30" help:"How many simulated lamps, at most 1000."`
 	Data      string        `type:"path" placeholder:"DIR" help:"Folder of all state; the next start with it goes on. Default: a new temporary folder."`
 	Listen    string        `placeholder:"ADDR" help:"HTTP address of the page. Default: 127.0.0.1:8080, or a free port when that is taken."`
+	Origins   []string      `name:"origin" help:"Origins that browsers come from when not from this machine, such as https://192.168.1.10:8443; the link begins with the first."`
 	Interface string        `default:"lo" help:"Network interface of multicast traffic."`
 	Slot      int           `default:"-1" help:"Which block of loopback addresses and ports to use, 0 to 60; several demos run side by side. Default: the first free one."`
 	Leisure   time.Duration `default:"250ms" help:"Longest random delay of a lamp before it answers a group message."`
@@ -139,6 +141,7 @@ func (d *demo) startBridge(context.Context) (err error) {
 			Targets:            []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			MulticastGroups:    []netip.AddrPort{d.slot.group},
 			MulticastInterface: d.cmd.Interface,
+			Origins:            d.cmd.Origins,
 		},
 	}
 	if d.cmd.Inspect != "" {
@@ -176,7 +179,11 @@ func (d *demo) invite(ctx context.Context) error {
 	invitation.AccessCode = d.bridge.accessCode
 	invitation.GMAddress, invitation.GMCred = d.gm.addr().String(), d.gm.identity.cred
 	invitation.Multicast, invitation.Site = d.slot.group.String(), d.cmd.Site
-	d.link = d.bridge.url() + "/#" + invitation.Encode()
+	origin := d.bridge.url()
+	if len(d.cmd.Origins) > 0 {
+		origin = strings.TrimSuffix(d.cmd.Origins[0], "/")
+	}
+	d.link = origin + "/#" + invitation.Encode()
 	return os.WriteFile(filepath.Join(d.cmd.Data, "invitation.txt"), []byte(d.link+"\n"), 0o600)
 }
 

@@ -245,3 +245,34 @@ func TestTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestOrigin serves the page under an address of the network: the link begins with
+// it, pages from there may sign in, others are told what is missing.
+func TestOrigin(t *testing.T) {
+	const origin = "https://lights.example:8443"
+	s := startFaultSite(t, 1, func(c *demoCmd) { c.Origins = []string{origin} })
+	if !strings.HasPrefix(s.link, origin+"/#i=") {
+		t.Errorf("the link begins with %.30q", s.link)
+	}
+	for host, want := range map[string]int{"lights.example:8443": http.StatusOK, "other.example:8443": http.StatusMisdirectedRequest} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.bridge.url()+"/session", strings.NewReader(`{"code":"`+s.bridge.accessCode+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Origin", origin)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want || want != http.StatusOK && !strings.Contains(string(text), "--origin") {
+			t.Errorf("%s: %s, %s", host, resp.Status, text)
+		}
+		for _, c := range resp.Cookies() {
+			s.secret("a session's cookie", []byte(c.Value))
+		}
+	}
+}

@@ -163,7 +163,7 @@ func (s *Server) SetAccessCodes(codes []string) { s.sessions.setCodes(codes) }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.secureHeaders(w.Header())
 	if !s.origins.ownHost(r.Host) {
-		http.Error(w, "This address is not served here.", http.StatusMisdirectedRequest)
+		http.Error(w, "This address is not served here. If it is the bridge's, start the bridge with --origin and this address, such as --origin https://192.168.1.10:8443.", http.StatusMisdirectedRequest)
 		return
 	}
 	switch r.URL.Path {

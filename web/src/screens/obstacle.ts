@@ -51,7 +51,7 @@ export class Obstacle extends View {
       </div>
       <ol>
         <li><strong>On the machine that runs the bridge</strong><span class="muted">open <a href=${local}>${local}</a> there: a page from the machine itself counts as secure.</span></li>
-        <li><strong>On any other machine or tablet</strong><span class="muted">start the bridge with <code>--tls-cert</code> and <code>--tls-key</code>, and open <code>https://${host}/</code>. The tablet must trust the certificate.</span></li>
+        <li><strong>On any other machine or tablet</strong><span class="muted">start the bridge with <code>--tls-cert</code>, <code>--tls-key</code> and <code>--origin https://${host}</code>, and open <code>https://${host}/</code>. The tablet must trust the certificate.</span></li>
       </ol>
       <p class="muted small">An invitation link works at the new address too: put what stood after <code>#</code> behind it.</p>
     </div></section>`;
