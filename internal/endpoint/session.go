@@ -17,6 +17,7 @@ const (
 	statusBadRequest   = 400
 	statusUnauthorized = 401
 	statusForbidden    = 403
+	statusServerError  = 500 // and above
 )
 
 // ErrAccessCode says that the bridge does not know the access code.
@@ -46,10 +47,12 @@ func SignIn(ctx context.Context, baseURL, code string) (token string, err error)
 	if err != nil {
 		return "", fmt.Errorf("signing in: %w: %w", coap.ErrLink, err)
 	}
-	switch r.status {
-	case statusOK:
-	case statusBadRequest, statusUnauthorized, statusForbidden:
+	switch {
+	case r.status == statusOK:
+	case r.status == statusBadRequest, r.status == statusUnauthorized, r.status == statusForbidden:
 		return "", ErrAccessCode
+	case r.status >= statusServerError: // also of a server between
+		return "", fmt.Errorf("signing in: %w: the bridge answered %d", coap.ErrLink, r.status)
 	default:
 		return "", fmt.Errorf("signing in: the bridge answered %d", r.status)
 	}
