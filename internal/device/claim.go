@@ -150,7 +150,7 @@ func (d *Device) confirm(p coap.Peer) error {
 func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Message {
 	_, force := coap.Query(req.Message, "force")
 	d.mu.Lock()
-	members := d.sortedMembers()
+	claim, members := d.claim, d.sortedMembers()
 	d.mu.Unlock()
 	for _, m := range members {
 		if err := d.leave(ctx, m, force); err != nil {
@@ -159,7 +159,9 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.isOwner(req.Peer) {
+	// Another try may have released it, and its owner claimed it anew: that claim
+	// is none of this request's business.
+	if d.claim != claim || !d.isOwner(req.Peer) {
 		return problem(refuse(errDenied, "The device was released meanwhile."))
 	}
 	err := d.update(func(tx store.Tx) error {
