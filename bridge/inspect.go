@@ -140,7 +140,10 @@ func (d *demo) switchGM(r *http.Request) error {
 	if !on {
 		return nil
 	}
-	d.gm, err = startGM(context.WithoutCancel(r.Context()), gmOptions{data: d.cmd.Data, listen: d.slot.gm, groups: d.cmd.Groups, logger: d.logger})
+	started, err := startGM(context.WithoutCancel(r.Context()), gmOptions{data: d.cmd.Data, listen: d.slot.gm, groups: d.cmd.Groups, logger: d.logger})
+	if err == nil {
+		d.gm = started
+	}
 	return err
 }
 
@@ -153,7 +156,10 @@ func (d *demo) switchAS(r *http.Request) error {
 	if !on {
 		return nil
 	}
-	d.as, err = startAS(asOptions{data: d.cmd.Data, listen: d.slot.as, logger: d.logger})
+	started, err := startAS(asOptions{data: d.cmd.Data, listen: d.slot.as, logger: d.logger})
+	if err == nil {
+		d.as = started
+	}
 	return err
 }
 
@@ -167,6 +173,9 @@ func (d *demo) switchBridge(r *http.Request) error {
 	if !on {
 		return nil
 	}
-	d.bridge, err = startBridge(d.bridgeOptions)
+	started, err := startBridge(d.bridgeOptions)
+	if err == nil {
+		d.bridge = started
+	}
 	return err
 }

@@ -71,7 +71,7 @@ export class Import extends Dialog<LabelReport> {
 
   #rejected(lines: LabelReport["rejected"]) {
     return html`<ul class="broken" data-testid="import-rejected" tabindex="0" aria-label="Lines that were not understood">
-      ${lines.map((line) => html`<li data-testid="import-rejected-line"><b>Line ${line.line}</b><span>${line.reason}</span></li>`)}
+      ${lines.map((line) => html`<li data-testid="import-rejected-line"><b>${line.line ? `Line ${line.line}` : "A label"}</b><span>${line.reason}</span></li>`)}
     </ul>`;
   }
 
