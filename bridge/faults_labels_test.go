@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,11 +46,7 @@ func TestBadBatch(t *testing.T) {
 		s.id(0): "wrong-label-secret", s.id(1): "credential-mismatch", s.id(2): "", s.id(3): "",
 		label.FormatID(absent.ID): "device-not-found", label.FormatID(lost.ID): "device-silent", label.FormatID(outside.ID): "target-refused",
 	}
-	var ids []string
-	for id := range want {
-		ids = append(ids, id)
-	}
-	j := i.wait(i.Join(t.Context(), faultGroup, ids))
+	j := i.wait(i.Join(t.Context(), faultGroup, slices.Collect(maps.Keys(want))))
 	if j.State != commission.JobPartial || j.Done != 2 || j.Failed != 5 {
 		t.Errorf("%s, %d done, %d failed", j.State, j.Done, j.Failed)
 	}

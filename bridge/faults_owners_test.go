@@ -15,6 +15,7 @@ import (
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
+	"lamplighter/internal/store"
 )
 
 // TestClaimedByOther: another installer's engine, with an invitation and the
@@ -215,5 +216,22 @@ func TestOtherCredential(t *testing.T) {
 		}
 	}
 	s.joinedOnce(1, s.id(0), id)
+	ann.roll()
+}
+
+// TestForgottenDevice: the Authorization Server has lost a lamp's registration.
+// The next join registers it again: its owner holds the claim.
+func TestForgottenDevice(t *testing.T) {
+	t.Parallel()
+	s := startFaultSite(t, 1)
+	ann := s.enrolled("Ann")
+	ann.importAll()
+	ann.join(s.id(0))
+	ann.done(ann.wait(ann.Leave(t.Context(), faultGroup, s.ids())))
+	err := s.as.store.Update(t.Context(), func(tx store.Tx) error { return tx.Delete("device/" + s.id(0)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann.join(s.id(0))
 	ann.roll()
 }
