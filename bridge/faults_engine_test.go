@@ -201,6 +201,25 @@ func TestSoakKillCommission(t *testing.T) {
 	noteNonceLog(t, nonces)
 }
 
+// TestCommissionBridgeGone takes the bridge away from the terminal's program in
+// the middle of a batch: it waits, goes on and ends well.
+func TestCommissionBridgeGone(t *testing.T) {
+	t.Parallel()
+	s := startFaultSite(t, 8)
+	link := s.bridge.url() + "/#" + s.invitation("Ann").Encode()
+	p := startProcess(t, "labels:", "commission", "--link", link, "--labels", s.labelsFile(), "--data", filepath.Join(t.TempDir(), "site"), "--group", faultGroup)
+	s.until("a join", func() bool { return s.lampsIn() > 0 })
+	s.bridge.stop()
+	joined := s.lampsIn()
+	time.Sleep(700 * time.Millisecond)
+	s.startBridge()
+	if err := p.cmd.Wait(); err != nil || !strings.Contains(p.printed(), "8 of 8 verified") {
+		t.Errorf("the bridge went away after %d joins: %v\n%s", joined, err, p.printed())
+	}
+	s.seen.Write([]byte(p.printed()))
+	s.joinedOnce(1, s.ids()...)
+}
+
 // quickAge is what package backup does, without the second of work that its
 // passphrase costs: under the race detector it would take longer than all else.
 type quickAge struct{}

@@ -131,11 +131,7 @@ func (s *faultSite) install(db store.Store, change ...func(*commission.Config)) 
 	ready := make(chan struct{})
 	i.link = endpoint.NewLink(bridgeDialer(base, tokens), func(l endpoint.LinkState) {
 		<-ready
-		reason := ""
-		if l.Reason != nil {
-			reason = "The bridge is not reachable."
-		}
-		i.SetLink(l.Up, l.RTT, reason)
+		i.SetLink(l.Up, l.RTT, linkReason(l.Reason))
 	})
 	config := commission.Config{
 		Store: db, Exchange: i.link, SignIn: signIn, Sealer: quickAge{}, Logger: s.logger, Tuning: patient, Version: version,
