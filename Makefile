@@ -14,6 +14,13 @@ BROWSER := ./internal/store/indexeddb ./internal/endpoint
 WASM_EXEC := $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec
 FUZZTIME ?= 30s
 
+# Published vectors of others are not part of the project: tests find them where
+# this points, or say what they skip.
+VECTORS := $(firstword $(wildcard $(CURDIR)/../shared/vectors $(CURDIR)/../vectors))
+ifneq ($(VECTORS),)
+export LAMPLIGHTER_VECTORS_DIR ?= $(VECTORS)
+endif
+
 run: build
 	./build/lamplighter demo $(ARGS)
 
