@@ -16,7 +16,7 @@ FUZZTIME ?= 30s
 
 # Published vectors of others are not part of the project: tests find them where
 # this points, or say what they skip.
-VECTORS := $(firstword $(wildcard $(CURDIR)/../shared/vectors $(CURDIR)/../vectors))
+VECTORS := $(wildcard $(CURDIR)/../shared/vectors)
 ifneq ($(VECTORS),)
 export LAMPLIGHTER_VECTORS_DIR ?= $(VECTORS)
 endif
