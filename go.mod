@@ -13,13 +13,13 @@ require (
 	github.com/plgd-dev/go-coap/v3 v3.8.0
 	github.com/veraison/go-cose v1.3.0
 	go.etcd.io/bbolt v1.5.0
+	golang.org/x/crypto v0.58.0
 	nhooyr.io/websocket v1.8.17
 )
 
 require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )

@@ -6,12 +6,14 @@ import (
 	"crypto/ed25519"
 	"sync"
 	"syscall/js"
+
+	"lamplighter/internal/cose"
 )
 
 // webVerifier verifies Ed25519 signatures with WebCrypto, which takes a fifth of
 // the time that Go takes in WebAssembly. It is nil where WebCrypto has no
 // Ed25519; whatever goes wrong with it later, crypto/ed25519 decides.
-func webVerifier() func(public ed25519.PublicKey, message, sig []byte) bool {
+func webVerifier() func(public cose.PublicKey, message, sig []byte) bool {
 	subtle := js.Global().Get("crypto").Get("subtle")
 	v := &verifier{subtle: subtle, keys: map[string]js.Value{}}
 	base := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
@@ -31,14 +33,17 @@ type verifier struct {
 // maxKeys bounds the keys that are kept.
 const maxKeys = 4096
 
-func (v *verifier) verify(public ed25519.PublicKey, message, sig []byte) bool {
-	key, err := v.key(public)
+func (v *verifier) verify(public cose.PublicKey, message, sig []byte) bool {
+	if public.Curve() != cose.Ed25519 {
+		return public.Verify(message, sig)
+	}
+	key, err := v.key(public.Bytes())
 	if err != nil {
-		return ed25519.Verify(public, message, sig)
+		return public.Verify(message, sig)
 	}
 	ok, err := await(v.subtle.Call("verify", "Ed25519", key, toJS(sig), toJS(message)))
 	if err != nil {
-		return ed25519.Verify(public, message, sig)
+		return public.Verify(message, sig)
 	}
 	return ok.Bool()
 }

@@ -57,7 +57,7 @@ func (p party) context(echoFirst bool) (*group.Context, error) {
 	c, err := group.New(group.Params{
 		Name: "interop", GID: p.gid, MasterSecret: p.secret, MasterSalt: p.salt,
 		Algs: group.DefaultAlgorithms, GMCred: p.gmCred,
-		SenderID: p.ours.id, Cred: p.ours.cred, Key: p.ours.key,
+		SenderID: p.ours.id, Cred: p.ours.cred, Key: cose.NewEd25519(p.ours.key),
 		Rand: rand.Reader, EchoFirst: echoFirst,
 	})
 	if err != nil {

@@ -45,7 +45,7 @@ func (s *Server) enroll(ctx context.Context, req *coap.Request) *coap.Message {
 	if err != nil || body.Name != "" && checkName(body.Name) != nil {
 		return coap.Problem(coap.BadRequest, "The site credential or the name cannot be used.")
 	}
-	if bytes.Equal(body.Cred, s.cred) || cred.Public.Equal(s.cfg.Key.Public()) {
+	if bytes.Equal(body.Cred, s.cred) || cred.Public.Equal(cose.NewEd25519(s.cfg.Key).Public()) {
 		return coap.Problem(coap.BadRequest, "That is the Authorization Server's own credential.")
 	}
 	if err := s.admit(ctx, who.id, cred); err != nil {

@@ -2,13 +2,13 @@ package commission
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"io"
 	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
 )
 
@@ -43,7 +43,7 @@ type Tuning struct {
 
 // Verifier verifies an Ed25519 signature. It must not accept what crypto/ed25519
 // refuses.
-type Verifier = func(public ed25519.PublicKey, message, sig []byte) bool
+type Verifier = func(public cose.PublicKey, message, sig []byte) bool
 
 // Sealer encrypts backups with a passphrase: age files in the browser and
 // natively.

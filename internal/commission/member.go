@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lamplighter/internal/ace"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
 	oscoregroup "lamplighter/internal/oscore/group"
@@ -156,7 +157,7 @@ func (s *site) setUp(ctx context.Context, g *group, m *join.Membership, fresh bo
 			return err
 		}
 	}
-	octx, err := m.Context(s.record().Cred, s.key(), seq, s.e.cfg.Rand,
+	octx, err := m.Context(s.record().Cred, cose.NewEd25519(s.key()), seq, s.e.cfg.Rand,
 		func(p *oscoregroup.Params) { p.Verify = s.e.cfg.Verify })
 	if err != nil {
 		return with(atGM, "using the group's keys", err)

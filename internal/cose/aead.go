@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/pion/dtls/v3/pkg/crypto/ccm"
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // AEAD is an authenticated cipher with one key. It is safe for concurrent use.
@@ -18,15 +19,31 @@ type AEAD = cipher.AEAD
 // (CCM with a 2-byte length field). Seal panics above it.
 const MaxPlaintext = 1<<16 - 1
 
-// aeadParams is one row of the table of AEAD algorithms.
+// aeadParams is one row of the table of algorithms. Lengths are in bytes.
 type aeadParams struct {
 	keySize, nonceSize, tagSize int
 	make                        func(key []byte, p aeadParams) (cipher.AEAD, error)
 }
 
-// aeadTable lists the AEAD algorithms that are built. RFC 9053, Section 4.
+// aeadTable lists the content encryption algorithms that are built. RFC 9053,
+// Section 4; RFC 9459, Section 4 for AES-CTR, which authenticates nothing. AES-CBC
+// is not among them: RFC 10021, Section 2.1.7.
 var aeadTable = map[Algorithm]aeadParams{
-	AESCCM16_64_128: {keySize: 16, nonceSize: 13, tagSize: 8, make: makeCCM},
+	A128GCM:          {16, 12, 16, makeGCM},
+	A192GCM:          {24, 12, 16, makeGCM},
+	A256GCM:          {32, 12, 16, makeGCM},
+	AESCCM16_64_128:  {16, 13, 8, makeCCM},
+	AESCCM16_64_256:  {32, 13, 8, makeCCM},
+	AESCCM64_64_128:  {16, 7, 8, makeCCM},
+	AESCCM64_64_256:  {32, 7, 8, makeCCM},
+	ChaCha20Poly1305: {32, 12, 16, makeChaCha},
+	AESCCM16_128_128: {16, 13, 16, makeCCM},
+	AESCCM16_128_256: {32, 13, 16, makeCCM},
+	AESCCM64_128_128: {16, 7, 16, makeCCM},
+	AESCCM64_128_256: {32, 7, 16, makeCCM},
+	A128CTR:          {16, 12, 0, makeCTR},
+	A192CTR:          {24, 12, 0, makeCTR},
+	A256CTR:          {32, 12, 0, makeCTR},
 }
 
 func makeCCM(key []byte, p aeadParams) (cipher.AEAD, error) {
@@ -36,6 +53,16 @@ func makeCCM(key []byte, p aeadParams) (cipher.AEAD, error) {
 	}
 	return ccm.NewCCM(block, p.tagSize, p.nonceSize)
 }
+
+func makeGCM(key []byte, _ aeadParams) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func makeChaCha(key []byte, _ aeadParams) (cipher.AEAD, error) { return chacha20poly1305.New(key) }
 
 // NewAEAD returns the cipher alg with key. It fails with [ErrUnsupported] for
 // an algorithm that is not built.
@@ -53,6 +80,10 @@ func NewAEAD(alg Algorithm, key []byte) (AEAD, error) {
 	}
 	return &recorded{AEAD: a, key: append(Secret(nil), key...)}, nil
 }
+
+// Authenticated says whether alg is built and authenticates: with AES-CTR only a
+// signature over the ciphertext does.
+func Authenticated(alg Algorithm) bool { return aeadTable[alg].tagSize > 0 }
 
 // KeySize returns the key length in bytes of an AEAD algorithm, 0 if it is not
 // built.

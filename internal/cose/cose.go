@@ -3,9 +3,10 @@
 // RFC 8392 and RFC 8747), the structures that are encrypted and signed,
 // COSE_Encrypt0 for tokens, and the key agreement of Group OSCORE.
 //
-// Algorithms are tables: aeadTable and signTable list what is built. Built now
-// are AES-CCM-16-64-128, EdDSA with Ed25519, HKDF with SHA-256 and ECDH-SS with
-// X25519. ES256, P-256 and the other AEADs are recognised by name only.
+// Built are all AEAD algorithms of RFC 9053 with a key of 128 bits or more but
+// the long CCM ones, AES-CTR for group encryption, EdDSA with Ed25519, ES256 with
+// P-256 where it is registered ([RegisterP256]), X25519, and HKDF with SHA-256 and
+// SHA-512.
 package cose
 
 import "errors"
@@ -24,7 +25,11 @@ type Algorithm int
 // COSE Algorithms.
 const (
 	Null             Algorithm = 0 // not set; stands as CBOR null in structures
+	A128GCM          Algorithm = 1
+	A192GCM          Algorithm = 2
+	A256GCM          Algorithm = 3
 	HMAC256          Algorithm = 5
+	HMAC512          Algorithm = 7
 	AESCCM16_64_128  Algorithm = 10
 	AESCCM16_64_256  Algorithm = 11
 	AESCCM64_64_128  Algorithm = 12
@@ -37,7 +42,10 @@ const (
 	ES256            Algorithm = -7
 	EdDSA            Algorithm = -8
 	HKDFSHA256       Algorithm = -10 // direct+HKDF-SHA-256
+	HKDFSHA512       Algorithm = -11 // direct+HKDF-SHA-512
 	ECDHSSHKDF256    Algorithm = -27
 	ECDHSSHKDF512    Algorithm = -28
 	A128CTR          Algorithm = -65534
+	A192CTR          Algorithm = -65533
+	A256CTR          Algorithm = -65532
 )

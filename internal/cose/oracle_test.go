@@ -50,7 +50,7 @@ func TestOracleWritesCredentialKey(t *testing.T) {
 	}
 	cred := cbor.MustMarshal(map[int]any{8: map[int]any{1: cbor.RawMessage(encoded)}})
 	got, err := ParseCCS(cred)
-	if err != nil || !got.Public.Equal(public) {
+	if err != nil || !got.Public.Equal(Ed25519PublicKey(public)) {
 		t.Errorf("ParseCCS = %+v, %v", got, err)
 	}
 }
@@ -66,7 +66,7 @@ func TestOracleAgreesOnSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := Sign(EdDSA, key, message)
+	ours, err := NewEd25519(key).Sign(message)
 	if err != nil || !bytes.Equal(ours, theirs) {
 		t.Errorf("Sign = %x, %v, want %x", ours, err, theirs)
 	}
@@ -76,7 +76,7 @@ func TestOracleAgreesOnSignatures(t *testing.T) {
 	}
 	bad := bytes.Clone(ours)
 	bad[5] ^= 1
-	cred := Credential{Public: public, Alg: EdDSA}
+	cred := Credential{Public: Ed25519PublicKey(public), Alg: EdDSA}
 	for _, sig := range [][]byte{ours, bad} {
 		if a, b := cred.Verify(message, sig), verifier.Verify(message, sig) == nil; a != b {
 			t.Errorf("we say %v, go-cose %v", a, b)

@@ -110,7 +110,7 @@ func TestWycheproofEd25519(t *testing.T) {
 		Result, Comment string
 	}
 	for _, g := range readWycheproof[test](t, "ed25519_test.json").Groups {
-		c := Credential{Alg: EdDSA, Public: []byte(g.Public.PK)}
+		c := Credential{Alg: EdDSA, Public: Ed25519PublicKey([]byte(g.Public.PK))}
 		for _, v := range g.Tests {
 			if c.Verify(v.Msg, v.Sig) != (v.Result == "valid") {
 				t.Errorf("test %d (%s): want %s", v.ID, v.Comment, v.Result)

@@ -94,7 +94,7 @@ func (in *installer) labelSession() coap.Caller {
 }
 
 func (in *installer) ownerSession() coap.Caller {
-	secret, err := cose.DerivedKey(in.w.cfg.LabelSecret, in.key, in.w.lampKey(), in.cred, in.w.lamp.Credential())
+	secret, err := cose.DerivedKey(in.w.cfg.LabelSecret, in.key, cose.Ed25519PublicKey(in.w.lampKey()), in.cred, in.w.lamp.Credential())
 	if err != nil {
 		in.w.t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func (in *installer) self(roles ace.Role) {
 
 func (in *installer) take(ms *join.Membership) {
 	in.w.t.Helper()
-	ctx, err := ms.Context(in.cred, in.key, oscore.NewSequence(0, nil), in.w.rand)
+	ctx, err := ms.Context(in.cred, cose.NewEd25519(in.key), oscore.NewSequence(0, nil), in.w.rand)
 	if err != nil {
 		in.w.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 )
@@ -39,7 +40,7 @@ func TestUnknownSender(t *testing.T) {
 // made returns a request to the group under a made-up Sender ID or Gid.
 func (in *installer) made(t *testing.T, edit func(*group.Params)) *coap.Message {
 	t.Helper()
-	ctx, err := in.ms.Context(in.cred, in.key, oscore.NewSequence(1<<30, nil), in.w.rand, edit)
+	ctx, err := in.ms.Context(in.cred, cose.NewEd25519(in.key), oscore.NewSequence(1<<30, nil), in.w.rand, edit)
 	if err != nil {
 		t.Fatal(err)
 	}

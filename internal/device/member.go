@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lamplighter/internal/ace"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
@@ -170,7 +171,7 @@ func (d *Device) newEpoch(ms *join.Membership, seq *oscore.Sequence, windows map
 	bare := *ms
 	bare.Peers = nil
 	var err error
-	e.ctx, err = bare.Context(d.cred, d.key, seq, d.cfg.Rand, func(p *group.Params) {
+	e.ctx, err = bare.Context(d.cred, cose.NewEd25519(d.key), seq, d.cfg.Rand, func(p *group.Params) {
 		p.Windows, p.EchoFirst = windows, echo
 	})
 	if err != nil {

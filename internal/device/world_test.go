@@ -170,7 +170,7 @@ func (w *world) lampKey() ed25519.PublicKey {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return cred.Public
+	return cred.Public.Bytes()
 }
 
 // do makes one request; body nil sends no payload, out nil ignores the answer's.

@@ -98,7 +98,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
 	}
-	if !cred.Public.Equal(cfg.Key.Public()) {
+	if !cred.Public.Equal(cose.NewEd25519(cfg.Key).Public()) {
 		return nil, errors.New("the Group Manager's credential is not of its key")
 	}
 	if cfg.Logger == nil {

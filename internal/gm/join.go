@@ -2,7 +2,6 @@ package gm
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"strconv"
 
@@ -72,13 +71,13 @@ func (x *exchange) checkCredential(jr *ace.JoinRequest) (cred []byte, refusal *c
 		return nil, refusal, err
 	}
 	parsed, err := cose.ParseCCS(jr.ClientCred)
-	if err != nil {
+	if err != nil || parsed.Alg != cose.EdDSA {
 		return nil, ace.Problem(coap.BadRequest, ace.ErrorCredential, "The credential is not a CCS with an Ed25519 key that the group can use."), nil
 	}
 	if refusal := x.checkBound(jr.ClientCred); refusal != nil {
 		return nil, refusal, nil
 	}
-	if !x.proven(jr, parsed.Public) {
+	if !x.proven(jr, &parsed) {
 		return nil, ace.Problem(coap.BadRequest, ace.ErrorPoP, "The proof does not fit the credential, the scope and the challenges."), nil
 	}
 	return jr.ClientCred, nil, nil
@@ -97,11 +96,11 @@ func (x *exchange) checkBound(cred []byte) *coap.Message {
 
 // proven checks the proof of possession. An empty one refers to an earlier proof
 // under the same association's subject. KGO, Section 6.2.
-func (x *exchange) proven(jr *ace.JoinRequest, public ed25519.PublicKey) bool {
+func (x *exchange) proven(jr *ace.JoinRequest, cred *cose.Credential) bool {
 	if len(jr.ClientCredVerify) == 0 {
 		return x.me != nil && x.assoc.Actor == "" && bytes.Equal(x.me.Cred, jr.ClientCred)
 	}
-	return ed25519.Verify(public, ace.PoPInput(jr.Scope, x.assoc.NS, jr.CNonce), jr.ClientCredVerify)
+	return cred.Verify(ace.PoPInput(jr.Scope, x.assoc.NS, jr.CNonce), jr.ClientCredVerify)
 }
 
 // provenBefore lets a member re-join with what it proved before. Someone who acts

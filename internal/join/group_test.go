@@ -104,7 +104,7 @@ func (s *site) join(name string, roles ace.Role) *member {
 func (p *member) derive() {
 	p.t.Helper()
 	var err error
-	if p.ctx, err = p.m.Context(p.cred, p.key, oscore.NewSequence(0, nil), rand.Reader); err != nil {
+	if p.ctx, err = p.m.Context(p.cred, cose.NewEd25519(p.key), oscore.NewSequence(0, nil), rand.Reader); err != nil {
 		p.t.Fatal(err)
 	}
 }

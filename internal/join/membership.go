@@ -2,7 +2,6 @@ package join
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"fmt"
 	"io"
 
@@ -84,7 +83,7 @@ func verifyGM(p *ace.KDCCredResponse, nc []byte, trust func([]byte) bool) error 
 	if err != nil {
 		return fmt.Errorf("%w: the Group Manager's credential", ErrVerify)
 	}
-	if !ed25519.Verify(cred.Public, ace.KDCPoPInput(nc, p.KDCNonce), p.KDCCredVerify) {
+	if !cred.Verify(ace.KDCPoPInput(nc, p.KDCNonce), p.KDCCredVerify) {
 		return fmt.Errorf("%w: the Group Manager's proof", ErrVerify)
 	}
 	return nil
@@ -159,7 +158,7 @@ func peersOf(creds [][]byte, roles []ace.Role, ids [][]byte, own []byte) ([]grou
 // Context makes the Group OSCORE context of the membership, with all its peers.
 // seq is nil or fresh for each (Master Secret, Sender ID). More parameters (window
 // size, Echo first, restored windows) are set by the edits.
-func (m *Membership) Context(cred []byte, key ed25519.PrivateKey, seq *oscore.Sequence, rand io.Reader, edits ...func(*group.Params)) (*group.Context, error) {
+func (m *Membership) Context(cred []byte, key cose.PrivateKey, seq *oscore.Sequence, rand io.Reader, edits ...func(*group.Params)) (*group.Context, error) {
 	p := group.Params{
 		Name: m.Group, GID: m.GID, MasterSecret: m.MasterSecret, MasterSalt: m.MasterSalt, Algs: m.Algs,
 		GMCred: m.GMCred, SenderID: m.SenderID, Cred: cred, Key: key, Sequence: seq, Rand: rand,

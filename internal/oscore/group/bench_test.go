@@ -44,7 +44,7 @@ func newBare(b *testing.B) *bare {
 	if err != nil {
 		b.Fatal(err)
 	}
-	x := &bare{private: client.key, public: client.key.Public().(ed25519.PublicKey), seKey: client.seKey, piv: []byte{0}}
+	x := &bare{private: w.keys[0], public: w.keys[0].Public().(ed25519.PublicKey), seKey: client.seKey, piv: []byte{0}}
 	block, err := aes.NewCipher(client.senderKey)
 	if err != nil {
 		b.Fatal(err)

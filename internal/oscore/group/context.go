@@ -2,7 +2,6 @@ package group
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"fmt"
 	"io"
 	"maps"
@@ -22,11 +21,11 @@ type Params struct {
 	Algs         Algorithms
 	GMCred       []byte // authentication credential of the Group Manager
 	SenderID     []byte
-	Cred         []byte             // the own authentication credential, as distributed
-	Key          ed25519.PrivateKey // its private key
-	Sequence     *oscore.Sequence   // nil: from 0, in memory only
-	WindowSize   int                // 0: 32; at most 64
-	Rand         io.Reader          // for Echo values
+	Cred         []byte           // the own authentication credential, as distributed
+	Key          cose.PrivateKey  // its private key
+	Sequence     *oscore.Sequence // nil: from 0, in memory only
+	WindowSize   int              // 0: 32; at most 64
+	Rand         io.Reader        // for Echo values
 
 	// Windows restores Replay Windows by Sender ID. A peer without one starts
 	// with an empty window, or with EchoFirst with an invalid one: it is
@@ -37,7 +36,7 @@ type Params struct {
 
 	// Verify, when not nil, verifies signatures in place of crypto/ed25519. It
 	// must not accept what that refuses.
-	Verify func(public ed25519.PublicKey, message, sig []byte) bool
+	Verify func(public cose.PublicKey, message, sig []byte) bool
 }
 
 // Context is the Security Context of one epoch of a group. It is not safe for
@@ -56,7 +55,7 @@ type Context struct {
 	// Sender Context.
 	senderID  []byte
 	cred      []byte
-	key       ed25519.PrivateKey
+	key       cose.PrivateKey
 	senderKey cose.Secret
 	sender    cose.AEAD   // group mode
 	seKey     cose.Secret // Signature Encryption Key
@@ -68,7 +67,7 @@ type Context struct {
 	windowSize int
 	echoFirst  bool // new windows are invalid
 	rand       io.Reader
-	verify     func(public ed25519.PublicKey, message, sig []byte) bool
+	verify     func(public cose.PublicKey, message, sig []byte) bool
 
 	plaintext, aad, signed []byte // scratch
 }
@@ -95,7 +94,7 @@ func New(p Params) (*Context, error) {
 		masterSalt:   bytes.Clone(p.MasterSalt),
 		senderID:     present(p.SenderID),
 		cred:         bytes.Clone(p.Cred),
-		key:          append(ed25519.PrivateKey(nil), p.Key...),
+		key:          p.Key,
 		sequence:     p.Sequence,
 		peers:        map[string]*recipient{},
 		restored:     maps.Clone(p.Windows),
@@ -130,8 +129,8 @@ func (p *Params) check() error {
 	if len(p.GID) > 255 {
 		return fmt.Errorf("a Gid of %d bytes", len(p.GID))
 	}
-	if len(p.Key) != ed25519.PrivateKeySize {
-		return fmt.Errorf("a private key of %d bytes", len(p.Key))
+	if p.Key == nil {
+		return fmt.Errorf("no private key")
 	}
 	cred, err := cose.ParseCCS(p.Cred)
 	if err != nil {

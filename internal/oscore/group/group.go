@@ -75,7 +75,7 @@ var DefaultAlgorithms = Algorithms{
 // otherwise when no mode is left.
 func (a Algorithms) Check() error {
 	switch {
-	case a.AEAD != cose.Null && cose.KeySize(a.AEAD) == 0:
+	case a.AEAD != cose.Null && !cose.Authenticated(a.AEAD):
 		return fmt.Errorf("AEAD algorithm %d: %w", a.AEAD, cose.ErrUnsupported)
 	case a.GroupEnc != cose.Null && cose.KeySize(a.GroupEnc) == 0:
 		return fmt.Errorf("group encryption algorithm %d: %w", a.GroupEnc, cose.ErrUnsupported)

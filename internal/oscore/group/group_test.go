@@ -2,7 +2,6 @@ package group
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -460,7 +459,7 @@ func TestNewRefuses(t *testing.T) {
 		"Gid":               func(p *Params) { p.GID = make([]byte, 256) },
 		"Sender ID":         func(p *Params) { p.SenderID = make([]byte, 8) },
 		"no key":            func(p *Params) { p.Key = nil },
-		"another's key":     func(p *Params) { p.Key = w.keys[1] },
+		"another's key":     func(p *Params) { p.Key = cose.NewEd25519(w.keys[1]) },
 		"no credential":     func(p *Params) { p.Cred = nil },
 		"broken credential": func(p *Params) { p.Cred = p.Cred[1:] },
 		"window size":       func(p *Params) { p.WindowSize = 65 },
@@ -525,9 +524,9 @@ func TestVerifier(t *testing.T) {
 	w := newWorld(t, 2)
 	asked, answer := 0, true
 	server := w.member(1, func(p *Params) {
-		p.Verify = func(public ed25519.PublicKey, message, sig []byte) bool {
+		p.Verify = func(public cose.PublicKey, message, sig []byte) bool {
 			asked++
-			return answer && ed25519.Verify(public, message, sig)
+			return answer && public.Verify(message, sig)
 		}
 	})
 	for _, answer = range []bool{true, false} {

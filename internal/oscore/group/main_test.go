@@ -94,7 +94,7 @@ func newWorld(t testing.TB, n int) *world {
 func (w *world) params(i int) Params {
 	return Params{
 		Name: "hall", GID: w.gid, MasterSecret: w.secret, MasterSalt: []byte{1}, GMCred: w.gmCred,
-		SenderID: []byte{byte(i)}, Cred: w.creds[i], Key: w.keys[i], Rand: rand.Reader,
+		SenderID: []byte{byte(i)}, Cred: w.creds[i], Key: cose.NewEd25519(w.keys[i]), Rand: rand.Reader,
 	}
 }
 

@@ -170,7 +170,7 @@ func (c *Context) pairwise(r *recipient) error {
 	if r.toPeer != nil {
 		return nil
 	}
-	shared, err := cose.SharedSecret(c.key, r.cred.Public)
+	shared, err := c.key.SharedSecret(r.cred.Public)
 	if err != nil {
 		return fmt.Errorf("deriving pairwise keys: %w", err)
 	}

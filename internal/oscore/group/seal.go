@@ -57,7 +57,7 @@ func (c *Context) sealGroup(plaintext []byte, m *message) ([]byte, error) {
 	out := make([]byte, 0, len(plaintext)+c.sender.Overhead()+size)
 	out = c.sender.Seal(out, c.nonce(c.algs.GroupEnc, m), plaintext, c.signed)
 	c.signed = cose.AppendCounterSignature0(c.signed[:0], c.aad, out)
-	sig, err := cose.Sign(c.algs.Sign, c.key, c.signed)
+	sig, err := c.key.Sign(c.signed)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/cose/p256"
 	"lamplighter/internal/oscore"
 )
 
@@ -127,6 +128,18 @@ func (g *vectorGroup) algorithms() Algorithms {
 	return Algorithms{AEAD: g.AEAD, GroupEnc: g.GroupEnc, Sign: g.Sign, Pairwise: g.Pairwise, HKDF: hash}
 }
 
+func (g *vectorGroup) key(t *testing.T, private []byte) cose.PrivateKey {
+	t.Helper()
+	if g.Sign == cose.EdDSA {
+		return cose.NewEd25519(ed25519.NewKeyFromSeed(private))
+	}
+	key, err := p256.NewKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 // context makes one member's context with all others as peers.
 func (g *vectorGroup) context(t *testing.T, id []byte, ssn uint64) *Context {
 	t.Helper()
@@ -139,7 +152,7 @@ func (g *vectorGroup) context(t *testing.T, id []byte, ssn uint64) *Context {
 	c, err := New(Params{
 		Name: g.Name, GID: g.GID, MasterSecret: []byte(g.Secret), MasterSalt: g.Salt,
 		Algs: g.algorithms(), GMCred: g.GMCred, SenderID: own.ID, Cred: own.Cred,
-		Key: ed25519.NewKeyFromSeed(own.Private), Sequence: oscore.NewSequence(ssn, nil),
+		Key: g.key(t, own.Private), Sequence: oscore.NewSequence(ssn, nil),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +331,7 @@ func testDerivation(t *testing.T, g *vectorGroup) {
 	for _, k := range g.PairwiseK {
 		c := g.context(t, k.Sender, 0)
 		r := c.peers[string(k.Recipient)]
-		shared, err := cose.SharedSecret(c.key, r.cred.Public)
+		shared, err := c.key.SharedSecret(r.cred.Public)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -432,7 +445,7 @@ func checkSealed(t *testing.T, g *vectorGroup, c *Context, v *vectorCase, outer 
 		}
 	} else {
 		r := c.peers[string(v.Recipient)]
-		shared, err := cose.SharedSecret(c.key, r.cred.Public)
+		shared, err := c.key.SharedSecret(r.cred.Public)
 		if err != nil {
 			t.Fatal(err)
 		}
