@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: run test build lint bench fuzz interop e2e soak page wasm-test go-test clean
+.PHONY: run test build lint bench fuzz fuzz-short coverage interop e2e soak page wasm-test go-test clean
 
 export CGO_ENABLED ?= 1
 PURE := ./internal/cbor/... ./internal/store ./internal/cose/... ./internal/coap/... ./internal/label/... \
@@ -43,10 +43,17 @@ lint: page
 
 # Suites in the order of their cost; each says how long it took.
 test:
-	@bash e2e/suites.sh lint go-test wasm-test interop e2e
+	@bash e2e/suites.sh lint go-test coverage wasm-test fuzz-short interop e2e
 
 go-test: page
 	go test -race -timeout 20m ./...
+
+# What others build on has to be covered: statements, in percent.
+COVERED := ./internal/cose/... ./internal/oscore/...
+LEAST := 90
+coverage:
+	go test -cover $(COVERED) | tee /dev/stderr | \
+		awk '{for (i = 1; i < NF; i++) if ($$i == "coverage:" && $$(i+1)+0 < $(LEAST)) {print "less than $(LEAST) %: " $$0; bad = 1}} END {exit bad}'
 
 wasm-test:
 	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" $(PURE) $(BROWSER)
@@ -64,6 +71,9 @@ bench: build e2e/node_modules/.package-lock.json
 
 fuzz:
 	bash e2e/fuzz.sh $(FUZZTIME)
+
+fuzz-short:
+	bash e2e/fuzz.sh 5s
 
 # The long runs behind the short seeded ones of `make test`.
 soak: build

@@ -1,13 +1,36 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for the given time (default 30s).
-set -euo pipefail
+# Runs every fuzz target of the module for the given time (default 30s), on as
+# many lanes as there are processors with one worker each. A target that fails
+# leaves its input below the package's testdata/fuzz; the rest still run.
+set -uo pipefail
 cd "$(dirname "$0")/.."
-time=${1:-30s} count=0
-while read -r package; do
-  for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
-    echo "== $package $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package"
-    count=$((count + 1))
-  done
-done < <(go list ./internal/... ./bridge/...)
-echo "$count targets, $time each"
+time=${1:-30s} logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+# One test binary a package, built once, so that a target does not wait for the
+# compiler.
+packages=$(grep -rl --include='*_test.go' '^func Fuzz' internal bridge wasm 2>/dev/null | xargs -n 1 dirname | sort -u)
+for package in $packages; do
+  grep -qE '^//go:build js' "$package"/*_test.go && continue
+  binary=$logs/$(echo "$package" | tr / _).test
+  go test -c -fuzz=Fuzz -o "$binary" "./$package" || exit 1
+  (cd "$package" && "$binary" -test.list '^Fuzz') | grep '^Fuzz' | sed "s|^|$package $binary |"
+done >"$logs/targets"
+
+one() {
+  package=$1 binary=$2 target=$3
+  if (cd "$package" && "$binary" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
+    -test.parallel 1 -test.fuzzcachedir "$logs/cache/$package") >"$logs/$target.log" 2>&1; then
+    echo "ok    $package $target $(grep -oE 'execs: [0-9]+' "$logs/$target.log" | tail -1)"
+  else
+    echo "FAIL  $package $target"
+    sed 's/^/      | /' "$logs/$target.log"
+    return 1
+  fi
+}
+export -f one
+export logs time
+xargs -P "$(nproc)" -L 1 bash -c 'one "$@"' _ <"$logs/targets"
+status=$?
+echo "$(wc -l <"$logs/targets") targets, $time each"
+exit $status
