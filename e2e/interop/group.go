@@ -12,6 +12,7 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/cose/p256"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 )
@@ -19,36 +20,55 @@ import (
 // member is one of the two members of a group.
 type member struct {
 	id   []byte
-	key  ed25519.PrivateKey
+	seed []byte // Ed25519: seed; P-256: scalar
+	key  cose.PrivateKey
 	cred []byte
 }
 
-func newMember(id []byte, subject string) (member, error) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	return member{id: id, key: key, cred: cose.NewCCS(subject, public)}, err
+// newMember draws a member with a key for signatures of alg.
+func newMember(id []byte, subject string, alg cose.Algorithm) (m member, err error) {
+	m.id = id
+	if alg == cose.ES256 {
+		if m.seed, err = p256.Generate(rand.Reader); err != nil {
+			return m, err
+		}
+		m.key, err = p256.NewKey(m.seed)
+	} else {
+		m.seed = random(ed25519.SeedSize)
+		m.key = cose.NewEd25519(ed25519.NewKeyFromSeed(m.seed))
+	}
+	if err != nil {
+		return m, err
+	}
+	m.cred = m.key.Public().CCS(subject)
+	return m, nil
 }
 
-// party is a group of us and a peer: Ed25519, AES-CCM-16-64-128 for both modes.
+// party is a group of us and a peer.
 type party struct {
+	algs                      group.Algorithms
 	gid, secret, salt, gmCred []byte
 	ours, theirs              member
 }
 
 // newParty draws a group for a case, as aiocoap's group contexts start at number
-// 0 in each process and cannot be shared. Nor is a replay tried on it: it refuses
-// one, but by an AttributeError and an unprotected error. The members' credentials
-// differ in form: with a subject and without.
-func newParty() (p party, err error) {
-	p = party{gid: random(3), secret: random(16), salt: random(8)}
-	manager, err := newMember(nil, "gm")
+// 0 in each process and cannot be shared. The members' credentials differ in
+// form: with a subject and without.
+func newParty(algs group.Algorithms) (p party, err error) {
+	p = party{algs: algs, gid: random(3), secret: random(16), salt: random(8)}
+	manager, err := newMember(nil, "gm", algs.Sign)
 	if err != nil {
 		return p, err
 	}
 	p.gmCred = manager.cred
-	if p.ours, err = newMember([]byte{0x01}, "installer"); err != nil {
+	if p.ours, err = newMember([]byte{0x01}, "installer", algs.Sign); err != nil {
 		return p, err
 	}
-	p.theirs, err = newMember([]byte{0x2b, 0x07}, "")
+	their := []byte{0x2b, 0x07}
+	if algs.AEAD == cose.AESCCM64_64_128 { // its nonces have room for one byte
+		their = their[:1]
+	}
+	p.theirs, err = newMember(their, "", algs.Sign)
 	return p, err
 }
 
@@ -56,8 +76,8 @@ func newParty() (p party, err error) {
 func (p party) context(echoFirst bool) (*group.Context, error) {
 	c, err := group.New(group.Params{
 		Name: "interop", GID: p.gid, MasterSecret: p.secret, MasterSalt: p.salt,
-		Algs: group.DefaultAlgorithms, GMCred: p.gmCred,
-		SenderID: p.ours.id, Cred: p.ours.cred, Key: cose.NewEd25519(p.ours.key),
+		Algs: p.algs, GMCred: p.gmCred,
+		SenderID: p.ours.id, Cred: p.ours.cred, Key: p.ours.key,
 		Rand: rand.Reader, EchoFirst: echoFirst,
 	})
 	if err != nil {
@@ -68,24 +88,31 @@ func (p party) context(echoFirst bool) (*group.Context, error) {
 
 // groupConfig configures a peer's context; bytes are in hex.
 type groupConfig struct {
-	GID    string            `json:"gid"`
-	Secret string            `json:"secret"`
-	Salt   string            `json:"salt"`
-	GMCred string            `json:"gm_cred"`
-	ID     string            `json:"id"`
-	Key    string            `json:"key"`
-	Cred   string            `json:"cred"`
-	Peers  map[string]string `json:"peers"`            // credentials by Sender ID
-	Answer string            `json:"answer,omitempty"` // server: mode of its answers to group requests
-	To     string            `json:"to,omitempty"`     // client: Sender ID to ask in pairwise mode
+	AEAD     cose.Algorithm    `json:"aead"`
+	GroupEnc cose.Algorithm    `json:"group_enc"`
+	Sign     cose.Algorithm    `json:"sign"`
+	Pairwise cose.Algorithm    `json:"pairwise"`
+	Hash     string            `json:"hash"`
+	GID      string            `json:"gid"`
+	Secret   string            `json:"secret"`
+	Salt     string            `json:"salt"`
+	GMCred   string            `json:"gm_cred"`
+	ID       string            `json:"id"`
+	Key      string            `json:"key"` // Ed25519: seed; P-256: scalar
+	Cred     string            `json:"cred"`
+	Peers    map[string]string `json:"peers"`            // credentials by Sender ID
+	Answer   string            `json:"answer,omitempty"` // server: mode of its answers
+	To       string            `json:"to,omitempty"`     // client: Sender ID to ask in pairwise mode
 }
 
 // config is the peer's half of p.
 func (p party) config() *groupConfig {
 	h := hex.EncodeToString
 	return &groupConfig{
+		AEAD: p.algs.AEAD, GroupEnc: p.algs.GroupEnc, Sign: p.algs.Sign,
+		Pairwise: p.algs.Pairwise, Hash: hashes[p.algs.HKDF],
 		GID: h(p.gid), Secret: h(p.secret), Salt: h(p.salt), GMCred: h(p.gmCred),
-		ID: h(p.theirs.id), Key: h(p.theirs.key.Seed()), Cred: h(p.theirs.cred),
+		ID: h(p.theirs.id), Key: h(p.theirs.seed), Cred: h(p.theirs.cred),
 		Peers: map[string]string{h(p.ours.id): h(p.ours.cred)},
 	}
 }
@@ -111,7 +138,7 @@ func groupClient(request, answer group.Mode) func(context.Context, *lab) error {
 // memberAsker starts the peer's server as a member of a new group and makes our
 // member, which asks it over ex.
 func (l *lab) memberAsker(ctx context.Context, ex coap.Exchanger, request, answer group.Mode) (asker, error) {
-	party, err := newParty()
+	party, err := newParty(group.DefaultAlgorithms)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +216,7 @@ func groupEcho(ctx context.Context, l *lab) error {
 // groupPair starts our member with its lamp and the peer's client, which asks
 // through a forward proxy unless that is empty.
 func (l *lab) groupPair(ctx context.Context, request, answer group.Mode, proxy string, echoFirst bool) (*lamp, *peer, netip.AddrPort, error) {
-	party, err := newParty()
+	party, err := newParty(group.DefaultAlgorithms)
 	if err != nil {
 		return nil, nil, netip.AddrPort{}, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 )
 
@@ -17,12 +19,15 @@ import (
 type pair struct {
 	secret, salt, idContext []byte
 	ours, theirs            []byte // Sender IDs
+	aead, hkdf              cose.Algorithm
 }
 
 // variant changes what an OSCORE case starts with.
 type variant struct {
 	idContext  []byte
-	windowLost bool // the server has lost its Replay Window
+	windowLost bool           // the server has lost its Replay Window
+	aead       cose.Algorithm // 0: AES-CCM-16-64-128
+	hkdf       cose.Algorithm // 0: HKDF SHA-256
 }
 
 // newPair draws a pair for a case.
@@ -30,6 +35,7 @@ func newPair(v variant) pair {
 	return pair{
 		secret: random(16), salt: random(8), idContext: v.idContext,
 		ours: []byte{0x0a}, theirs: []byte{},
+		aead: cmp.Or(v.aead, cose.AESCCM16_64_128), hkdf: cmp.Or(v.hkdf, cose.HKDFSHA256),
 	}
 }
 
@@ -44,18 +50,21 @@ func (p pair) context(echoFirst bool) (*oscore.Context, error) {
 	return oscore.New(oscore.Params{
 		MasterSecret: p.secret, MasterSalt: p.salt, IDContext: p.idContext,
 		SenderID: p.ours, RecipientID: p.theirs, EchoFirst: echoFirst,
+		AEAD: p.aead, HKDF: p.hkdf,
 	})
 }
 
 // oscoreConfig configures a peer's context; bytes are in hex.
 type oscoreConfig struct {
-	Dir        string `json:"dir"`
-	Secret     string `json:"secret"`
-	Salt       string `json:"salt"`
-	ID         string `json:"id"`
-	Peer       string `json:"peer"`
-	IDContext  string `json:"id_context,omitempty"`
-	WindowLost bool   `json:"window_lost,omitempty"`
+	Dir        string         `json:"dir"`
+	Secret     string         `json:"secret"`
+	Salt       string         `json:"salt"`
+	ID         string         `json:"id"`
+	Peer       string         `json:"peer"`
+	IDContext  string         `json:"id_context,omitempty"`
+	AEAD       cose.Algorithm `json:"aead"`
+	Hash       string         `json:"hash"`
+	WindowLost bool           `json:"window_lost,omitempty"`
 }
 
 // peerConfig is the first line to a peer program.
@@ -72,7 +81,14 @@ func (p pair) config(l *lab, v variant) (*oscoreConfig, error) {
 		Dir: dir, Secret: hex.EncodeToString(p.secret), Salt: hex.EncodeToString(p.salt),
 		ID: hex.EncodeToString(p.theirs), Peer: hex.EncodeToString(p.ours),
 		IDContext: hex.EncodeToString(p.idContext), WindowLost: v.windowLost,
+		AEAD: p.aead, Hash: hashes[p.hkdf],
 	}, err
+}
+
+// hashes are the peers' names for the hash functions of HKDF.
+var hashes = map[cose.Algorithm]string{
+	cose.HKDFSHA256: "sha256", cose.HMAC256: "sha256",
+	cose.HKDFSHA512: "sha512", cose.HMAC512: "sha512",
 }
 
 // oscoreClient: our client uses the peer's lamp.

@@ -1,55 +1,65 @@
-"""aiocoap's security contexts from what the suite configures (hex strings)."""
+"""aiocoap's security contexts from what the suite configures: bytes are hex
+strings, algorithms their COSE numbers."""
 
 import json
 import pathlib
 
 from aiocoap import oscore
+from cryptography.hazmat.primitives.asymmetric import ec
 
-CCM = oscore.algorithms["AES-CCM-16-64-128"]
+import faults
 
+ES256 = -7
 
-class Proxied:
-    """Fault of aiocoap 0.4.17: protecting a request drops Proxy-Scheme and
-    Uri-Port, so that no proxy can forward it. Both are of Class U and belong
-    outside (RFC 8613, Section 4.1.3.2)."""
-
-    def _split_message(self, message, request_id):
-        outer, plaintext = super()._split_message(message, request_id)
-        if message.code.is_request():
-            outer.opt.proxy_scheme = message.opt.proxy_scheme
-            outer.opt.uri_port = message.opt.uri_port
-        return outer, plaintext
+NAMES = {alg.value: name for name, alg in oscore.algorithms.items()}
 
 
-class Plain(Proxied, oscore.FilesystemSecurityContext):
+class Plain(faults.DropsProxyOptions, oscore.FilesystemSecurityContext):
     """An OSCORE context."""
 
 
-class Group(Proxied, oscore.SimpleGroupContext):
+class Group(faults.DropsProxyOptions, faults.NoSignatureKey, oscore.SimpleGroupContext):
     """A Group OSCORE context. A server answers group requests in pairwise mode."""
+
+    def get_oscore_context_for(self, unprotected):
+        return self.towards(super().get_oscore_context_for(unprotected))
+
+    def context_from_response(self, unprotected):
+        return self.towards(super().context_from_response(unprotected))
+
+    def towards(self, found):
+        """Makes of aiocoap's context for one member the suite's."""
+        if isinstance(found, oscore._GroupContextAspect):
+            return Member(self, found.recipient_id)
+        if isinstance(found, oscore._PairwiseContextAspect):
+            return self.pairwise_for(found.recipient_id)
+        return found
 
     def pairwise_for(self, recipient_id):
         return Pairwise(self, recipient_id)
 
 
-class Pairwise(Proxied, oscore._PairwiseContextAspect):
+class Member(faults.LongTag, oscore._GroupContextAspect):
+    """What a Group becomes for group-mode messages of one member."""
+
+
+class Pairwise(faults.DropsProxyOptions, oscore._PairwiseContextAspect):
     """What a Group becomes towards one member."""
+
+    def context_from_response(self, unprotected):
+        found = super().context_from_response(unprotected)
+        return found if found is self else self.groupcontext.towards(found)
 
 
 class GroupAnswering(Group):
-    """Answers group requests in group mode. aiocoap has no setting for it, but
-    asks the context of a request for the one of its response."""
+    """Answers in group mode. aiocoap has no setting for it, but asks the context
+    of a request for the one of its response."""
 
-    def get_oscore_context_for(self, unprotected):
-        found = super().get_oscore_context_for(unprotected)
-        if isinstance(found, oscore._GroupContextAspect):
-            return _AnswersAsGroup(self, found.recipient_id)
+    def towards(self, found):
+        found = super().towards(found)
+        if found is not None:
+            found.context_for_response = lambda: self
         return found
-
-
-class _AnswersAsGroup(oscore._GroupContextAspect):
-    def context_for_response(self):
-        return self.groupcontext
 
 
 def make(config):
@@ -57,14 +67,15 @@ def make(config):
     if "oscore" in config:
         return _plain(config["oscore"])
     if "group" in config:
-        return _group(config["group"])
+        return group(config["group"])
     return None
 
 
 def _plain(c):
     base = pathlib.Path(c["dir"])
     settings = {
-        "algorithm": "AES-CCM-16-64-128",
+        "algorithm": NAMES[c["aead"]],
+        "kdf-hashfun": c["hash"],
         "secret_hex": c["secret"],
         "salt_hex": c["salt"],
         "sender-id_hex": c["id"],
@@ -79,24 +90,49 @@ def _plain(c):
     return Plain(str(base))
 
 
-def _group(c):
-    kind = GroupAnswering if c.get("answer") == "group" else Group
+def group(c, kind=None):
+    """Returns a group's context, or the pairwise one towards member c["to"]."""
+    key, signature, agreement = _asymmetric(c)
+    kind = kind or (GroupAnswering if c.get("answer") == "group" else Group)
     context = kind(
-        alg_aead=CCM,
-        hashfun=oscore.hashfunctions["sha256"],
-        alg_signature=oscore.Ed25519(),
-        alg_group_enc=CCM,
-        alg_pairwise_key_agreement=oscore.EcdhSsHkdf256(),
+        alg_aead=_algorithm(c["aead"]) or faults.Unset(),
+        hashfun=oscore.hashfunctions[c["hash"]],
+        alg_signature=signature,
+        alg_group_enc=_algorithm(c["group_enc"]),
+        alg_pairwise_key_agreement=agreement,
         group_id=bytes.fromhex(c["gid"]),
         master_secret=bytes.fromhex(c["secret"]),
         master_salt=bytes.fromhex(c["salt"]),
         sender_id=bytes.fromhex(c["id"]),
-        private_key=bytes.fromhex(c["key"]),
+        private_key=key,
         sender_auth_cred=bytes.fromhex(c["cred"]),
         peers={bytes.fromhex(k): bytes.fromhex(v) for k, v in c["peers"].items()},
         group_manager_cred=bytes.fromhex(c["gm_cred"]),
     )
     return context.pairwise_for(bytes.fromhex(c["to"])) if c.get("to") else context
+
+
+def _algorithm(number):
+    """Returns a symmetric algorithm, None for 0, which is none."""
+    return oscore.algorithms[NAMES[number]] if number else None
+
+
+def _asymmetric(c):
+    """Returns the private key and the algorithms for signature and agreement."""
+    key = bytes.fromhex(c["key"])
+    if c["sign"] == ES256:
+        scalar = int.from_bytes(key, "big")
+        return (
+            ec.derive_private_key(scalar, ec.SECP256R1()),
+            oscore.ECDSA_SHA256_P256(),
+            faults.AgreementOnP256() if c["pairwise"] else None,
+        )
+    agreement = {
+        0: None,
+        -27: oscore.EcdhSsHkdf256(),
+        -28: faults.Agreement512(),
+    }[c["pairwise"]]
+    return key, oscore.Ed25519() if c["sign"] else faults.UnsetSignature(), agreement
 
 
 def mode(remote):
