@@ -36,6 +36,13 @@ type Request struct {
 	From      netip.AddrPort // where the datagram came from; no identity
 	Multicast bool           // it was sent to a group address
 	Peer      Peer           // who sent it, as far as that is proven
+
+	// Push sends a further response to this request: a notification (RFC 7641).
+	// It does not wait: a newer one replaces one that is not yet out. It fails
+	// when the client has gone ([ErrReset], [ErrTimeout]), and is nil where the
+	// transport cannot. It may be called as long as the server lives, also
+	// before Serve has returned; what is pushed then follows the response.
+	Push func(resp *Message) error
 }
 
 // PeerKind says which kind of association proved a [Peer].

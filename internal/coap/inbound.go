@@ -37,7 +37,9 @@ type Inbound struct {
 	expires   time.Time
 	answer    []byte // what a repetition gets again
 	answered  bool   // acknowledged, rejected or answered
+	responded bool   // the response is out, or there is none
 	timer     timer
+	stream    *stream // its notifications
 }
 
 // Receive takes a datagram in. RFC 7252, Sections 4.2 to 4.5 and 8.1.
@@ -95,6 +97,17 @@ func (l *Layer) receiveReply(now time.Time, from netip.AddrPort, m *Message) Eve
 	s := p.pending[uint16(m.MessageID)]
 	switch {
 	case s == nil:
+		return Event{}
+	case s.stream != nil:
+		if m.Code != Empty {
+			return Event{}
+		}
+		l.Stop(now, s)
+		var gone error
+		if m.Type == Reset {
+			gone = ErrReset
+		}
+		l.conclude(now, s, gone)
 		return Event{}
 	case m.Type == Reset && m.Code == Empty:
 		l.Stop(now, s)
@@ -162,6 +175,7 @@ func (l *Layer) reply(in *Inbound, b []byte) {
 // non-confirmable request, after a random delay within Leisure when that came by
 // multicast. A nil response stays silent. RFC 7252, Sections 5.2 and 8.2.
 func (l *Layer) Answer(now time.Time, in *Inbound, resp *Message) error {
+	defer l.respond(now, in)
 	if resp == nil {
 		l.timers.remove(&in.timer)
 		return nil

@@ -64,6 +64,8 @@ type Layer struct {
 	seen   seenTable
 	timers timerHeap
 	out    []Datagram
+
+	outboxes map[netip.AddrPort]*outbox // clients with notifications under way
 }
 
 // peer is what is under way to one endpoint.
@@ -84,6 +86,7 @@ type Sent struct {
 	timeout  time.Duration
 	timer    timer
 	state    sentState
+	stream   *stream // it is a notification
 }
 
 type sentState uint8
@@ -102,6 +105,8 @@ func NewLayer(p LayerParams, rand io.Reader) *Layer {
 		random: randomSource{r: rand},
 		peers:  make(map[netip.AddrPort]*peer),
 		seen:   newSeenTable(p.MaxSeen, p.MaxSeenBytes),
+
+		outboxes: make(map[netip.AddrPort]*outbox),
 	}
 	l.mid = l.random.uint16()
 	return l
@@ -124,33 +129,43 @@ func (l *Layer) emit(to netip.AddrPort, b []byte) {
 // which later events name; others need none. It fails when m cannot be encoded
 // or too many messages wait for that peer. RFC 7252, Sections 4.2 and 4.3.
 func (l *Layer) Send(now time.Time, to netip.AddrPort, m *Message) (*Sent, error) {
-	p := l.peers[to]
-	m.MessageID = int32(l.nextMID())
-	for p != nil && len(p.pending) < 1<<16 && p.pending[uint16(m.MessageID)] != nil {
-		m.MessageID = int32(l.nextMID()) // they have wrapped around
-	}
+	m.MessageID = 0 // one that can be encoded
 	b, err := MarshalUDP(m)
 	if err != nil {
 		return nil, err
 	}
+	s := &Sent{to: to, token: string(m.Token), datagram: b}
 	if m.Type != Confirmable {
+		l.number(l.peers[to], s)
+		m.MessageID = int32(s.mid)
 		l.emit(to, b)
 		return nil, nil
 	}
-	s := &Sent{to: to, mid: uint16(m.MessageID), token: string(m.Token), datagram: b}
+	err = l.submit(now, s)
+	m.MessageID = int32(s.mid)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// submit sends a confirmable message, now or when it is its turn.
+func (l *Layer) submit(now time.Time, s *Sent) error {
+	p := l.peers[s.to]
+	l.number(p, s)
 	if p == nil {
 		p = &peer{pending: make(map[uint16]*Sent)}
-		l.peers[to] = p
+		l.peers[s.to] = p
 	}
 	if len(p.pending) < l.params.NStart {
 		l.launch(now, p, s)
-		return s, nil
+		return nil
 	}
 	if len(p.queue) >= l.params.MaxQueue {
-		return nil, ErrBusy
+		return ErrBusy
 	}
 	p.queue = append(p.queue, s)
-	return s, nil
+	return nil
 }
 
 func (l *Layer) nextMID() uint16 {
@@ -231,10 +246,15 @@ func (l *Layer) Poll(now time.Time) (failed []*Sent) {
 		case t.inbound != nil:
 			l.acknowledge(t.inbound)
 		case t.sent.attempts >= l.params.MaxRetransmit:
-			failed = append(failed, t.sent)
 			l.Stop(now, t.sent)
+			if t.sent.stream != nil {
+				l.conclude(now, t.sent, ErrTimeout)
+				continue
+			}
+			failed = append(failed, t.sent)
 		default:
 			s := t.sent
+			l.renew(s)
 			s.attempts++
 			s.timeout *= 2
 			s.timer.at = now.Add(s.timeout)

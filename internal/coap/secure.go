@@ -3,6 +3,8 @@ package coap
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 )
 
 // noContext is the diagnostic of RFC 8613, Section 8.2.
@@ -47,6 +49,11 @@ func groupFlag(m *Message) bool {
 
 func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened) *Message {
 	inner := &Request{Message: opened.Message, From: outer.From, Multicast: outer.Multicast, Peer: opened.Peer}
+	push := &sealedPush{outer: outer.Push, seal: opened.Seal}
+	if outer.Push != nil {
+		inner.Push = push.push
+	}
+	defer push.release()
 	resp := checkInner(inner)
 	switch {
 	case resp == nil:
@@ -77,4 +84,47 @@ func unknownContext() *Message {
 	m := Problem(Unauthorized, noContext)
 	AddUint(m, OptionMaxAge, 0)
 	return m
+}
+
+// sealedPush protects notifications. Those that are pushed before the response
+// is protected wait for it: the first message under the request's nonce must be
+// the oldest, or the client takes old for new. RFC 8613, Section 4.1.3.5.2.
+type sealedPush struct {
+	outer func(*Message) error
+	seal  func(*Message) (*Message, error)
+
+	mu      sync.Mutex
+	begun   bool     // the response is protected
+	waiting *Message // the newest that was pushed before
+}
+
+func (p *sealedPush) push(resp *Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.begun {
+		p.waiting = resp
+		return nil
+	}
+	return p.send(resp)
+}
+
+// send is called with p.mu held, so that the order of Partial IVs is the order
+// of sending.
+func (p *sealedPush) send(resp *Message) error {
+	sealed, err := p.seal(resp)
+	if err != nil {
+		return fmt.Errorf("protecting a notification: %w", err)
+	}
+	return p.outer(sealed)
+}
+
+// release lets notifications go.
+func (p *sealedPush) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = true
+	if p.waiting != nil {
+		_ = p.send(p.waiting) // the next push fails as well
+		p.waiting = nil
+	}
 }

@@ -32,6 +32,7 @@ type Call struct {
 	multicast bool
 	deliver   Deliver
 	sent      *coap.Sent // guarded by udp.mu; nil for non-confirmable
+	again     bool       // guarded by udp.mu; sent is not the first request
 }
 
 // Begin sends req, confirmable to one endpoint and non-confirmable to a group,
@@ -67,6 +68,7 @@ func (c *Call) Again(req *coap.Message) error {
 		return net.ErrClosed
 	}
 	u.layer.Stop(time.Now(), c.sent)
+	c.again = true
 	return c.sendLocked(req)
 }
 
@@ -163,4 +165,17 @@ func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 		}
 		return nil
 	})
+}
+
+// Observe implements [coap.Observer]. Closing rejects the next notification,
+// which ends the observation at the server. RFC 7641, Section 3.6.
+func (u *UDP) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
+	o := newObservation(to, each)
+	call, err := u.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) { o.put(m, err) })
+	if err != nil {
+		return nil, fmt.Errorf("asking %v: %w", to, err)
+	}
+	o.again, o.release = call.Again, call.Cancel
+	go o.run(ctx, u.opts.Params.MaxTransmitWait(), nil, nil)
+	return o, nil
 }

@@ -4,6 +4,7 @@ package endpoint
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"runtime/debug"
 	"time"
@@ -35,7 +36,10 @@ func (u *UDP) dispatch(now time.Time, ev coap.Event, from netip.AddrPort, multic
 
 // serve answers one request.
 func (u *UDP) serve(ev coap.Event, from netip.AddrPort, multicast bool) {
-	req := &coap.Request{Message: ev.Message, From: from, Multicast: multicast}
+	req := &coap.Request{
+		Message: ev.Message, From: from, Multicast: multicast,
+		Push: func(m *coap.Message) error { return u.push(ev.Inbound, m) },
+	}
 	noResponse, _ := coap.OptionUint(ev.Message, coap.OptionNoResponse)
 	resp := u.handle(req)
 	if resp != nil && (multicast && coap.Class(resp.Code) != 2 || noResponse>>(coap.Class(resp.Code)-1)&1 != 0) {
@@ -54,12 +58,28 @@ func (u *UDP) serve(ev coap.Event, from netip.AddrPort, multicast bool) {
 	_ = u.unlockAndSend(now)
 }
 
-// acknowledge tells that a request has arrived and nothing follows. RFC 7967,
-// Section 2.
+// acknowledge tells that a request has arrived and nothing follows but perhaps
+// notifications. RFC 7967, Section 2.
 func (u *UDP) acknowledge(in *coap.Inbound) {
+	now := time.Now()
 	u.mu.Lock()
 	u.layer.Accept(in)
-	_ = u.unlockAndSend(time.Now())
+	_ = u.layer.Answer(now, in, nil)
+	_ = u.unlockAndSend(now)
+}
+
+// push sends a notification. What the socket says is not told: a notification
+// is repeated until the client acknowledges it or is taken for gone.
+func (u *UDP) push(in *coap.Inbound, m *coap.Message) error {
+	now := time.Now()
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		return net.ErrClosed
+	}
+	err := u.layer.Notify(now, in, m)
+	_ = u.unlockAndSend(now)
+	return err
 }
 
 // handle calls the handler unless the request asks for what nobody here

@@ -194,7 +194,9 @@ func (u *UDP) match(now time.Time, ev coap.Event, from netip.AddrPort) *Call {
 		return nil
 	}
 	u.layer.Accept(ev.Inbound)
-	u.layer.Stop(now, call.sent)
+	if !call.again || ev.Inbound == nil || !coap.IsNotification(ev.Message) { // which may answer an earlier request
+		u.layer.Stop(now, call.sent)
+	}
 	return call
 }
 

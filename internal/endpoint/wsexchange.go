@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"lamplighter/internal/coap"
@@ -145,4 +146,76 @@ func fromGroup(m *coap.Message, each func(*coap.Message, netip.AddrPort)) error 
 	coap.RemoveOption(m, coap.OptionReplyFrom)
 	each(m, from)
 	return nil
+}
+
+// Observe implements [coap.Observer]. Closing is an Early Stop Request: the
+// bridge rejects the next notification then, which ends the observation at the
+// server. draft-ietf-core-groupcomm-proxy-07, Section 5.1.3.
+func (w *WS) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
+	o := newObservation(to, each)
+	f := &forwarded{observation: o}
+	token, err := w.call(f.receive)
+	if err != nil {
+		return nil, err
+	}
+	o.release = func() {
+		w.forget(token)
+		if f.isOpen() {
+			w.stopEarly(token)
+		}
+	}
+	o.again = func(req *coap.Message) error {
+		f.asks(req)
+		return w.write(ctx, proxied(req, token, to))
+	}
+	if err := o.again(req); err != nil {
+		w.forget(token)
+		return nil, err
+	}
+	go o.run(ctx, bridgePatience, w.done, w.Err)
+	return o, nil
+}
+
+// bridgePatience is longer than a bridge waits for a device, whose silence it
+// tells: MAX_TRANSMIT_WAIT and a little.
+const bridgePatience = 100 * time.Second
+
+// forwarded is an observation through the bridge, which forgets the exchange
+// with the first response that is no notification, or when the client does not
+// ask to observe any more.
+type forwarded struct {
+	*observation
+
+	mu     sync.Mutex
+	asked  bool // the last request was a registration
+	closed bool // the bridge has forgotten the exchange
+}
+
+func (f *forwarded) asks(req *coap.Message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, has := coap.OptionUint(req, coap.OptionObserve)
+	f.asked = has && v == coap.ObserveRegister
+}
+
+func (f *forwarded) isOpen() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.closed
+}
+
+// receive runs in the goroutine that reads the WebSocket.
+func (f *forwarded) receive(m *coap.Message) {
+	f.mu.Lock()
+	last := !f.asked || !coap.IsNotification(m)
+	f.closed = f.closed || last
+	f.mu.Unlock()
+	err := bridgeError(m)
+	if err == nil {
+		f.put(m, nil)
+		err = coap.ErrUnobserved
+	}
+	if last {
+		f.put(nil, err)
+	}
 }
