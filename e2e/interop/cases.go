@@ -2,8 +2,8 @@ package main
 
 import "lamplighter/internal/oscore/group"
 
-// cases is the suite. A case's name says who asks whom.
-var cases = []testCase{
+// aiocoapCases are the cases with aiocoap. A case's name says who asks whom.
+var aiocoapCases = []testCase{
 	// OSCORE, RFC 8613.
 	{"oscore: we ask", oscoreClient(variant{})},
 	{"oscore: we ask, with an ID Context", oscoreClient(variant{idContext: []byte("site 7")})},

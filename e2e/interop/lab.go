@@ -21,9 +21,9 @@ const parting = 2 * time.Second
 
 // lab is what one case has started. It ends with the case.
 type lab struct {
-	python string
-	log    bytes.Buffer // the peers' standard error
-	ends   []func()
+	tools
+	log  bytes.Buffer // the peers' standard error
+	ends []func()
 }
 
 // later has f called at the end of the case, the last one first.
@@ -117,9 +117,12 @@ func (p *peer) end() {
 	_ = p.cmd.Wait() // how it ended says nothing about the case
 }
 
-// identify returns name and version of the peer.
-func identify(ctx context.Context, python string) (string, error) {
-	l := &lab{python: python}
+// identifyAiocoap returns name and version of aiocoap.
+func identifyAiocoap(ctx context.Context, t tools) (string, error) {
+	if t.python == "" {
+		return "", errMissing
+	}
+	l := &lab{tools: t}
 	p, err := l.start(ctx, "client.py", struct{}{})
 	log := l.close()
 	if err != nil {

@@ -1,7 +1,7 @@
-// Interop plays our side of OSCORE, Group OSCORE and CoAP over WebSockets
+// Command interop checks OSCORE, Group OSCORE and CoAP over UDP and WebSockets
 // against other implementations, live over loopback. The peers are small
-// programs in peers/, which it starts and ends. Run it from the project's root,
-// by `make interop`, which installs the peers' packages first.
+// programs in peers/ and programs of distributions, which it starts and ends. Run
+// it from the project's root, by `make interop`, which installs them first.
 package main
 
 import (
@@ -20,8 +20,8 @@ import (
 
 // Bounds of the suite.
 const (
-	suiteTime = 55 * time.Second
-	caseTime  = 8 * time.Second
+	suiteTime = 90 * time.Second
+	caseTime  = 15 * time.Second
 )
 
 // testCase is one thing that we and a peer do with each other.
@@ -29,6 +29,26 @@ type testCase struct {
 	name string
 	run  func(ctx context.Context, l *lab) error
 }
+
+// implementation is another one, with the cases in which we meet it.
+type implementation struct {
+	name     string
+	identify func(context.Context, tools) (string, error) // name and version
+	cases    []testCase
+}
+
+// implementations are the suite.
+var implementations = []implementation{
+	{"aiocoap", identifyAiocoap, aiocoapCases},
+}
+
+// tools say where the peers' programs are; what is empty is missing.
+type tools struct {
+	python string
+}
+
+// errMissing says that an implementation is not installed.
+var errMissing = errors.New("not installed")
 
 // unavailable is the error of a case for which the peer lacks the feature: what
 // it says is printed.
@@ -38,65 +58,31 @@ type unavailable string
 func (u unavailable) Error() string { return string(u) }
 
 func main() {
-	python := flag.String("python", "build/venv/bin/python", "Python `program` that has the peers' packages")
+	s := suite{Writer: os.Stdout}
+	flag.StringVar(&s.python, "python", "build/venv/bin/python", "Python `program` that has aiocoap; empty: there is none")
+	flag.IntVar(&s.lanes, "lanes", 3, "run so many cases side by side")
 	only := flag.String("only", "", "run only the cases whose names match this `expression`")
 	flag.Parse()
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop: -only:", err)
+		os.Exit(2)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), suiteTime)
 	defer cancel()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	failed, err := runAll(ctx, *python, *only)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "interop:", err)
-	}
-	if failed || err != nil {
+	if !s.run(ctx, wanted) {
 		os.Exit(1)
 	}
 }
 
-// runAll runs the cases one after the other and prints a line for each and a
-// last one that counts them.
-func runAll(ctx context.Context, python, only string) (failed bool, err error) {
-	wanted, err := regexp.Compile(only)
-	if err != nil {
-		return false, fmt.Errorf("-only: %w", err)
-	}
-	peer, err := identify(ctx, python)
-	if err != nil {
-		return false, fmt.Errorf("asking the peer who it is: %w", err)
-	}
-	var ok, bad, missing int
-	for _, c := range cases {
-		if !wanted.MatchString(c.name) {
-			continue
-		}
-		log, err := runOne(ctx, python, c)
-		var lacks unavailable
-		switch {
-		case err == nil:
-			ok++
-			fmt.Printf("ok    %-66s %s\n", c.name, peer)
-		case errors.As(err, &lacks):
-			missing++
-			fmt.Printf("n/a   %-66s %s (%s)\n", c.name, peer, lacks)
-		default:
-			bad++
-			fmt.Printf("FAIL  %-66s %s: %v\n%s", c.name, peer, err, indented(log))
-		}
-	}
-	fmt.Printf("%d cases: %d ok, %d failed, %d not available at the peer\n", ok+bad+missing, ok, bad, missing)
-	if ok+bad+missing == 0 {
-		return false, errors.New("no case matches -only")
-	}
-	return bad > 0, nil
-}
-
 // runOne runs one case in a lab of its own and returns what the peers wrote to
 // standard error.
-func runOne(ctx context.Context, python string, c testCase) (log []byte, err error) {
+func runOne(ctx context.Context, t tools, c testCase) (log []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, caseTime)
 	defer cancel()
-	l := &lab{python: python}
+	l := &lab{tools: t}
 	err = c.run(ctx, l)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
