@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lamplighter/bridge/proxy"
+	"lamplighter/e2e/bench/rounds"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/endpoint"
 )
@@ -55,8 +56,8 @@ func bridgeRTT() ([]result, error) {
 		alone, bridged = append(alone, a), append(bridged, b)
 	}
 	return []result{
-		measured("bridge_rtt_added", median(bridged)-median(alone), "ms", rttAim),
-		measured("bridge_rtt", median(bridged), "ms", median(alone)),
+		measured("bridge_rtt_added", rounds.Median(bridged)-rounds.Median(alone), "ms", rttAim),
+		measured("bridge_rtt", rounds.Median(bridged), "ms", rounds.Median(alone)),
 	}, nil
 }
 

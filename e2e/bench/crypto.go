@@ -2,83 +2,116 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"sort"
 	"strconv"
+	"strings"
 )
 
-// benchPackage holds the benchmarks of Group OSCORE. Each interleaves its
-// operation with the bare primitives on the same bytes, so that a busy moment of
-// the machine meets both, and reports medians.
-const (
-	benchPackage = "./internal/oscore/group"
-	benchPattern = "^BenchmarkGroup(Protect|Unprotect)Ratio$"
-)
+// suite is a package with benchmarks that report what package rounds does.
+type suite struct {
+	dir, pattern string
+}
 
-var benchLine = regexp.MustCompile(`Benchmark(\w+?)Ratio(?:-\d+)?\s+\d+\s+([\d.]+) ns/op.*?([\d.]+) ratio\s+([\d.]+) reference-ns/op`)
+// messages protect and unprotect, beside the bare primitives on the same bytes.
+var messages = []suite{
+	{"./internal/oscore", "^BenchmarkMessage$"},
+	{"./internal/oscore/group", "^BenchmarkMessage$"},
+}
 
-// cryptoNative runs them as a native program.
-func cryptoNative() ([]result, error) {
-	cmd := exec.Command("go", "test", "-run", "^$", "-bench", benchPattern, "-benchtime", "1s", benchPackage)
+// cryptoNative runs them as native programs.
+func cryptoNative() ([]result, error) { return figures(messages, suite.native, "native") }
+
+// cryptoChromium runs them, compiled to WASM, in a worker in Chromium.
+func cryptoChromium() ([]result, error) { return figures(messages, suite.chromium, "wasm") }
+
+func figures(suites []suite, run func(suite) ([]byte, error), where string) ([]result, error) {
+	var all []result
+	for _, s := range suites {
+		text, err := run(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.dir, err)
+		}
+		list, err := parse(text, where)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.dir, err)
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+func (s suite) native() ([]byte, error) {
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", s.pattern, "-benchtime", "1s", s.dir)
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, text)
 	}
-	return pairs(text, "native")
+	return text, nil
 }
 
-// cryptoChromium runs the same benchmarks, compiled to WASM, in Chromium.
-func cryptoChromium() ([]result, error) {
+func (s suite) chromium() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "lamplighter-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, "bench.wasm"), benchPackage)
+	build := exec.Command("go", "test", "-c", "-o", filepath.Join(dir, "bench.wasm"), s.dir)
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, text)
 	}
 	var text bytes.Buffer
-	page := exec.Command("node", "e2e/bench/wasm.mjs", dir, benchPattern)
+	page := exec.Command("node", "e2e/bench/wasm.mjs", dir, s.pattern)
 	page.Stdout, page.Stderr = &text, os.Stderr
 	if err := page.Run(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w\n%s", err, text.Bytes())
 	}
-	return pairs(text.Bytes(), "wasm")
+	return text.Bytes(), nil
 }
 
-// pairs reads what the benchmarks print.
-func pairs(text []byte, where string) ([]result, error) {
-	names := map[string]string{"GroupProtect": "group_protect_" + where, "GroupUnprotect": "group_unprotect_" + where}
+// parse reads what benchmarks print: a name, how many rounds there were, then
+// values with their units.
+func parse(text []byte, where string) ([]result, error) {
 	var out []result
-	for _, m := range benchLine.FindAllSubmatch(text, -1) {
-		ratio, err := strconv.ParseFloat(string(m[3]), 64)
-		if err != nil {
-			return nil, err
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
 		}
-		reference, err := strconv.ParseFloat(string(m[4]), 64)
-		if err != nil {
-			return nil, err
+		metrics := map[string]float64{}
+		for i := 2; i+1 < len(fields); i += 2 {
+			value, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				return nil, err
+			}
+			metrics[fields[i+1]] = value
 		}
-		// The ratio is the median of ratios taken side by side, so it leads.
-		out = append(out, result{Name: names[string(m[1])], Value: ratio * reference / 1000, Unit: "µs", Reference: reference / 1000, Ratio: ratio})
+		out = append(out, figure(fields[0], where, metrics))
 	}
-	if len(out) != len(names) {
-		return nil, errors.New("the benchmarks printed " + strconv.Itoa(len(out)) + " figures: " + string(text))
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no figures in: %s", text)
 	}
 	return out, nil
 }
 
-func median(list []float64) float64 {
-	if len(list) == 0 {
-		return 0
+// figure makes BenchmarkMessage/pairwise/protect/ed25519/64-2 into
+// pairwise_protect_64_native.
+func figure(benchmark, where string, metrics map[string]float64) result {
+	_, name, _ := strings.Cut(benchmark, "/")
+	if at := strings.LastIndexByte(name, '-'); at >= 0 {
+		name = name[:at] // GOMAXPROCS
 	}
-	sort.Float64s(list)
-	return list[len(list)/2]
+	parts := strings.Split(strings.Replace(name, "/ed25519", "", 1), "/")
+	name = strings.Join(append(parts, where), "_")
+	name = strings.Replace(name, "group_protect_64_", "group_protect_", 1) // the first that were measured
+	name = strings.Replace(name, "group_unprotect_64_", "group_unprotect_", 1)
+	// The ratio is the median of ratios taken side by side, so it leads.
+	reference, ratio := metrics["reference-ns/op"]/1000, metrics["ratio"]
+	return result{
+		Name: name, Value: ratio * reference, Unit: "µs", Reference: reference, Ratio: ratio,
+		Allocs: metrics["allocs/op"], Bytes: metrics["B/op"],
+	}
 }

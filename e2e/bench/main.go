@@ -1,8 +1,9 @@
 // Bench measures what the project claims, in one run, and writes
-// build/bench.json: an array of {name, value, unit, reference, ratio}. A ratio
-// is value divided by reference; the reference is what the same run measured of
-// the bare operations, or else the aim. Run it from the project's root, after
-// `make build`.
+// build/bench.json: an array of {name, value, unit, reference, ratio} and, where
+// they were counted, {allocs, bytes} of one operation. A ratio is value divided
+// by reference; the reference is what the same run measured of the bare
+// operations, or else the aim. Run it from the project's root, after `make
+// build`.
 package main
 
 import (
@@ -22,6 +23,8 @@ type result struct {
 	Unit      string  `json:"unit"`
 	Reference float64 `json:"reference"` // in the same unit: measured beside it, or the aim
 	Ratio     float64 `json:"ratio"`     // value / reference
+	Allocs    float64 `json:"allocs,omitempty"`
+	Bytes     float64 `json:"bytes,omitempty"` // allocated
 }
 
 func measured(name string, value float64, unit string, reference float64) result {
@@ -79,9 +82,16 @@ func run(only, out string) error {
 
 func print(all []result) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "name\tvalue\tunit\treference\tratio\t")
+	fmt.Fprintln(table, "name\tvalue\tunit\treference\tratio\tallocs\tbytes\t")
 	for _, r := range all {
-		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.4g\t%.3f\t\n", r.Name, r.Value, r.Unit, r.Reference, r.Ratio)
+		fmt.Fprintf(table, "%s\t%.4g\t%s\t%.4g\t%.3f\t%s\t%s\t\n", r.Name, r.Value, r.Unit, r.Reference, r.Ratio, counted(r.Allocs), counted(r.Bytes))
 	}
 	return table.Flush()
+}
+
+func counted(n float64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
 }

@@ -15,7 +15,11 @@ const files = {
 };
 const server = createServer((request, answer) => {
   const file = files[request.url] ?? ['text/plain', ''];
-  answer.writeHead(200, { 'Content-Type': file[0] }).end(file[1]);
+  // Isolated pages have the finer clock.
+  answer.writeHead(200, {
+    'Content-Type': file[0], 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+  }).end(file[1]);
 });
 await new Promise((done) => server.listen(0, '127.0.0.1', done));
 
