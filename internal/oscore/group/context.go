@@ -6,20 +6,21 @@ import (
 	"io"
 	"maps"
 
-	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 )
 
-// Params are the input parameters of a [Context].
+// Params are the input parameters of a [Context]. One with none of SenderID,
+// Cred and Key is of a silent server: it verifies requests in group mode and
+// sends nothing.
 type Params struct {
 	Name         string // the group's name, which rekeying does not change
 	GID          []byte // Group Identifier: the ID Context
 	MasterSecret cose.Secret
 	MasterSalt   []byte
-	Algs         Algorithms
-	GMCred       []byte // authentication credential of the Group Manager
+	Algs         Algorithms // the zero value: DefaultAlgorithms
+	GMCred       []byte     // authentication credential of the Group Manager
 	SenderID     []byte
 	Cred         []byte           // the own authentication credential, as distributed
 	Key          cose.PrivateKey  // its private key
@@ -34,31 +35,33 @@ type Params struct {
 	Windows   map[string]oscore.WindowState
 	EchoFirst bool
 
-	// Verify, when not nil, verifies signatures in place of crypto/ed25519. It
-	// must not accept what that refuses.
+	// ParseCred reads credentials in the format of the group; nil means
+	// [cose.ParseCCS].
+	ParseCred func([]byte) (cose.Credential, error)
+
+	// Verify, when not nil, verifies signatures in place of
+	// [cose.PublicKey.Verify]. It must not accept what that refuses.
 	Verify func(public cose.PublicKey, message, sig []byte) bool
 }
 
 // Context is the Security Context of one epoch of a group. It is not safe for
-// concurrent use. RFC 10021, Section 2.
+// concurrent use: the caller's lock makes check and update of a Replay Window
+// one step. RFC 10021, Section 2.
 type Context struct {
+	common
 	name     string
-	gid      []byte
-	algs     Algorithms
 	commonIV []byte
-	gmCred   []byte
-	algsCBOR []byte // the algorithms of external_aad, encoded
+	id       *identity
 
 	masterSecret cose.Secret
 	masterSalt   []byte
 
-	// Sender Context.
-	senderID  []byte
+	// Sender Context; a silent server has none.
+	senderID  []byte // nil: a silent server
 	cred      []byte
 	key       cose.PrivateKey
 	senderKey cose.Secret
-	sender    cose.AEAD   // group mode
-	seKey     cose.Secret // Signature Encryption Key
+	sender    cose.AEAD // group mode
 	sequence  *oscore.Sequence
 
 	// Recipient Contexts.
@@ -67,77 +70,82 @@ type Context struct {
 	windowSize int
 	echoFirst  bool // new windows are invalid
 	rand       io.Reader
-	verify     func(public cose.PublicKey, message, sig []byte) bool
 
-	plaintext, aad, signed []byte // scratch
+	plaintext, aad, signed, sig []byte // scratch
 }
 
-// New derives a context without peers. RFC 10021, Section 2.3.
+// identity stands for a context in bindings, which outlive the keys. epoch is
+// the same for contexts of the same Gid, Master Secret and Master Salt.
+type identity struct{ epoch string }
+
+// New derives a context without peers. It fails with [cose.ErrUnsupported],
+// [ErrMode] or an error of package cose about the own credential. RFC 10021,
+// Section 2.3.
 func New(p Params) (*Context, error) {
-	if p.Algs == (Algorithms{}) {
-		p.Algs = DefaultAlgorithms
-	}
-	if err := p.check(); err != nil {
+	shared, err := newCommon(p.GID, p.GMCred, p.Algs)
+	if err != nil {
 		return nil, err
 	}
-	least, greatest := p.Algs.nonceSizes()
-	if len(p.SenderID) > least-6 {
-		return nil, fmt.Errorf("a Sender ID of more than %d bytes", least-6)
+	if p.ParseCred != nil {
+		shared.parseCred = p.ParseCred
+	}
+	if p.Verify != nil {
+		shared.verify = p.Verify
+	}
+	if _, err := oscore.NewWindow(p.WindowSize, oscore.WindowState{}); err != nil {
+		return nil, err
 	}
 	c := &Context{
+		common:       shared,
 		name:         p.Name,
-		gid:          present(p.GID),
-		algs:         p.Algs,
-		gmCred:       bytes.Clone(p.GMCred),
-		algsCBOR:     encodeAlgorithms(p.Algs),
 		masterSecret: append(cose.Secret(nil), p.MasterSecret...),
 		masterSalt:   bytes.Clone(p.MasterSalt),
-		senderID:     present(p.SenderID),
-		cred:         bytes.Clone(p.Cred),
-		key:          p.Key,
 		sequence:     p.Sequence,
 		peers:        map[string]*recipient{},
 		restored:     maps.Clone(p.Windows),
 		windowSize:   p.WindowSize,
 		echoFirst:    p.EchoFirst,
 		rand:         p.Rand,
-		verify:       p.Verify,
 	}
-	if c.sequence == nil {
-		c.sequence = oscore.NewSequence(0, nil)
-	}
-	if _, err := oscore.NewWindow(p.WindowSize, oscore.WindowState{}); err != nil {
-		return nil, err
-	}
+	_, greatest := c.algs.nonceSizes()
 	c.commonIV = c.derive(nil, "IV", greatest)
-	c.senderKey = c.derive(c.senderID, "Key", cose.KeySize(c.algs.derivation()))
+	c.id = &identity{epoch: string(c.gid) + string(c.commonIV)}
 	if c.algs.hasGroup() {
 		c.seKey = c.derive(nil, "SEKey", cose.KeySize(c.algs.GroupEnc))
-		var err error
-		if c.sender, err = cose.NewAEAD(c.algs.GroupEnc, c.senderKey); err != nil {
-			return nil, fmt.Errorf("deriving sender key: %w", err)
-		}
 	}
-	return c, nil
+	return c, c.setSender(&p)
 }
 
-// check refuses parameters that cannot work together.
-func (p *Params) check() error {
-	if err := p.Algs.Check(); err != nil {
-		return err
-	}
-	if len(p.GID) > 255 {
-		return fmt.Errorf("a Gid of %d bytes", len(p.GID))
+// setSender makes the Sender Context. RFC 10021, Section 2.2.
+func (c *Context) setSender(p *Params) error {
+	if p.Key == nil && p.SenderID == nil && p.Cred == nil {
+		if !c.algs.hasGroup() {
+			return fmt.Errorf("a silent server without group mode: %w", ErrMode)
+		}
+		return nil
 	}
 	if p.Key == nil {
 		return fmt.Errorf("no private key")
 	}
-	cred, err := cose.ParseCCS(p.Cred)
+	if err := c.algs.checkSenderID(p.SenderID); err != nil {
+		return err
+	}
+	cred, err := c.readCred(p.Cred, p.Key.Public())
 	if err != nil {
 		return fmt.Errorf("reading the own credential: %w", err)
 	}
 	if !cred.Public.Equal(p.Key.Public()) {
 		return fmt.Errorf("the own credential is of another key: %w", cose.ErrCredential)
+	}
+	c.senderID, c.cred, c.key = present(p.SenderID), cred.Raw, p.Key
+	if c.sequence == nil {
+		c.sequence = oscore.NewSequence(0, nil)
+	}
+	c.senderKey = c.derive(c.senderID, "Key", cose.KeySize(c.algs.derivation()))
+	if c.algs.hasGroup() {
+		if c.sender, err = cose.NewAEAD(c.algs.GroupEnc, c.senderKey); err != nil {
+			return fmt.Errorf("deriving sender key: %w", err)
+		}
 	}
 	return nil
 }
@@ -145,23 +153,11 @@ func (p *Params) check() error {
 // derive makes a key or IV. RFC 10021, Sections 2.1.9 and 2.3.
 func (c *Context) derive(id []byte, kind string, size int) []byte {
 	info := oscore.AppendInfo(nil, id, c.gid, c.algs.derivation(), kind, size)
-	return cose.HKDF(c.masterSecret, c.masterSalt, info, size)
+	return c.kdf(c.masterSecret, c.masterSalt, info, size)
 }
 
-func encodeAlgorithms(a Algorithms) []byte {
-	dst := []byte{0x84}
-	for _, alg := range []cose.Algorithm{a.AEAD, a.GroupEnc, a.Sign, a.Pairwise} {
-		if alg == cose.Null {
-			dst = append(dst, cbor.Null)
-		} else {
-			dst = cbor.AppendInt(dst, int64(alg))
-		}
-	}
-	return dst
-}
-
-// present copies an identifier; the copy of an absent one is empty, not nil.
-func present(b []byte) []byte { return append([]byte{}, b...) }
+// silent says whether the context is of a silent server.
+func (c *Context) silent() bool { return c.senderID == nil }
 
 // Name returns the group's name.
 func (c *Context) Name() string { return c.name }
@@ -169,16 +165,24 @@ func (c *Context) Name() string { return c.name }
 // GID returns the Group Identifier; it is not to be changed.
 func (c *Context) GID() []byte { return c.gid }
 
-// SenderID returns the own Sender ID; it is not to be changed.
+// SenderID returns the own Sender ID, nil for a silent server; it is not to be
+// changed.
 func (c *Context) SenderID() []byte { return c.senderID }
 
-// Cred returns the own authentication credential; it is not to be changed.
+// Cred returns the own authentication credential, nil for a silent server; it
+// is not to be changed.
 func (c *Context) Cred() []byte { return c.cred }
 
 // Algorithms returns the group's algorithms.
 func (c *Context) Algorithms() Algorithms { return c.algs }
 
-// Sequence returns the sequence of Sender Sequence Numbers.
+// SignatureEncryptionKey returns the key that the Group Manager also gives to
+// signature checkers, nil without group mode; it is not to be changed. RFC
+// 10021, Section 12.3.
+func (c *Context) SignatureEncryptionKey() cose.Secret { return c.seKey }
+
+// Sequence returns the sequence of Sender Sequence Numbers, nil for a silent
+// server.
 func (c *Context) Sequence() *oscore.Sequence { return c.sequence }
 
 // String names the context by its public identifiers.
@@ -208,8 +212,5 @@ func KID(m *coap.Message) ([]byte, bool) {
 // ModeOf returns the mode in which a protected message claims to be.
 func ModeOf(m *coap.Message) (Mode, bool) {
 	o, err := oscore.MessageOption(m)
-	if o.Group {
-		return Group, err == nil
-	}
-	return Pairwise, err == nil
+	return modeOf(o), err == nil
 }

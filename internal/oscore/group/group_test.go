@@ -244,7 +244,7 @@ func TestAnsweredByAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Binding{context: w.members[2], Mode: Pairwise, From: Peer{KID: []byte{0}, Cred: w.creds[0]}, request: cb.request}
+	b := &Binding{origin: w.members[2].id, Mode: Pairwise, From: Peer{KID: []byte{0}, Cred: w.creds[0]}, request: cb.request}
 	for _, mode := range []Mode{Group, Pairwise} {
 		resp, err := w.members[2].protectResponse(content("me"), b, mode, true)
 		if err != nil {
@@ -449,11 +449,24 @@ func TestMatchGID(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	w := newWorld(t, 2)
+	algs := func(edit func(*Algorithms)) func(*Params) {
+		return func(p *Params) {
+			p.Algs = DefaultAlgorithms
+			edit(&p.Algs)
+		}
+	}
 	for name, edit := range map[string]func(*Params){
-		"AEAD":              func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.AEAD = cose.ChaCha20Poly1305 },
-		"group encryption":  func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.GroupEnc = cose.A128CTR },
-		"signature":         func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.Sign = cose.ES256 },
-		"agreement":         func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.Pairwise = cose.ECDHSSHKDF512 },
+		"AEAD without tag":  algs(func(a *Algorithms) { a.AEAD = cose.A128CTR }),
+		"unbuilt AEAD":      algs(func(a *Algorithms) { a.AEAD = 14 }),
+		"A128CBC":           algs(func(a *Algorithms) { a.GroupEnc = -65531 }),
+		"A192CBC":           algs(func(a *Algorithms) { a.GroupEnc = -65530 }),
+		"A256CBC":           algs(func(a *Algorithms) { a.GroupEnc = -65529 }),
+		"signature":         algs(func(a *Algorithms) { a.Sign = -35 }),
+		"ES256, Ed25519":    algs(func(a *Algorithms) { a.Sign = cose.ES256 }),
+		"-28 with SHA-256":  algs(func(a *Algorithms) { a.Pairwise = cose.ECDHSSHKDF512 }),
+		"-27 with SHA-512":  algs(func(a *Algorithms) { a.HKDF = cose.HMAC512 }),
+		"agreement":         algs(func(a *Algorithms) { a.Pairwise = cose.EdDSA }),
+		"no HKDF":           algs(func(a *Algorithms) { a.HKDF = cose.Null }),
 		"HKDF":              func(p *Params) { p.Algs = DefaultAlgorithms; p.Algs.HKDF = cose.EdDSA },
 		"no mode":           func(p *Params) { p.Algs = Algorithms{AEAD: 10, Sign: cose.EdDSA, HKDF: 5} },
 		"Gid":               func(p *Params) { p.GID = make([]byte, 256) },

@@ -18,15 +18,17 @@ type recipient struct {
 	aead   cose.AEAD   // group mode; nil until needed
 	window oscore.Window
 	valid  bool // the window is to be relied on
+	proven bool // a message of the peer verified, here or before a restart
 	echo   oscore.Echo
 
 	toPeer, fromPeer cose.AEAD // pairwise mode; nil until needed
 }
 
 // SetPeer adds a peer or changes its roles. Keys are derived when they are
-// first needed. A credential that is no good gives an error of package cose. A
-// Sender ID that comes with another credential than before is a new peer with
-// an invalid window. The own Sender ID is passed over.
+// first needed. A credential that is no good, or whose key the group's algorithms
+// cannot use, gives an error of package cose. A Sender ID that comes with another
+// credential than before is a new peer with an invalid window. The own Sender ID
+// is passed over.
 func (c *Context) SetPeer(p Peer) error {
 	kid := string(p.KID)
 	old := c.peers[kid]
@@ -34,13 +36,17 @@ func (c *Context) SetPeer(p Peer) error {
 		old.peer.Roles = p.Roles
 		return nil
 	}
-	if least, _ := c.algs.nonceSizes(); len(p.KID) > least-6 {
-		return fmt.Errorf("a Sender ID of more than %d bytes", least-6)
+	if err := c.algs.checkSenderID(p.KID); err != nil {
+		return err
 	}
-	if bytes.Equal(p.KID, c.senderID) {
+	if c.own(p.KID) {
 		return nil
 	}
-	cred, err := cose.ParseCCS(p.Cred)
+	var public cose.PublicKey
+	if c.key != nil {
+		public = c.key.Public()
+	}
+	cred, err := c.readCred(p.Cred, public)
 	if err != nil {
 		return fmt.Errorf("adding peer %x: %w", p.KID, err)
 	}
@@ -58,6 +64,7 @@ func (c *Context) SetPeer(p Peer) error {
 		cred:   cred,
 		window: window,
 		valid:  restored || !c.echoFirst,
+		proven: restored,
 	}
 	return nil
 }
@@ -71,6 +78,19 @@ func (c *Context) RemovePeer(kid []byte) {
 	delete(c.peers, string(kid))
 	delete(c.restored, string(kid))
 	c.echoFirst = c.echoFirst || known || restored
+}
+
+// Discard forgets a peer that was added for a message which was refused then, and
+// reports whether it did. Unlike with [Context.RemovePeer] windows that are made
+// later are valid, as nothing was received that could be replayed; a peer of whom
+// a message did verify stays. RFC 10021, Sections 2.6.1.2 and 7.2.
+func (c *Context) Discard(kid []byte) bool {
+	r, known := c.peers[string(kid)]
+	if !known || r.proven {
+		return false
+	}
+	delete(c.peers, string(kid))
+	return true
 }
 
 // Peer returns the peer with a Sender ID.
@@ -115,9 +135,12 @@ func (c *Context) Window(kid []byte) oscore.WindowState {
 	return r.window.State()
 }
 
+// own says whether a kid is the own Sender ID.
+func (c *Context) own(kid []byte) bool { return !c.silent() && bytes.Equal(kid, c.senderID) }
+
 // find returns the Recipient Context of a Sender ID.
 func (c *Context) find(kid []byte) (*recipient, error) {
-	if bytes.Equal(kid, c.senderID) {
+	if c.own(kid) {
 		return nil, ErrOwn
 	}
 	if r, ok := c.peers[string(kid)]; ok {
@@ -190,7 +213,7 @@ func (c *Context) pairwiseAEAD(salt cose.Secret, senderID, senderCred, receiverC
 	ikm := slices.Concat(senderCred, receiverCred, shared)
 	size := cose.KeySize(c.algs.AEAD)
 	info := oscore.AppendInfo(nil, senderID, c.gid, c.algs.AEAD, "Key", size)
-	aead, err := cose.NewAEAD(c.algs.AEAD, cose.HKDF(ikm, salt, info, size))
+	aead, err := cose.NewAEAD(c.algs.AEAD, c.kdf(ikm, salt, info, size))
 	if err != nil {
 		return nil, fmt.Errorf("deriving pairwise keys: %w", err)
 	}

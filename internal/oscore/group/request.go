@@ -17,7 +17,7 @@ type Binding struct {
 	// Mode is the mode of the request.
 	Mode Mode
 
-	context *Context // under which the request was protected
+	origin  *identity // of the context under which the request was protected
 	request request
 	observe bool // the request was an Observe registration
 
@@ -30,7 +30,10 @@ type Binding struct {
 // else in pairwise mode for the peer with that Sender ID. The binding is for
 // [Context.UnprotectResponse]. RFC 10021, Sections 7.1 and 8.3.
 func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *Binding, error) {
-	b := &Binding{context: c, Mode: Group, observe: oscore.Registers(req)}
+	if c.silent() {
+		return nil, nil, ErrSilent
+	}
+	b := &Binding{origin: c.id, Mode: Group, observe: oscore.Registers(req)}
 	var peer *recipient
 	if to != nil {
 		var err error
@@ -65,11 +68,12 @@ func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *
 	return oscore.Finish(outer, m.option, payload), b, nil
 }
 
-func (c *Context) allows(mode Mode) error {
-	if mode == Group && !c.algs.hasGroup() || mode == Pairwise && !c.algs.hasPairwise() {
+// receives is allows for what comes in: a silent server has no pairwise keys.
+func (c *Context) receives(mode Mode) error {
+	if mode == Pairwise && c.silent() {
 		return ErrMode
 	}
-	return nil
+	return c.allows(mode)
 }
 
 func (c *Context) nextPIV() ([]byte, error) {
@@ -78,20 +82,6 @@ func (c *Context) nextPIV() ([]byte, error) {
 		return nil, err
 	}
 	return oscore.AppendPIV(make([]byte, 0, 5), n), nil
-}
-
-func (c *Context) seal(mode Mode, peer *recipient, plaintext []byte, m *message) ([]byte, error) {
-	if mode == Group {
-		return c.sealGroup(plaintext, m)
-	}
-	return c.sealPairwise(peer, plaintext, m)
-}
-
-func (c *Context) open(mode Mode, peer *recipient, payload []byte, m *message) ([]byte, error) {
-	if mode == Group {
-		return c.openGroup(peer, payload, m)
-	}
-	return c.openPairwise(peer, payload, m)
 }
 
 // UnprotectRequest verifies and decrypts a request in either mode. The binding
@@ -111,7 +101,7 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 		return nil, nil, fmt.Errorf("%w: request without kid or Partial IV", oscore.ErrDecode)
 	}
 	mode := modeOf(o)
-	if err := c.allows(mode); err != nil {
+	if err := c.receives(mode); err != nil {
 		return nil, nil, err
 	}
 	peer, err := c.find(o.KID)
@@ -125,16 +115,16 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 		}
 	}
 	b := &Binding{
-		context: c, From: peer.peer, Mode: mode,
+		origin: c.id, From: peer.peer, Mode: mode,
 		request: request{kid: peer.peer.KID, piv: bytes.Clone(o.PIV), kidContext: c.gid},
 	}
-	plaintext, err := c.open(mode, peer, outer.Payload, &message{
-		request: b.request, isRequest: true, nonceID: o.KID, noncePIV: o.PIV,
-		option: coap.GetOption(outer, coap.OptionOSCORE), cred: peer.peer.Cred,
+	plaintext, err := c.open(&opening{
+		message: received(outer, o, b.request, true, peer.peer), mode: mode, peer: peer, payload: outer.Payload,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
+	peer.proven = true
 	req, err := oscore.JoinRequest(outer, plaintext)
 	if !peer.valid {
 		if err != nil {
@@ -150,19 +140,12 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 	return req, b, nil
 }
 
-func modeOf(o oscore.Option) Mode {
-	if o.Group {
-		return Group
-	}
-	return Pairwise
-}
-
 // synchronise accepts an authentic request of a peer with an invalid window
 // when it carries the Echo value: its number becomes the lower limit. Else it
 // makes the challenge, with a Partial IV of its own, as the request may be a
 // replay. An Echo value in group mode proves nothing in a group that has the
-// pairwise mode: who got such a message could redirect it. RFC 10021, Section
-// 9.
+// pairwise mode: who got such a message could redirect it. A silent server cannot
+// challenge. RFC 10021, Sections 2.6.1.2 and 9.
 func (c *Context) synchronise(peer *recipient, req *coap.Message, b *Binding, number uint64) (*coap.Message, *Binding, error) {
 	if peer.echo.Proves(req) && (b.Mode == Pairwise || !c.algs.hasPairwise()) {
 		peer.window.StartAt(number)
@@ -170,6 +153,9 @@ func (c *Context) synchronise(peer *recipient, req *coap.Message, b *Binding, nu
 		peer.echo = oscore.Echo{}
 		b.observe = oscore.Registers(req)
 		return req, b, nil
+	}
+	if c.silent() {
+		return nil, nil, fmt.Errorf("a request that is not known to be fresh: %w", oscore.ErrReplay)
 	}
 	b.used = true
 	resp, err := peer.echo.Challenge(c.rand)

@@ -3,25 +3,28 @@ package group
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 )
 
 // ProtectResponse protects a response to the request of b, in a mode that may
-// differ from the request's; resp is not changed. c may be of a later epoch
-// than the request. The first response reuses the nonce of the request if it
-// was received under this same context; every other has its own Partial IV.
-// RFC 10021, Sections 7.3 and 8.5.
+// differ from the request's; resp is not changed. c is the latest context of the
+// member, also for a request of an earlier epoch. The first response reuses the
+// nonce of the request if it was received under this same context; every other
+// has its own Partial IV. RFC 10021, Sections 7.3 and 8.5.
 func (c *Context) ProtectResponse(resp *coap.Message, b *Binding, mode Mode) (*coap.Message, error) {
 	// The kid may be left out towards who knows from whom it expects the answer:
 	// in response to a pairwise request under the same context.
-	withKID := mode == Group || b.Mode == Group || b.context != c
+	withKID := mode == Group || b.Mode == Group || b.origin != c.id
 	return c.protectResponse(resp, b, mode, withKID)
 }
 
 func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, withKID bool) (*coap.Message, error) {
+	if c.silent() {
+		return nil, ErrSilent
+	}
 	if err := c.allows(mode); err != nil {
 		return nil, err
 	}
@@ -42,10 +45,10 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, wit
 		o.KID = c.senderID
 	}
 	if !bytes.Equal(b.request.kidContext, c.gid) {
-		o.KIDContext = c.gid // helps the client to find the new context
+		o.KIDContext = c.gid // helps the client to find the new context, not only in the first response
 	}
 	m := &message{request: b.request, nonceID: b.request.kid, noncePIV: b.request.piv, cred: c.cred}
-	if b.used || b.context != c {
+	if b.used || b.origin != c.id {
 		if o.PIV, err = c.nextPIV(); err != nil {
 			return nil, err
 		}
@@ -61,6 +64,80 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, wit
 	return oscore.Finish(outer, m.option, payload), nil
 }
 
+// Unverified is a response whose countersignature is still to be verified: Sig
+// over Message under Public. Sig is nil when there is nothing to be verified,
+// that is in pairwise mode.
+type Unverified struct {
+	Public       cose.PublicKey
+	Message, Sig []byte
+
+	opening
+	context *Context
+	binding *Binding
+	outer   *coap.Message
+	piv     []byte // in the response; nil: none
+}
+
+// BeginResponse does of [Context.UnprotectResponse] everything that comes before
+// the signature, for who verifies many at a time; it changes nothing.
+// [Context.FinishResponse] does the rest. What it returns shares memory with
+// outer.
+func (c *Context) BeginResponse(outer *coap.Message, b *Binding) (*Unverified, error) {
+	u := &Unverified{}
+	if err := c.begin(u, outer, b); err != nil {
+		return nil, err
+	}
+	if u.mode == Group {
+		var err error
+		if u.Message, u.Sig, err = c.countersigned(nil, nil, &u.opening); err != nil {
+			return nil, err
+		}
+		u.Public = u.peer.cred.Public
+	}
+	return u, nil
+}
+
+// begin finds out who claims to have sent a response and whether it may be
+// accepted.
+func (c *Context) begin(u *Unverified, outer *coap.Message, b *Binding) error {
+	o, err := oscore.MessageOption(outer)
+	if err != nil {
+		return err
+	}
+	u.mode = modeOf(o)
+	u.context, u.binding, u.outer, u.piv = c, b, outer, o.PIV
+	if u.peer, err = c.responder(o, b, u.mode); err != nil {
+		return err
+	}
+	if err := b.check(c, u.peer, o.PIV); err != nil {
+		return err
+	}
+	u.message, u.payload = received(outer, o, b.request, false, u.peer.peer), outer.Payload
+	return nil
+}
+
+// FinishResponse decrypts and accepts a response that [Context.BeginResponse]
+// took up. verified is the word of who verified the countersignature. Whether the
+// response is late or repeated, or its sender gone, is looked at once more, as
+// others may have been accepted meanwhile.
+func (c *Context) FinishResponse(u *Unverified, verified bool) (resp *coap.Message, from Peer, mode Mode, err error) {
+	if u.context != c || u.mode == Group && !verified {
+		return nil, Peer{}, u.mode, oscore.ErrVerify
+	}
+	if c.peers[string(u.peer.peer.KID)] != u.peer {
+		return nil, Peer{}, u.mode, &UnknownPeerError{GID: c.gid, KID: u.peer.peer.KID}
+	}
+	if err := u.binding.check(c, u.peer, u.piv); err != nil {
+		return nil, Peer{}, u.mode, err
+	}
+	plaintext, err := c.decrypt(&u.opening)
+	if err != nil {
+		return nil, Peer{}, u.mode, err
+	}
+	resp, from, err = c.acceptResponse(u, plaintext)
+	return resp, from, u.mode, err
+}
+
 // UnprotectResponse verifies and decrypts a response to the request of b, which
 // may be of an earlier epoch than c. It says who sent it and in which mode; with
 // an error, from is zero unless the sender is proven.
@@ -72,38 +149,31 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, wit
 // oscore.ErrReplay, and no failure ends anything. RFC 10021, Sections 5.3.1,
 // 7.4 and 8.6.
 func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (resp *coap.Message, from Peer, mode Mode, err error) {
-	o, err := oscore.MessageOption(outer)
+	var u Unverified
+	if err := c.begin(&u, outer, b); err != nil {
+		return nil, Peer{}, u.mode, err
+	}
+	plaintext, err := c.open(&u.opening)
 	if err != nil {
-		return nil, Peer{}, 0, err
+		return nil, Peer{}, u.mode, err
 	}
-	mode = modeOf(o)
-	peer, err := c.responder(o, b, mode)
+	resp, from, err = c.acceptResponse(&u, plaintext)
+	return resp, from, u.mode, err
+}
+
+// acceptResponse takes up a response that is authentic.
+func (c *Context) acceptResponse(u *Unverified, plaintext []byte) (*coap.Message, Peer, error) {
+	u.peer.proven = true
+	resp, err := oscore.JoinResponse(u.outer, plaintext)
 	if err != nil {
-		return nil, Peer{}, mode, err
-	}
-	if err := b.check(c, peer, o.PIV); err != nil {
-		return nil, Peer{}, mode, err // nothing is verified yet
-	}
-	m := &message{
-		request: b.request, nonceID: b.request.kid, noncePIV: b.request.piv,
-		option: coap.GetOption(outer, coap.OptionOSCORE), cred: peer.peer.Cred,
-	}
-	if o.PIV != nil {
-		m.nonceID, m.noncePIV = peer.peer.KID, o.PIV
-	}
-	plaintext, err := c.open(mode, peer, outer.Payload, m)
-	if err != nil {
-		return nil, Peer{}, mode, err
-	}
-	if resp, err = oscore.JoinResponse(outer, plaintext); err != nil {
-		return nil, peer.peer, mode, err
+		return nil, u.peer.peer, err
 	}
 	notification := coap.HasOption(resp, coap.OptionObserve)
-	if notification && !b.observe {
-		return nil, peer.peer, mode, oscore.ErrVerify // RFC 8613, Section 4.1.3.5.2
+	if notification && !u.binding.observe {
+		return nil, u.peer.peer, oscore.ErrVerify // RFC 8613, Section 4.1.3.5.2
 	}
-	b.accept(c, peer, o.PIV, notification)
-	return resp, peer.peer, mode, nil
+	u.binding.accept(c, u.peer, u.piv, notification)
+	return resp, u.peer.peer, nil
 }
 
 // responder finds out who claims to have sent a response and whether a response
@@ -112,7 +182,7 @@ func (c *Context) responder(o oscore.Option, b *Binding, mode Mode) (*recipient,
 	if o.KIDContext != nil && !bytes.Equal(o.KIDContext, c.gid) {
 		return nil, fmt.Errorf("response of another epoch: %w", coap.ErrNoContext)
 	}
-	if err := c.allows(mode); err != nil {
+	if err := c.receives(mode); err != nil {
 		return nil, err
 	}
 	kid := o.KID
@@ -120,7 +190,10 @@ func (c *Context) responder(o oscore.Option, b *Binding, mode Mode) (*recipient,
 		if b.Mode == Group {
 			return nil, fmt.Errorf("%w: response without kid", oscore.ErrDecode)
 		}
-		kid = b.From.KID
+		var err error
+		if kid, err = b.assumedKID(c); err != nil {
+			return nil, err
+		}
 	}
 	peer, err := c.find(kid)
 	if err != nil {
@@ -130,70 +203,4 @@ func (c *Context) responder(o oscore.Option, b *Binding, mode Mode) (*recipient,
 		return nil, oscore.ErrVerify // another server than the one that was asked
 	}
 	return peer, nil
-}
-
-// server is what a client keeps of one server that answered a request.
-type server struct {
-	kid     []byte   // kid1
-	context *Context // of the last response
-	next    uint64   // 1 + the Response Number under context, 0: not initialised
-	plain   bool     // a response without Partial IV was accepted
-
-	left []*Context // of earlier epochs; what comes under them now is late or repeated
-}
-
-// check applies, before any cryptography, the rules about a response's Partial
-// IV; it changes nothing. RFC 10021, Section 5.3.1.
-func (b *Binding) check(c *Context, peer *recipient, piv []byte) error {
-	if b.done {
-		return oscore.ErrReplay
-	}
-	if piv == nil && b.context != c {
-		return fmt.Errorf("%w: response of another epoch without Partial IV", oscore.ErrDecode)
-	}
-	s := b.servers[string(peer.peer.Cred)]
-	if s == nil {
-		return nil
-	}
-	if piv == nil {
-		// At most one, which counts as the oldest of all.
-		if s.plain || s.next > 0 || s.context != c {
-			return oscore.ErrReplay
-		}
-		return nil
-	}
-	if slices.Contains(s.left, c) {
-		return oscore.ErrReplay
-	}
-	if s.context != c {
-		return nil // a new epoch: the Response Number starts anew
-	}
-	if !bytes.Equal(s.kid, peer.peer.KID) || oscore.PIVNumber(piv) < s.next {
-		return oscore.ErrReplay
-	}
-	return nil
-}
-
-// accept keeps what [Binding.check] needs of a response that verified.
-func (b *Binding) accept(c *Context, peer *recipient, piv []byte, notification bool) {
-	if b.Mode == Pairwise && !notification {
-		b.done = true
-	}
-	s := b.servers[string(peer.peer.Cred)]
-	if s == nil || s.context != c {
-		next := &server{kid: peer.peer.KID, context: c}
-		if s != nil {
-			next.plain, next.left = s.plain, append(s.left, s.context)
-		}
-		s = next
-		if b.servers == nil {
-			b.servers = map[string]*server{}
-		}
-		b.servers[string(peer.peer.Cred)] = s
-	}
-	if piv == nil {
-		s.plain = true
-		return
-	}
-	s.next = oscore.PIVNumber(piv) + 1
 }
