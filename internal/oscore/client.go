@@ -46,9 +46,22 @@ func (c *Client) exchange(ctx context.Context, req *coap.Message) (*coap.Message
 	if !IsProtected(resp) {
 		return nil, &UnprotectedError{Response: resp}
 	}
+	return c.unprotect(resp, b)
+}
+
+// unprotect opens a response; one with a critical option that is not understood
+// is refused.
+func (c *Client) unprotect(outer *coap.Message, b *Binding) (*coap.Message, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.context.UnprotectResponse(resp, b)
+	resp, err := c.context.UnprotectResponse(outer, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckResponse(resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 func (c *Client) protect(req *coap.Message) (*coap.Message, *Binding, error) {

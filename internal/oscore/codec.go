@@ -34,32 +34,41 @@ func extended(n int) (nibble byte, ext [2]byte, size int) {
 	return 14, [2]byte{byte(n >> 8), byte(n)}, 2
 }
 
+// maxOptions bounds the memory that a plaintext can ask for: an option takes one
+// byte in it, and 32 in a message. No message of CoAP comes near.
+const maxOptions = 256
+
 // parsePlaintext reads a plaintext. The message shares its memory.
 func parsePlaintext(b []byte) (*coap.Message, error) {
 	if len(b) == 0 {
 		return nil, fmt.Errorf("%w: empty plaintext", ErrDecode)
 	}
-	m := &coap.Message{Code: coap.Code(b[0])}
+	// Most messages have few options; these come with the message.
+	few := &struct {
+		message coap.Message
+		options [4]coap.Option
+	}{message: coap.Message{Code: coap.Code(b[0])}}
+	options := few.options[:0]
 	rest := b[1:]
 	id := 0
-	for len(rest) > 0 {
-		if rest[0] == payloadMarker {
-			m.Payload = rest[1:]
-			if len(m.Payload) == 0 {
-				return nil, fmt.Errorf("%w: payload marker without payload", ErrDecode)
-			}
-			return m, nil
-		}
+	for len(rest) > 0 && rest[0] != payloadMarker {
 		delta, length, tail, ok := parseOptionHead(rest)
 		id += delta
-		if !ok || id > 0xffff || len(tail) < length {
+		if !ok || id > 0xffff || len(tail) < length || len(options) == maxOptions {
 			return nil, fmt.Errorf("%w: options", ErrDecode)
 		}
-		if m.Options == nil {
-			m.Options = make(coap.Options, 0, 4)
-		}
-		m.Options = append(m.Options, coap.Option{ID: coap.OptionID(id), Value: tail[:length:length]})
+		options = append(options, coap.Option{ID: coap.OptionID(id), Value: tail[:length:length]})
 		rest = tail[length:]
+	}
+	if len(rest) == 1 {
+		return nil, fmt.Errorf("%w: payload marker without payload", ErrDecode)
+	}
+	m := &few.message
+	if len(options) > 0 {
+		m.Options = options
+	}
+	if len(rest) > 0 {
+		m.Payload = rest[1:]
 	}
 	return m, nil
 }

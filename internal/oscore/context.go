@@ -14,9 +14,9 @@ import (
 type Params struct {
 	MasterSecret cose.Secret
 	MasterSalt   []byte
-	IDContext    []byte // nil: none; else it is sent as kid context in requests
-	SenderID     []byte // at most 7 bytes for a 13-byte nonce
-	RecipientID  []byte
+	IDContext    []byte         // nil: none; else it is sent as kid context in requests
+	SenderID     []byte         // shorter than the nonce by 6 bytes or more: at most 7, 6 or 1 bytes
+	RecipientID  []byte         // like SenderID
 	AEAD         cose.Algorithm // 0: AES-CCM-16-64-128
 	HKDF         cose.Algorithm // 0: HKDF SHA-256
 	WindowSize   int            // 0: 32; at most 64
@@ -42,19 +42,9 @@ type Context struct {
 	lost        bool // the window is not to be relied on until a request answers echo
 	echo        Echo
 	rand        io.Reader
-	scratch     []byte
-}
 
-// Binding ties the responses to their request. RFC 8613, Section 7.1.
-type Binding struct {
-	context  *Context // under which the request was protected
-	kid, piv []byte   // of the request
-	aad      []byte   // Enc_structure, the same for request and responses
-	observe  bool     // the request was an Observe registration
-
-	used     bool   // the request's nonce was used by a response, or must not be
-	done     bool   // client: the last response was accepted
-	notified uint64 // client: 1 + the greatest Partial IV accepted, the Notification Number
+	// Used again for each message; none of them leaves the context.
+	plaintext, external, aad, nonce []byte
 }
 
 // New derives a context. RFC 8613, Section 3.2.
@@ -62,21 +52,15 @@ func New(p Params) (*Context, error) {
 	if p.AEAD == cose.Null {
 		p.AEAD = cose.AESCCM16_64_128
 	}
-	if p.HKDF != cose.Null && p.HKDF != cose.HMAC256 && p.HKDF != cose.HKDFSHA256 {
-		return nil, fmt.Errorf("HKDF algorithm %d: %w", p.HKDF, cose.ErrUnsupported)
+	if p.HKDF == cose.Null {
+		p.HKDF = cose.HKDFSHA256
 	}
-	nonceSize := cose.NonceSize(p.AEAD)
-	if nonceSize == 0 {
-		return nil, fmt.Errorf("AEAD algorithm %d: %w", p.AEAD, cose.ErrUnsupported)
+	derive, err := deriver(p)
+	if err != nil {
+		return nil, err
 	}
-	if len(p.SenderID) > nonceSize-6 || len(p.RecipientID) > nonceSize-6 {
-		return nil, fmt.Errorf("a Sender ID of more than %d bytes", nonceSize-6)
-	}
-	if bytes.Equal(p.SenderID, p.RecipientID) {
-		return nil, fmt.Errorf("Sender ID and Recipient ID are the same") //nolint:staticcheck // the standard's noun
-	}
-	if len(p.IDContext) > 255 {
-		return nil, fmt.Errorf("an ID Context of %d bytes", len(p.IDContext))
+	if err := checkIDs(p); err != nil {
+		return nil, err
 	}
 	window, err := NewWindow(p.WindowSize, p.Window)
 	if err != nil {
@@ -86,7 +70,7 @@ func New(p Params) (*Context, error) {
 		alg:         p.AEAD,
 		idContext:   bytes.Clone(p.IDContext),
 		kidContext:  bytes.Clone(p.IDContext),
-		commonIV:    deriveOutput(p, []byte{}, "IV", nonceSize),
+		commonIV:    derive([]byte{}, "IV", cose.NonceSize(p.AEAD)),
 		senderID:    present(p.SenderID),
 		recipientID: present(p.RecipientID),
 		sequence:    p.Sequence,
@@ -98,18 +82,47 @@ func New(p Params) (*Context, error) {
 		c.sequence = NewSequence(0, nil)
 	}
 	keySize := cose.KeySize(p.AEAD)
-	if c.sender, err = cose.NewAEAD(p.AEAD, deriveOutput(p, p.SenderID, "Key", keySize)); err != nil {
+	if c.sender, err = cose.NewAEAD(p.AEAD, derive(p.SenderID, "Key", keySize)); err != nil {
 		return nil, fmt.Errorf("deriving sender key: %w", err)
 	}
-	if c.recipient, err = cose.NewAEAD(p.AEAD, deriveOutput(p, p.RecipientID, "Key", keySize)); err != nil {
+	if c.recipient, err = cose.NewAEAD(p.AEAD, derive(p.RecipientID, "Key", keySize)); err != nil {
 		return nil, fmt.Errorf("deriving recipient key: %w", err)
 	}
 	return c, nil
 }
 
-func deriveOutput(p Params, id []byte, kind string, size int) []byte {
-	info := AppendInfo(nil, id, p.IDContext, p.AEAD, kind, size)
-	return cose.HKDF(p.MasterSecret, p.MasterSalt, info, size)
+// nonceOverhead is what the nonce takes besides the Sender ID: its length and a
+// Partial IV of 5 bytes. RFC 8613, Section 5.2.
+const nonceOverhead = 6
+
+func checkIDs(p Params) error {
+	longest := cose.NonceSize(p.AEAD) - nonceOverhead
+	if len(p.SenderID) > longest || len(p.RecipientID) > longest {
+		return fmt.Errorf("a Sender ID of more than %d bytes", longest)
+	}
+	if bytes.Equal(p.SenderID, p.RecipientID) {
+		return fmt.Errorf("Sender ID and Recipient ID are the same") //nolint:staticcheck // the standard's noun
+	}
+	// flags | Partial IV | s | kid context | kid
+	if 1+5+1+len(p.IDContext)+max(len(p.SenderID), len(p.RecipientID)) > maxOption {
+		return fmt.Errorf("an ID Context of %d bytes", len(p.IDContext))
+	}
+	return nil
+}
+
+// deriver returns the derivation of n bytes for an ID, which is empty for the
+// Common IV. RFC 8613, Section 3.2.1.
+func deriver(p Params) (func(id []byte, kind string, n int) []byte, error) {
+	if !cose.Authenticated(p.AEAD) || cose.NonceSize(p.AEAD) <= nonceOverhead {
+		return nil, fmt.Errorf("AEAD algorithm %d: %w", p.AEAD, cose.ErrUnsupported)
+	}
+	kdf, err := cose.NewKDF(p.HKDF)
+	if err != nil {
+		return nil, err
+	}
+	return func(id []byte, kind string, n int) []byte {
+		return kdf(p.MasterSecret, p.MasterSalt, AppendInfo(nil, id, p.IDContext, p.AEAD, kind, n), n)
+	}, nil
 }
 
 // AppendInfo appends the info parameter of the key derivation:
@@ -146,27 +159,19 @@ func appendExternalAAD(dst []byte, alg cose.Algorithm, kid, piv []byte) []byte {
 	return append(dst, 0x40)
 }
 
-func (c *Context) newBinding(kid, piv []byte) *Binding {
-	aad := appendExternalAAD(make([]byte, 0, 32), c.alg, kid, piv)
-	return &Binding{
-		context: c,
-		kid:     kid,
-		piv:     piv,
-		aad:     cose.AppendEncrypt0(make([]byte, 0, len(aad)+14), aad),
-	}
+// nonceOf returns the AEAD nonce for a Partial IV that the endpoint id made. It
+// stands until the next call.
+func (c *Context) nonceOf(id, piv []byte) []byte {
+	c.nonce = AppendNonce(c.nonce[:0], c.commonIV, id, piv, len(c.commonIV))
+	return c.nonce
 }
 
-func (c *Context) nonce(id, piv []byte) []byte {
-	return AppendNonce(make([]byte, 0, 13), c.commonIV, id, piv, len(c.commonIV))
-}
-
-// nextPIV takes a sequence number.
-func (c *Context) nextPIV() ([]byte, error) {
-	n, err := c.sequence.Next()
-	if err != nil {
-		return nil, err
-	}
-	return AppendPIV(make([]byte, 0, 5), n), nil
+// aadOf returns the Enc_structure of a request and all its responses. It stands
+// until the next call.
+func (c *Context) aadOf(b *Binding) []byte {
+	c.external = appendExternalAAD(c.external[:0], c.alg, b.kid, b.piv())
+	c.aad = cose.AppendEncrypt0(c.aad[:0], c.external)
+	return c.aad
 }
 
 // Window returns the state of the Replay Window, to be stored.

@@ -365,6 +365,18 @@ func TestCannotProtect(t *testing.T) {
 	}
 }
 
+// sealRaw protects any bytes as a request.
+func (c *Context) sealRaw(t testing.TB, plaintext []byte) *coap.Message {
+	t.Helper()
+	n, err := c.sequence.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBinding(c, c.senderID, AppendPIV(nil, n))
+	payload := c.sender.Seal(nil, c.nonceOf(c.senderID, b.piv()), plaintext, c.aadOf(b))
+	return Finish(&coap.Message{Code: coap.POST}, AppendOption(nil, Option{PIV: b.piv(), KID: c.senderID}), payload)
+}
+
 // An authentic peer that sends nonsense inside.
 func TestNonsenseInside(t *testing.T) {
 	client, server := newPair(t)
@@ -375,13 +387,7 @@ func TestNonsenseInside(t *testing.T) {
 		"a broken option":     "01b3",
 		"protected once more": "0190",
 	} {
-		piv, err := client.nextPIV()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := client.newBinding(client.senderID, piv)
-		payload := client.sender.Seal(nil, client.nonce(client.senderID, piv), unhex(t, plaintext), b.aad)
-		m := Finish(&coap.Message{Code: coap.POST}, AppendOption(nil, Option{PIV: piv, KID: client.senderID}), payload)
+		m := client.sealRaw(t, unhex(t, plaintext))
 		if _, _, err := server.UnprotectRequest(m); !errors.Is(err, ErrDecode) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -417,19 +423,43 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
+	long := func(n int) []byte { return make([]byte, n) }
 	for name, change := range map[string]func(*Params){
-		"AEAD":                func(p *Params) { p.AEAD = cose.ChaCha20Poly1305 },
+		"AES-CTR":             func(p *Params) { p.AEAD = cose.A128CTR },
+		"AES-CBC":             func(p *Params) { p.AEAD = -65531 }, // A128CBC
+		"a signature":         func(p *Params) { p.AEAD = cose.EdDSA },
+		"an HMAC":             func(p *Params) { p.AEAD = cose.HMAC256 },
+		"no algorithm":        func(p *Params) { p.AEAD = 9 },
 		"HKDF":                func(p *Params) { p.HKDF = cose.EdDSA },
-		"long Sender ID":      func(p *Params) { p.SenderID = make([]byte, 8) },
-		"long Recipient ID":   func(p *Params) { p.RecipientID = make([]byte, 8) },
+		"HKDF with AES":       func(p *Params) { p.HKDF = -12 }, // direct+HKDF-AES-128
+		"long Sender ID":      func(p *Params) { p.SenderID = long(8) },
+		"long Recipient ID":   func(p *Params) { p.RecipientID = long(8) },
+		"7 bytes with GCM":    func(p *Params) { p.AEAD, p.SenderID = cose.A128GCM, long(7) },
+		"7 bytes with ChaCha": func(p *Params) { p.AEAD, p.RecipientID = cose.ChaCha20Poly1305, long(7) },
+		"2 bytes with CCM-64": func(p *Params) { p.AEAD, p.SenderID = cose.AESCCM64_64_128, long(2) },
 		"equal IDs":           func(p *Params) { p.RecipientID = p.SenderID },
-		"ID Context too long": func(p *Params) { p.IDContext = make([]byte, 256) },
+		"both IDs empty":      func(p *Params) { p.SenderID, p.RecipientID = nil, []byte{} },
+		"ID Context too long": func(p *Params) { p.IDContext = long(248) },
 		"window size":         func(p *Params) { p.WindowSize = 65 },
 	} {
 		p := good
 		change(&p)
-		if _, err := New(p); err == nil {
+		if c, err := New(p); err == nil || c != nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+	for name, change := range map[string]func(*Params){
+		"7 bytes with CCM-16": func(p *Params) { p.SenderID = long(7) },
+		"6 bytes with GCM":    func(p *Params) { p.AEAD, p.SenderID = cose.A128GCM, long(6) },
+		"1 byte with CCM-64":  func(p *Params) { p.AEAD = cose.AESCCM64_64_128 },
+		"long ID Context":     func(p *Params) { p.IDContext = long(247) },
+		"empty ID Context":    func(p *Params) { p.IDContext = []byte{} },
+		"window of 64":        func(p *Params) { p.WindowSize = 64 },
+	} {
+		p := good
+		change(&p)
+		if _, err := New(p); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

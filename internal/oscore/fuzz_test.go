@@ -38,7 +38,7 @@ func FuzzOpen(f *testing.F) {
 				t.Errorf("%v, %v, %v", opened, reply, err)
 			}
 		}
-		if resp, err := client.UnprotectResponse(m, session.newBinding(nil, []byte{0})); err == nil {
+		if resp, err := client.UnprotectResponse(m, newBinding(session, nil, []byte{0})); err == nil {
 			t.Errorf("opened as a response: %v", resp)
 		}
 	})

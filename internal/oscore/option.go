@@ -15,6 +15,9 @@ const (
 	flagsReserved  = 0xc0
 )
 
+// maxOption is the greatest length of the OSCORE Option. RFC 8613, Section 2.
+const maxOption = 255
+
 // Option is the value of the OSCORE Option. Absent fields are nil; fields that
 // are present but empty are not.
 //
@@ -31,7 +34,7 @@ const (
 type Option struct {
 	Group      bool   // group mode
 	PIV        []byte // Partial IV, 1 to 5 bytes, shortest form
-	KIDContext []byte // at most 255 bytes
+	KIDContext []byte // at most 255 bytes, and all together
 	KID        []byte
 }
 
@@ -43,7 +46,7 @@ func ParseOption(value []byte) (Option, error) {
 	}
 	flags, rest := value[0], value[1:]
 	n := int(flags & flagPIVLength)
-	if flags == 0 || flags&flagsReserved != 0 || n > 5 || len(rest) < n {
+	if flags == 0 || flags&flagsReserved != 0 || n > 5 || len(rest) < n || len(value) > maxOption {
 		return Option{}, fmt.Errorf("%w: OSCORE Option", ErrDecode)
 	}
 	o := Option{Group: flags&flagGroup != 0}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"lamplighter/internal/coap"
@@ -62,6 +63,7 @@ func TestOptionMalformed(t *testing.T) {
 		"kid context cut off":          "110505616263",
 		"bytes after the end":          "010525",
 		"bytes after kid context":      "11050161ff",
+		"256 bytes":                    "0905" + strings.Repeat("00", 254),
 	} {
 		if o, err := ParseOption(unhex(t, value)); !errors.Is(err, ErrDecode) {
 			t.Errorf("%s: %+v, %v", name, o, err)

@@ -27,47 +27,81 @@ func isOuter(id coap.OptionID) bool {
 // message so far: without the OSCORE Option and the payload. RFC 8613, Sections
 // 4 and 5.3.
 func SplitRequest(dst []byte, req *coap.Message) (plaintext []byte, outer *coap.Message, err error) {
-	if !isRequestCode(req.Code) {
-		return nil, nil, fmt.Errorf("protecting a request with code %v", req.Code)
-	}
-	req, err = splitProxyURI(req)
+	plaintext, e, err := splitRequest(dst, req)
 	if err != nil {
 		return nil, nil, err
 	}
-	outer = newOuter(req, coap.POST)
-	if coap.HasOption(req, coap.OptionObserve) {
-		outer.Code = coap.FETCH // RFC 8613, Section 4.1.3.5
-	}
-	plaintext, err = split(dst, req, outer, false)
-	return plaintext, outer, err
+	return plaintext, &e.message, nil
 }
 
 // SplitResponse is [SplitRequest] for a response. observed says whether the
 // request was an Observe registration; if not, an Observe Option is dropped.
 func SplitResponse(dst []byte, resp *coap.Message, observed bool) (plaintext []byte, outer *coap.Message, err error) {
+	plaintext, e, err := splitResponse(dst, resp, observed)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plaintext, &e.message, nil
+}
+
+func splitRequest(dst []byte, req *coap.Message) ([]byte, *envelope, error) {
+	if !isRequestCode(req.Code) {
+		return nil, nil, fmt.Errorf("protecting a request with code %v", req.Code)
+	}
+	req, err := splitProxyURI(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := newEnvelope(req, coap.POST)
+	if coap.HasOption(req, coap.OptionObserve) {
+		e.message.Code = coap.FETCH // RFC 8613, Section 4.1.3.5
+	}
+	dst, err = split(dst, req, &e.message, false)
+	return dst, e, err
+}
+
+func splitResponse(dst []byte, resp *coap.Message, observed bool) ([]byte, *envelope, error) {
 	if !isResponseCode(resp.Code) {
 		return nil, nil, fmt.Errorf("protecting a response with code %v", resp.Code)
 	}
-	outer = newOuter(resp, coap.Changed)
+	e := newEnvelope(resp, coap.Changed)
 	if coap.HasOption(resp, coap.OptionObserve) {
 		if observed {
-			outer.Code = coap.Content
+			e.message.Code = coap.Content
 		} else {
 			resp = coap.Clone(resp)
 			coap.RemoveOption(resp, coap.OptionObserve)
 		}
 	}
-	plaintext, err = split(dst, resp, outer, true)
-	return plaintext, outer, err
+	dst, err := split(dst, resp, &e.message, true)
+	return dst, e, err
 }
 
-func newOuter(m *coap.Message, code coap.Code) *coap.Message {
-	return &coap.Message{Code: code, Token: m.Token, MessageID: m.MessageID, Type: m.Type}
+// envelope is an OSCORE message in the making with the memory for what nearly
+// all have: a few outer options and a short OSCORE Option.
+type envelope struct {
+	message coap.Message
+	options [3]coap.Option
+	value   [19]byte
+	piv     [5]byte
+}
+
+func newEnvelope(m *coap.Message, code coap.Code) *envelope {
+	e := &envelope{message: coap.Message{Code: code, Token: m.Token, MessageID: m.MessageID, Type: m.Type}}
+	e.message.Options = e.options[:0]
+	return e
+}
+
+func (e *envelope) finish(o Option, payload []byte) *coap.Message {
+	return Finish(&e.message, AppendOption(e.value[:0], o), payload)
 }
 
 // split encodes what goes inside and collects what stays outside.
 func split(dst []byte, m, outer *coap.Message, response bool) ([]byte, error) {
 	options := sorted(m.Options)
+	if len(options) > maxOptions {
+		return nil, fmt.Errorf("protecting a message with %d options", len(options))
+	}
 	start := len(dst)
 	dst = append(dst, byte(m.Code))
 	last := coap.OptionID(0)
@@ -76,9 +110,6 @@ func split(dst []byte, m, outer *coap.Message, response bool) ([]byte, error) {
 			return nil, fmt.Errorf("protecting a message that is protected")
 		}
 		if isOuter(o.ID) || o.ID == coap.OptionObserve {
-			if outer.Options == nil {
-				outer.Options = make(coap.Options, 0, len(options)+1)
-			}
 			outer.Options = append(outer.Options, o)
 		}
 		if isOuter(o.ID) {
@@ -152,10 +183,9 @@ func join(outer *coap.Message, plaintext []byte) (*coap.Message, error) {
 	}
 	inner := m.Options
 	for _, o := range outer.Options {
-		if o.ID == coap.OptionOSCORE || !isOuter(o.ID) || inner.HasOption(o.ID) {
-			continue
+		if o.ID != coap.OptionOSCORE && isOuter(o.ID) && !inner.HasOption(o.ID) {
+			coap.AddOption(m, o.ID, o.Value)
 		}
-		coap.AddOption(m, o.ID, o.Value)
 	}
 	return m, nil
 }

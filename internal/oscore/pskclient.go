@@ -215,6 +215,9 @@ func (c *PSKClient) open(s *session, outer *coap.Message, b *Binding) (answer, e
 	}
 	if o.KIDContext == nil || bytes.Equal(o.KIDContext, s.context.kidContext) {
 		resp, err := s.context.UnprotectResponse(outer, b)
+		if err == nil {
+			err = CheckResponse(resp)
+		}
 		return answer{resp: resp}, err
 	}
 	r2, ok := unwrapID(o.KIDContext)
@@ -225,7 +228,7 @@ func (c *PSKClient) open(s *session, outer *coap.Message, b *Binding) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	resp, err := second.UnprotectResponse(outer, b)
+	resp, err := second.unprotectResponse(outer, o, b)
 	if err != nil {
 		return answer{}, err
 	}

@@ -1,28 +1,32 @@
 package oscore
 
 import (
+	"errors"
 	"fmt"
 
 	"lamplighter/internal/coap"
 )
 
+// errRole says that a binding was handed to the wrong side: protecting a
+// response to an own request would use its nonce twice under one key.
+var errRole = errors.New("the binding is of the other side")
+
 // ProtectRequest protects req, which is not changed. The binding is for
 // [Context.UnprotectResponse]. RFC 8613, Section 8.1.
 func (c *Context) ProtectRequest(req *coap.Message) (*coap.Message, *Binding, error) {
-	plaintext, outer, err := SplitRequest(c.scratch[:0], req)
+	plaintext, e, err := splitRequest(c.plaintext[:0], req)
 	if err != nil {
 		return nil, nil, err
 	}
-	c.scratch = plaintext
-	piv, err := c.nextPIV()
+	c.plaintext = plaintext
+	number, err := c.sequence.Next()
 	if err != nil {
 		return nil, nil, err
 	}
-	b := c.newBinding(c.senderID, piv)
-	b.observe = Registers(req)
-	ciphertext := c.sender.Seal(nil, c.nonce(c.senderID, piv), plaintext, b.aad)
-	option := AppendOption(nil, Option{PIV: piv, KIDContext: c.kidContext, KID: c.senderID})
-	return Finish(outer, option, ciphertext), b, nil
+	b := &Binding{context: c, kid: c.senderID, own: true, observe: Registers(req)}
+	b.pivSize = uint8(len(AppendPIV(b.pivBuf[:0], number)))
+	ciphertext := c.sender.Seal(nil, c.nonceOf(c.senderID, b.piv()), plaintext, c.aadOf(b))
+	return e.finish(Option{PIV: b.piv(), KIDContext: c.kidContext, KID: c.senderID}, ciphertext), b, nil
 }
 
 // Registers says whether a request is an Observe registration.
@@ -33,7 +37,8 @@ func Registers(req *coap.Message) bool {
 
 // UnprotectRequest verifies and decrypts a request. The binding is for
 // [Context.ProtectResponse]. It fails with [coap.ErrNoContext], [ErrDecode],
-// [ErrReplay], [ErrVerify] or an [*EchoError]; see [ErrorResponse]. RFC 8613,
+// [ErrReplay], [ErrVerify] or an [*EchoError]; see [ErrorResponse]. The Replay
+// Window moves when the request has verified, and never before. RFC 8613,
 // Section 8.2.
 func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding, error) {
 	o, err := MessageOption(outer)
@@ -50,9 +55,8 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 	if err := c.window.Check(number); err != nil && !c.lost {
 		return nil, nil, err
 	}
-	piv := append(make([]byte, 0, 5), o.PIV...)
-	b := c.newBinding(c.recipientID, piv)
-	plaintext, err := c.recipient.Open(nil, c.nonce(c.recipientID, piv), outer.Payload, b.aad)
+	b := newBinding(c, c.recipientID, o.PIV)
+	plaintext, err := c.recipient.Open(nil, c.nonceOf(c.recipientID, o.PIV), outer.Payload, c.aadOf(b))
 	if err != nil {
 		return nil, nil, ErrVerify
 	}

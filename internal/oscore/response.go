@@ -2,6 +2,7 @@ package oscore
 
 import (
 	"bytes"
+	"slices"
 
 	"lamplighter/internal/coap"
 )
@@ -16,32 +17,47 @@ func (c *Context) ProtectResponse(resp *coap.Message, b *Binding) (*coap.Message
 
 // protectResponse puts a Partial IV into o when the nonce needs one.
 func (c *Context) protectResponse(resp *coap.Message, b *Binding, o Option) (*coap.Message, error) {
-	plaintext, outer, err := SplitResponse(c.scratch[:0], resp, b.observe)
+	if b.own {
+		return nil, errRole
+	}
+	plaintext, e, err := splitResponse(c.plaintext[:0], resp, b.observe)
 	if err != nil {
 		return nil, err
 	}
-	c.scratch = plaintext
-	nonceID, noncePIV := b.kid, b.piv
+	c.plaintext = plaintext
+	nonceID, noncePIV := b.kid, b.piv()
 	if b.used || b.context != c {
-		if o.PIV, err = c.nextPIV(); err != nil {
+		number, err := c.sequence.Next()
+		if err != nil {
 			return nil, err
 		}
+		o.PIV = AppendPIV(e.piv[:0], number)
 		nonceID, noncePIV = c.senderID, o.PIV
 	} else {
 		b.used = true
 	}
-	ciphertext := c.sender.Seal(nil, c.nonce(nonceID, noncePIV), plaintext, b.aad)
-	return Finish(outer, AppendOption([]byte{}, o), ciphertext), nil
+	return e.finish(o, c.sender.Seal(nil, c.nonceOf(nonceID, noncePIV), plaintext, c.aadOf(b))), nil
 }
 
 // UnprotectResponse verifies and decrypts a response to the request of b. It
 // accepts one response, or after an Observe registration notifications in
 // ascending order of their Partial IVs; a late or repeated one fails with
-// [ErrReplay], which ends nothing. RFC 8613, Sections 8.4, 8.4.2 and 7.4.1.
+// [ErrReplay], which ends nothing. Options are for the caller to judge, see
+// [CheckResponse]. RFC 8613, Sections 8.4, 8.4.2 and 7.4.1.
 func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (*coap.Message, error) {
 	o, err := MessageOption(outer)
 	if err != nil {
 		return nil, err
+	}
+	if o.KIDContext != nil && !bytes.Equal(o.KIDContext, c.kidContext) {
+		return nil, ErrVerify
+	}
+	return c.unprotectResponse(outer, o, b)
+}
+
+func (c *Context) unprotectResponse(outer *coap.Message, o Option, b *Binding) (*coap.Message, error) {
+	if !b.own {
+		return nil, errRole
 	}
 	if o.Group || (o.KID != nil && !bytes.Equal(o.KID, c.recipientID)) {
 		return nil, ErrVerify
@@ -49,11 +65,11 @@ func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (*coap.Mess
 	if b.done {
 		return nil, ErrReplay
 	}
-	nonceID, noncePIV := b.kid, b.piv
+	nonceID, noncePIV := b.kid, b.piv()
 	if o.PIV != nil {
 		nonceID, noncePIV = c.recipientID, o.PIV
 	}
-	plaintext, err := c.recipient.Open(nil, c.nonce(nonceID, noncePIV), outer.Payload, b.aad)
+	plaintext, err := c.recipient.Open(nil, c.nonceOf(nonceID, noncePIV), outer.Payload, c.aadOf(b))
 	if err != nil {
 		return nil, ErrVerify
 	}
@@ -61,29 +77,23 @@ func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (*coap.Mess
 	if err != nil {
 		return nil, err
 	}
-	return resp, b.accept(resp, o.PIV)
+	if err := b.accept(resp, o.PIV); err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
-// accept applies the rules of Observe to a response that verified.
-func (b *Binding) accept(resp *coap.Message, piv []byte) error {
-	notification := coap.HasOption(resp, coap.OptionObserve)
-	switch {
-	case !notification:
-		b.done = true
-		return nil
-	case !b.observe:
-		return ErrVerify // RFC 8613, Section 4.1.3.5.2: processing stops
-	case piv == nil:
-		if b.used || b.notified > 0 {
-			return ErrReplay // at most one, and it is the oldest
-		}
-		b.used = true
-		return nil
+// CheckResponse refuses a response that asks with a critical option for what
+// nobody here understands, and takes elective options of illegal length off.
+// Who takes the protection off himself calls it, as [Client] does. It fails with
+// [coap.ErrBadOption]. RFC 7252, Section 5.4.1.
+func CheckResponse(resp *coap.Message) error {
+	// A block-wise transfer is for the layer above.
+	isBlock := func(o coap.Option) bool { return o.ID == coap.OptionBlock1 || o.ID == coap.OptionBlock2 }
+	if !slices.ContainsFunc(resp.Options, isBlock) {
+		return coap.CheckOptions(resp)
 	}
-	number := PIVNumber(piv)
-	if number < b.notified {
-		return ErrReplay
-	}
-	b.notified = number + 1
-	return nil
+	rest := coap.Clone(resp)
+	rest.Options = slices.DeleteFunc(rest.Options, isBlock)
+	return coap.CheckOptions(rest)
 }

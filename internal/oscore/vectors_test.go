@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,7 +26,7 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 	return err
 }
 
-// vector is one of RFC 8613, Appendix C.
+// vector is one of RFC 8613, Appendix C: a derivation, a request or a response.
 type vector struct {
 	Title        string   `json:"title"`
 	MasterSecret hexBytes `json:"master_secret"`
@@ -56,20 +58,105 @@ type vector struct {
 	Option       hexBytes `json:"oscore_option_value"`
 	Ciphertext   hexBytes `json:"ciphertext"`
 	SSN          uint64   `json:"ssn"`
+
+	// Of further files; RFC 8613 has the default algorithms only.
+	AEAD cose.Algorithm `json:"alg_aead"`
+	Hash string         `json:"hkdf_hash"`
 }
 
-func loadVectors(t *testing.T) []vector {
+// vectors is one file. A message uses the derivation with its Common IV and
+// Sender Key, a response the request with its AAD.
+type vectors struct {
+	Vectors []vector `json:"vectors"`
+}
+
+// vectorFiles is the embedded file and those named in LAMPLIGHTER_VECTORS,
+// separated by colons.
+func vectorFiles(t testing.TB) map[string]*vectors {
 	t.Helper()
-	var file struct {
-		Vectors []vector `json:"vectors"`
+	raw := map[string][]byte{"oscore-rfc8613.json": vectorFile}
+	for _, path := range strings.Split(os.Getenv("LAMPLIGHTER_VECTORS"), ":") {
+		if path == "" {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw["LAMPLIGHTER_VECTORS/"+filepath.Base(path)] = b
 	}
-	if err := json.Unmarshal(vectorFile, &file); err != nil {
+	files := map[string]*vectors{}
+	for name, b := range raw {
+		v := &vectors{}
+		if err := json.Unmarshal(b, v); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(v.Vectors) == 0 {
+			t.Logf("%s holds no vectors of RFC 8613's shape", name)
+			continue
+		}
+		files[name] = v
+	}
+	if n := len(files["oscore-rfc8613.json"].Vectors); n != 11 {
+		t.Fatalf("%d vectors, want 11", n)
+	}
+	return files
+}
+
+// derivation finds the context that a message was sent under.
+func (f *vectors) derivation(t testing.TB, v vector) vector {
+	t.Helper()
+	for _, d := range f.Vectors {
+		if d.MasterSecret != nil && bytes.Equal(d.CommonIV, v.CommonIV) && bytes.Equal(d.SenderKey, v.SenderKey) {
+			return d
+		}
+	}
+	t.Fatalf("%s: no derivation has its keys", v.Title)
+	return vector{}
+}
+
+// request finds what a response answers.
+func (f *vectors) request(t testing.TB, v vector) vector {
+	t.Helper()
+	for _, r := range f.Vectors {
+		if r.Request != nil && bytes.Equal(r.AAD, v.AAD) && bytes.Equal(r.CommonIV, v.CommonIV) {
+			return r
+		}
+	}
+	t.Fatalf("%s: no request has its AAD", v.Title)
+	return vector{}
+}
+
+func (v vector) params() Params {
+	p := Params{
+		MasterSecret: []byte(v.MasterSecret), MasterSalt: v.MasterSalt, IDContext: v.IDContext,
+		SenderID: v.SenderID, RecipientID: v.RecipientID, AEAD: v.AEAD, HKDF: cose.HKDFSHA256,
+	}
+	if p.AEAD == cose.Null {
+		p.AEAD = cose.AESCCM16_64_128
+	}
+	if v.Hash == "sha512" {
+		p.HKDF = cose.HKDFSHA512
+	}
+	return p
+}
+
+// sides makes the sender's and the receiver's context of a message.
+func (f *vectors) sides(t testing.TB, v vector, senderSSN, receiverSSN uint64) (sender, receiver *Context) {
+	t.Helper()
+	p := f.derivation(t, v).params()
+	p.Sequence = NewSequence(senderSSN, nil)
+	sender, err := New(p)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(file.Vectors) != 11 {
-		t.Fatalf("%d vectors, want 11", len(file.Vectors))
+	p.SenderID, p.RecipientID = p.RecipientID, p.SenderID
+	p.Sequence = NewSequence(receiverSSN, nil)
+	receiver, err = New(p)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return file.Vectors
+	return sender, receiver
 }
 
 func equal(t *testing.T, what string, got, want []byte) {
@@ -79,54 +166,7 @@ func equal(t *testing.T, what string, got, want []byte) {
 	}
 }
 
-func (v vector) params() Params {
-	return Params{
-		MasterSecret: []byte(v.MasterSecret), MasterSalt: v.MasterSalt, IDContext: v.IDContext,
-		SenderID: v.SenderID, RecipientID: v.RecipientID,
-	}
-}
-
-// C.1, C.2, C.3: derivation.
-func TestVectorsDerivation(t *testing.T) {
-	for _, v := range loadVectors(t)[:6] {
-		t.Run(v.Title, func(t *testing.T) {
-			p := v.params()
-			p.AEAD = cose.AESCCM16_64_128
-			equal(t, "info for sender key", AppendInfo(nil, p.SenderID, p.IDContext, p.AEAD, "Key", 16), v.InfoSender)
-			equal(t, "info for recipient key", AppendInfo(nil, p.RecipientID, p.IDContext, p.AEAD, "Key", 16), v.InfoRecip)
-			equal(t, "info for Common IV", AppendInfo(nil, nil, p.IDContext, p.AEAD, "IV", 13), v.InfoIV)
-			equal(t, "sender key", deriveOutput(p, p.SenderID, "Key", 16), v.SenderKey)
-			equal(t, "recipient key", deriveOutput(p, p.RecipientID, "Key", 16), v.RecipientKey)
-			c, err := New(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal(t, "Common IV", c.commonIV, v.CommonIV)
-			equal(t, "sender nonce", c.nonce(v.SenderID, []byte{0}), v.SenderNonce)
-			equal(t, "recipient nonce", c.nonce(v.RecipientID, []byte{0}), v.RecipNonce)
-		})
-	}
-}
-
-// pair makes both sides of the context that a message vector uses.
-func pair(t *testing.T, v, derivation vector, clientSSN, serverSSN uint64) (client, server *Context) {
-	t.Helper()
-	p := derivation.params() // of the client
-	p.Sequence = NewSequence(clientSSN, nil)
-	client, err := New(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.SenderID, p.RecipientID = p.RecipientID, p.SenderID
-	p.Sequence = NewSequence(serverSSN, nil)
-	server, err = New(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client, server
-}
-
-func decodeUDP(t *testing.T, b []byte) *coap.Message {
+func decodeUDP(t testing.TB, b []byte) *coap.Message {
 	t.Helper()
 	m, err := coap.UnmarshalUDP(b)
 	if err != nil {
@@ -135,7 +175,7 @@ func decodeUDP(t *testing.T, b []byte) *coap.Message {
 	return m
 }
 
-func encodeUDP(t *testing.T, m *coap.Message) []byte {
+func encodeUDP(t testing.TB, m *coap.Message) []byte {
 	t.Helper()
 	b, err := coap.MarshalUDP(m)
 	if err != nil {
@@ -144,67 +184,106 @@ func encodeUDP(t *testing.T, m *coap.Message) []byte {
 	return b
 }
 
-// C.4, C.5, C.6: requests, both directions.
-func TestVectorsRequest(t *testing.T) {
-	all := loadVectors(t)
-	for i, v := range all[6:9] {
-		t.Run(v.Title, func(t *testing.T) {
-			client, server := pair(t, v, all[2*i], v.SSN, 0)
-			req := decodeUDP(t, v.Request)
-			outer, b, err := client.ProtectRequest(req)
-			if err != nil {
-				t.Fatal(err)
+func TestVectors(t *testing.T) {
+	for name, file := range vectorFiles(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, v := range file.Vectors {
+				t.Run(v.Title, func(t *testing.T) {
+					switch {
+					case v.MasterSecret != nil:
+						testDerivation(t, v)
+					case v.Request != nil:
+						testRequest(t, file, v)
+					default:
+						testResponse(t, file, v)
+					}
+				})
 			}
-			equal(t, "aad_array", appendExternalAAD(nil, client.alg, b.kid, b.piv), v.AADArray)
-			equal(t, "AAD", b.aad, v.AAD)
-			equal(t, "Partial IV", b.piv, v.PIV)
-			equal(t, "kid", b.kid, v.KID)
-			equal(t, "nonce", client.nonce(b.kid, b.piv), v.Nonce)
-			equal(t, "plaintext", client.scratch, v.Plaintext)
-			equal(t, "option", coap.GetOption(outer, coap.OptionOSCORE), v.Option)
-			equal(t, "ciphertext", outer.Payload, v.Ciphertext)
-			equal(t, "protected request", encodeUDP(t, outer), v.OuterRequest)
-			equal(t, "the request given", encodeUDP(t, req), v.Request)
-
-			inner, _, err := server.UnprotectRequest(decodeUDP(t, v.OuterRequest))
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal(t, "unprotected request", encodeUDP(t, inner), v.Request)
 		})
 	}
 }
 
-// C.7, C.8: responses to the request of C.4, both directions.
-func TestVectorsResponse(t *testing.T) {
-	all := loadVectors(t)
-	request := all[6]
-	for _, v := range all[9:11] {
-		t.Run(v.Title, func(t *testing.T) {
-			client, server := pair(t, v, all[0], request.SSN, v.SSN)
-			_, clientBinding, err := client.ProtectRequest(decodeUDP(t, request.Request))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, serverBinding, err := server.UnprotectRequest(decodeUDP(t, request.OuterRequest))
-			if err != nil {
-				t.Fatal(err)
-			}
-			serverBinding.used = strings.Contains(v.Title, "with Partial IV")
-			outer, err := server.ProtectResponse(decodeUDP(t, v.Response), serverBinding)
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal(t, "AAD", serverBinding.aad, v.AAD)
-			equal(t, "plaintext", server.scratch, v.Plaintext)
-			equal(t, "option", coap.GetOption(outer, coap.OptionOSCORE), v.Option)
-			equal(t, "protected response", encodeUDP(t, outer), v.OuterResp)
-
-			inner, err := client.UnprotectResponse(decodeUDP(t, v.OuterResp), clientBinding)
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal(t, "unprotected response", encodeUDP(t, inner), v.Response)
-		})
+// C.1, C.2, C.3.
+func testDerivation(t *testing.T, v vector) {
+	p := v.params()
+	keySize, nonceSize := cose.KeySize(p.AEAD), cose.NonceSize(p.AEAD)
+	equal(t, "info for sender key", AppendInfo(nil, p.SenderID, p.IDContext, p.AEAD, "Key", keySize), v.InfoSender)
+	equal(t, "info for recipient key", AppendInfo(nil, p.RecipientID, p.IDContext, p.AEAD, "Key", keySize), v.InfoRecip)
+	equal(t, "info for Common IV", AppendInfo(nil, nil, p.IDContext, p.AEAD, "IV", nonceSize), v.InfoIV)
+	derive, err := deriver(p)
+	if err != nil {
+		t.Fatal(err)
 	}
+	equal(t, "sender key", derive(p.SenderID, "Key", keySize), v.SenderKey)
+	equal(t, "recipient key", derive(p.RecipientID, "Key", keySize), v.RecipientKey)
+	c, err := New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "Common IV", c.commonIV, v.CommonIV)
+	equal(t, "sender nonce", c.nonceOf(v.SenderID, []byte{0}), v.SenderNonce)
+	equal(t, "recipient nonce", c.nonceOf(v.RecipientID, []byte{0}), v.RecipNonce)
+}
+
+// C.4, C.5, C.6: both directions.
+func testRequest(t *testing.T, f *vectors, v vector) {
+	client, server := f.sides(t, v, v.SSN, 0)
+	req := decodeUDP(t, v.Request)
+	outer, b, err := client.ProtectRequest(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "aad_array", appendExternalAAD(nil, client.alg, b.kid, b.piv()), v.AADArray)
+	equal(t, "AAD", client.aadOf(b), v.AAD)
+	equal(t, "Partial IV", b.piv(), v.PIV)
+	equal(t, "kid", b.kid, v.KID)
+	equal(t, "nonce", client.nonceOf(b.kid, b.piv()), v.Nonce)
+	equal(t, "plaintext", client.plaintext, v.Plaintext)
+	equal(t, "option", coap.GetOption(outer, coap.OptionOSCORE), v.Option)
+	equal(t, "ciphertext", outer.Payload, v.Ciphertext)
+	equal(t, "protected request", encodeUDP(t, outer), v.OuterRequest)
+	equal(t, "the request given", encodeUDP(t, req), v.Request)
+
+	inner, _, err := server.UnprotectRequest(decodeUDP(t, v.OuterRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "unprotected request", encodeUDP(t, inner), v.Request)
+}
+
+// answered is a response with the bindings of its request on both sides.
+func (f *vectors) answered(t testing.TB, v vector) (client, server *Context, cb, sb *Binding) {
+	t.Helper()
+	request := f.request(t, v)
+	server, client = f.sides(t, v, v.SSN, request.SSN)
+	_, cb, err := client.ProtectRequest(decodeUDP(t, request.Request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err = server.UnprotectRequest(decodeUDP(t, request.OuterRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, server, cb, sb
+}
+
+// C.7, C.8: both directions.
+func testResponse(t *testing.T, f *vectors, v vector) {
+	client, server, cb, sb := f.answered(t, v)
+	sb.used = v.PIV != nil
+	outer, err := server.ProtectResponse(decodeUDP(t, v.Response), sb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "AAD", server.aadOf(sb), v.AAD)
+	equal(t, "nonce", server.nonce, v.Nonce)
+	equal(t, "plaintext", server.plaintext, v.Plaintext)
+	equal(t, "option", coap.GetOption(outer, coap.OptionOSCORE), v.Option)
+	equal(t, "protected response", encodeUDP(t, outer), v.OuterResp)
+
+	inner, err := client.UnprotectResponse(decodeUDP(t, v.OuterResp), cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "unprotected response", encodeUDP(t, inner), v.Response)
 }
