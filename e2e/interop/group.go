@@ -65,7 +65,7 @@ func newParty(algs group.Algorithms) (p party, err error) {
 		return p, err
 	}
 	their := []byte{0x2b, 0x07}
-	if algs.AEAD == cose.AESCCM64_64_128 { // its nonces have room for one byte
+	if cose.NonceSize(algs.GroupEnc) == 7 { // which has room for one byte
 		their = their[:1]
 	}
 	p.theirs, err = newMember(their, "", algs.Sign)
@@ -102,7 +102,8 @@ type groupConfig struct {
 	Cred     string            `json:"cred"`
 	Peers    map[string]string `json:"peers"`            // credentials by Sender ID
 	Answer   string            `json:"answer,omitempty"` // server: mode of its answers
-	To       string            `json:"to,omitempty"`     // client: Sender ID to ask in pairwise mode
+	OwnPIV   bool              `json:"own_piv,omitempty"`
+	To       string            `json:"to,omitempty"` // client: Sender ID to ask in pairwise mode
 }
 
 // config is the peer's half of p.
@@ -117,33 +118,43 @@ func (p party) config() *groupConfig {
 	}
 }
 
+// encounter is how a client meets a server in a group.
+type encounter struct {
+	algs            group.Algorithms
+	request, answer group.Mode
+	ownPIV          bool   // answers have Partial IVs of their own
+	proxy           string // the peer's client: URI of a forward proxy to go through; "": none
+	echoFirst       bool   // our server has lost its Replay Windows
+	wrongSecret     bool   // the peer's client has another Master Secret
+}
+
 // groupClient: our member asks the peer's lamp in one mode and is answered in
-// another. aiocoap answers group requests in pairwise mode and has no setting for
-// the other; peers/contexts.py (GroupAnswering) makes it. Requests in either mode
-// go to one address, as the transport that binds to loopback has no multicast.
-func groupClient(request, answer group.Mode) func(context.Context, *lab) error {
+// another. aiocoap answers in pairwise mode and has no setting for the other;
+// peers/contexts.py (GroupAnswering) makes it. Requests in either mode go to one
+// address, as the transport that binds to loopback has no multicast.
+func groupClient(e encounter) func(context.Context, *lab) error {
 	return func(ctx context.Context, l *lab) error {
 		udp, err := l.newUDP()
 		if err != nil {
 			return err
 		}
-		ask, err := l.memberAsker(ctx, udp, request, answer)
+		m, err := l.newAsking(ctx, e)
 		if err != nil {
 			return err
 		}
-		return walk(ctx, ask, answer.String())
+		return walk(ctx, m.asker(udp), e.answer.String())
 	}
 }
 
-// memberAsker starts the peer's server as a member of a new group and makes our
-// member, which asks it over ex.
-func (l *lab) memberAsker(ctx context.Context, ex coap.Exchanger, request, answer group.Mode) (asker, error) {
-	party, err := newParty(group.DefaultAlgorithms)
+// newAsking starts the peer's server as a member of a new group and makes our
+// member.
+func (l *lab) newAsking(ctx context.Context, e encounter) (*asking, error) {
+	party, err := newParty(e.algs)
 	if err != nil {
 		return nil, err
 	}
 	config := party.config()
-	config.Answer = answer.String()
+	config.Answer, config.OwnPIV = e.answer.String(), e.ownPIV
 	server, err := l.start(ctx, "server.py", peerConfig{Group: config})
 	if err != nil {
 		return nil, err
@@ -152,44 +163,61 @@ func (l *lab) memberAsker(ctx context.Context, ex coap.Exchanger, request, answe
 	if err != nil {
 		return nil, err
 	}
-	var to []byte
-	if request == group.Pairwise {
-		to = party.theirs.id
+	m := &asking{own: own, at: address(server.UDP)}
+	if e.request == group.Pairwise {
+		m.to = party.theirs.id
 	}
-	return byMember(own, ex, address(server.UDP), to), nil
+	return m, nil
 }
 
-// byMember asks one server in group mode, or in pairwise mode when kid is not
-// nil.
-func byMember(own *group.Context, ex coap.Exchanger, at netip.AddrPort, kid []byte) asker {
+// asking is our member as a client of one server.
+type asking struct {
+	own *group.Context
+	at  netip.AddrPort
+	to  []byte // Sender ID for pairwise mode; nil: group mode
+}
+
+// exchange protects req and takes the protection off the response.
+func (m *asking) exchange(ctx context.Context, ex coap.Exchanger, req *coap.Message) (resp *coap.Message, mode group.Mode, err error) {
+	outer, binding, err := m.own.ProtectRequest(req, m.to)
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := ex.Exchange(ctx, m.at, outer)
+	if err != nil {
+		return nil, 0, err
+	}
+	return m.open(got, binding)
+}
+
+// open takes the protection off a response.
+func (m *asking) open(outer *coap.Message, binding *group.Binding) (resp *coap.Message, mode group.Mode, err error) {
+	if !oscore.IsProtected(outer) {
+		return nil, 0, &oscore.UnprotectedError{Response: outer}
+	}
+	resp, _, mode, err = m.own.UnprotectResponse(outer, binding)
+	return resp, mode, err
+}
+
+// asker asks over ex.
+func (m *asking) asker(ex coap.Exchanger) asker {
 	return func(ctx context.Context, s step) (reply, error) {
-		outer, binding, err := own.ProtectRequest(coap.NewRequest(s.method, s.path, []byte(s.payload)), kid)
+		resp, mode, err := m.exchange(ctx, ex, coap.NewRequest(s.method, s.path, []byte(s.payload)))
 		if err != nil {
 			return reply{}, err
 		}
-		resp, err := ex.Exchange(ctx, at, outer)
-		if err != nil {
-			return reply{}, err
-		}
-		if !oscore.IsProtected(resp) {
-			return reply{}, &oscore.UnprotectedError{Response: resp}
-		}
-		inner, _, mode, err := own.UnprotectResponse(resp, binding)
-		if err != nil {
-			return reply{}, err
-		}
-		return reply{inner.Code, inner.Payload, mode.String()}, nil
+		return reply{resp.Code, resp.Payload, mode.String()}, nil
 	}
 }
 
 // groupServer: the peer asks our member in one mode and is answered in another.
-func groupServer(request, answer group.Mode) func(context.Context, *lab) error {
+func groupServer(e encounter) func(context.Context, *lab) error {
 	return func(ctx context.Context, l *lab) error {
-		_, client, at, err := l.groupPair(ctx, request, answer, "", false)
+		meeting, err := l.groupPair(ctx, e)
 		if err != nil {
 			return err
 		}
-		return walk(ctx, byPeer(client, at), answer.String())
+		return walk(ctx, byPeer(meeting.client, meeting.at), e.answer.String())
 	}
 }
 
@@ -197,52 +225,64 @@ func groupServer(request, answer group.Mode) func(context.Context, *lab) error {
 // group-mode request, and the peer repeats it in pairwise mode. RFC 10021,
 // Section 9.
 func groupEcho(ctx context.Context, l *lab) error {
-	lamp, client, at, err := l.groupPair(ctx, group.Group, group.Pairwise, "", true)
+	meeting, err := l.groupPair(ctx, encounter{
+		algs: group.DefaultAlgorithms, request: group.Group, answer: group.Pairwise, echoFirst: true,
+	})
 	if err != nil {
 		return err
 	}
 	// This lamp obeys pairwise requests only: the one that comes again.
-	r, err := byPeer(client, at)(ctx, exercise[0])
+	r, err := byPeer(meeting.client, meeting.at)(ctx, exercise[0])
 	if err != nil {
 		return err
 	}
 	if r.code != coap.Content || r.mode != pairwise {
 		return fmt.Errorf("answered %s, protected as %q", coap.CodeString(r.code), r.mode)
 	}
-	_, challenges := lamp.counts()
+	_, challenges := meeting.lamp.counts()
 	return variant{windowLost: true}.check(challenges)
 }
 
-// groupPair starts our member with its lamp and the peer's client, which asks
-// through a forward proxy unless that is empty.
-func (l *lab) groupPair(ctx context.Context, request, answer group.Mode, proxy string, echoFirst bool) (*lamp, *peer, netip.AddrPort, error) {
-	party, err := newParty(group.DefaultAlgorithms)
+// meeting is what came of an encounter.
+type meeting struct {
+	lamp   *lamp
+	at     netip.AddrPort // of the lamp
+	client *peer
+}
+
+// groupPair starts our member with its lamp and the peer's client.
+func (l *lab) groupPair(ctx context.Context, e encounter) (m meeting, err error) {
+	party, err := newParty(e.algs)
 	if err != nil {
-		return nil, nil, netip.AddrPort{}, err
+		return m, err
 	}
-	own, err := party.context(echoFirst)
+	own, err := party.context(e.echoFirst)
 	if err != nil {
-		return nil, nil, netip.AddrPort{}, err
+		return m, err
+	}
+	if e.wrongSecret {
+		party.secret = random(16)
 	}
 	config, kind := party.config(), coap.PeerGroup
-	if request == group.Pairwise || echoFirst {
+	if e.request == group.Pairwise || e.echoFirst {
 		kind = coap.PeerPairwise
 	}
-	if request == group.Pairwise {
+	if e.request == group.Pairwise {
 		config.To = hex.EncodeToString(party.ours.id)
 	}
-	lamp, at, err := l.newLamp(kind, &groupMember{own: own, answer: answer})
-	if err != nil {
-		return nil, nil, at, err
+	opener := &groupMember{own: own, answer: e.answer, ownPIV: e.ownPIV}
+	if m.lamp, m.at, err = l.newLamp(kind, opener); err != nil {
+		return m, err
 	}
-	client, err := l.start(ctx, "client.py", peerConfig{Group: config, Proxy: proxy})
-	return lamp, client, at, err
+	m.client, err = l.start(ctx, "client.py", peerConfig{Group: config, Proxy: e.proxy})
+	return m, err
 }
 
 // groupMember opens what members of its group send. It implements
 // [coap.Opener].
 type groupMember struct {
-	answer group.Mode // of answers to group-mode requests
+	answer group.Mode // of answers
+	ownPIV bool       // in answers
 
 	mu  sync.Mutex
 	own *group.Context
@@ -269,6 +309,11 @@ func (m *groupMember) Open(_ context.Context, outer *coap.Request) (*coap.Opened
 		Seal: func(resp *coap.Message) (*coap.Message, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
+			if m.ownPIV { // the nonce of the request is used, if not for what is sent
+				if _, err := m.own.ProtectResponse(resp, binding, answer); err != nil {
+					return nil, err
+				}
+			}
 			return m.own.ProtectResponse(resp, binding, answer)
 		},
 	}, nil, nil

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/endpoint"
@@ -95,12 +96,19 @@ func (u unprotected) Call(ctx context.Context, req *coap.Message) (*coap.Message
 	return u.ex.Exchange(ctx, u.to, req)
 }
 
+// peerPatience is how long a peer's client waits for an answer at most.
+const peerPatience = 8 * time.Second
+
 // byPeer has a peer's client ask the server at to.
 func byPeer(p *peer, to netip.AddrPort) asker {
-	return func(_ context.Context, s step) (reply, error) {
+	return func(ctx context.Context, s step) (reply, error) {
+		patience := peerPatience
+		if end, ok := ctx.Deadline(); ok {
+			patience = min(patience, time.Until(end))
+		}
 		question := map[string]any{
 			"code": int(s.method), "uri": "coap://" + to.String() + s.path,
-			"payload": hex.EncodeToString([]byte(s.payload)),
+			"payload": hex.EncodeToString([]byte(s.payload)), "patience": patience.Seconds(),
 		}
 		var answer struct {
 			Error   string `json:"error"`

@@ -213,18 +213,20 @@ func oscoreRefused(ctx context.Context, l *lab) error {
 	return nil
 }
 
-// recording keeps the last request and counts them.
+// recording keeps the last request and its response, and counts them.
 type recording struct {
 	coap.Exchanger
-	sent  *coap.Message
-	count int
+	sent, heard *coap.Message
+	count       int
 }
 
 // Exchange implements [coap.Exchanger].
 func (r *recording) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
 	r.sent = coap.Clone(req)
 	r.count++
-	return r.Exchanger.Exchange(ctx, to, req)
+	resp, err := r.Exchanger.Exchange(ctx, to, req)
+	r.heard = resp
+	return resp, err
 }
 
 // oscoreRefuses: our lamp does not obey the peer under another key.
@@ -257,7 +259,3 @@ func wrong(err error) error {
 	}
 	return err
 }
-
-// b2 stands for RFC 8613, Appendix B.2, which aiocoap 0.4.17 does not have: a
-// context of it is found by kid and kid context alone and never derived anew.
-func b2(context.Context, *lab) error { return unavailable("no Appendix B.2") }

@@ -101,12 +101,12 @@ func (s *suite) print(j *job) {
 	switch {
 	case j.err == nil:
 		s.ok++
-		fmt.Fprintf(s, "ok    %-72s %s\n", j.name, j.peer)
+		fmt.Fprintf(s, "ok    %-76s %s\n", j.name, j.peer)
 	case errors.As(j.err, &lacks):
 		s.lacking++
-		fmt.Fprintf(s, "n/a   %-72s %s (%s)\n", j.name, j.peer, lacks)
+		fmt.Fprintf(s, "n/a   %-76s %s (%s)\n", j.name, j.peer, lacks)
 	default:
 		s.failed++
-		fmt.Fprintf(s, "FAIL  %-72s %s: %v\n%s", j.name, j.peer, j.err, indented(j.log))
+		fmt.Fprintf(s, "FAIL  %-76s %s: %v\n%s", j.name, j.peer, j.err, indented(j.log))
 	}
 }

@@ -82,7 +82,7 @@ func bridgePlain(ctx context.Context, l *lab) error {
 }
 
 // bridgeOSCORE: the same with OSCORE from end to end. aiocoap's fault that
-// peers/contexts.py steps round (Proxied): it drops Proxy-Scheme and Uri-Port of
+// peers/faults.py steps round (DropsProxyOptions): it drops Proxy-Scheme and Uri-Port of
 // a request that it protects.
 func bridgeOSCORE(ctx context.Context, l *lab) error {
 	bridge, err := l.newBridge()
@@ -108,11 +108,13 @@ func bridgeGroup(request, answer group.Mode) func(context.Context, *lab) error {
 		if err != nil {
 			return err
 		}
-		_, client, at, err := l.groupPair(ctx, request, answer, bridge.uri, false)
+		meeting, err := l.groupPair(ctx, encounter{
+			algs: group.DefaultAlgorithms, request: request, answer: answer, proxy: bridge.uri,
+		})
 		if err != nil {
 			return err
 		}
-		return bridge.walk(ctx, byPeer(client, at), answer.String())
+		return bridge.walk(ctx, byPeer(meeting.client, meeting.at), answer.String())
 	}
 }
 
@@ -173,10 +175,10 @@ func linkGroup(request, answer group.Mode) func(context.Context, *lab) error {
 		if err != nil {
 			return err
 		}
-		ask, err := l.memberAsker(ctx, ws, request, answer)
+		m, err := l.newAsking(ctx, encounter{algs: group.DefaultAlgorithms, request: request, answer: answer})
 		if err != nil {
 			return err
 		}
-		return walk(ctx, ask, answer.String())
+		return walk(ctx, m.asker(ws), answer.String())
 	}
 }

@@ -21,6 +21,8 @@ class Plain(faults.DropsProxyOptions, oscore.FilesystemSecurityContext):
 class Group(faults.DropsProxyOptions, faults.NoSignatureKey, oscore.SimpleGroupContext):
     """A Group OSCORE context. A server answers group requests in pairwise mode."""
 
+    own_piv = False
+
     def get_oscore_context_for(self, unprotected):
         return self.towards(super().get_oscore_context_for(unprotected))
 
@@ -39,11 +41,22 @@ class Group(faults.DropsProxyOptions, faults.NoSignatureKey, oscore.SimpleGroupC
         return Pairwise(self, recipient_id)
 
 
-class Member(faults.LongTag, oscore._GroupContextAspect):
+class OwnPIV:
+    """Answers with a Partial IV of its own where its group is told so, as if the
+    nonce of the request must not be used again."""
+
+    def unprotect(self, message, request_id=None):
+        opened, request_id = super().unprotect(message, request_id)
+        if self.groupcontext.own_piv:
+            request_id.can_reuse_nonce = False
+        return opened, request_id
+
+
+class Member(OwnPIV, faults.LongTag, oscore._GroupContextAspect):
     """What a Group becomes for group-mode messages of one member."""
 
 
-class Pairwise(faults.DropsProxyOptions, oscore._PairwiseContextAspect):
+class Pairwise(OwnPIV, faults.DropsProxyOptions, oscore._PairwiseContextAspect):
     """What a Group becomes towards one member."""
 
     def context_from_response(self, unprotected):
@@ -109,6 +122,7 @@ def group(c, kind=None):
         peers={bytes.fromhex(k): bytes.fromhex(v) for k, v in c["peers"].items()},
         group_manager_cred=bytes.fromhex(c["gm_cred"]),
     )
+    context.own_piv = c.get("own_piv", False)
     return context.pairwise_for(bytes.fromhex(c["to"])) if c.get("to") else context
 
 
