@@ -41,12 +41,13 @@ var sections = []struct {
 }{
 	{"crypto", cryptoNative},
 	{"wasm", cryptoChromium},
+	{"aiocoap", againstAiocoap},
 	{"bridge", bridgeRTT},
 	{"browser", browser},
 }
 
 func main() {
-	only := flag.String("only", "", "comma-separated sections: crypto, wasm, bridge, browser; default: all")
+	only := flag.String("only", "", "comma-separated sections: crypto, wasm, aiocoap, bridge, browser; default: all")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
 	if err := run(*only, *out); err != nil {
