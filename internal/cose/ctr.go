@@ -21,6 +21,9 @@ func (ctr) NonceSize() int { return nonceSizeCTR }
 func (ctr) Overhead() int  { return 0 }
 
 func (c ctr) Seal(dst, nonce, plaintext, _ []byte) []byte {
+	if len(nonce) != nonceSizeCTR {
+		panic("cose: nonce of the wrong length for AES-CTR")
+	}
 	var first [aes.BlockSize]byte
 	copy(first[:], nonce)
 	out := append(dst, plaintext...)

@@ -10,7 +10,9 @@ import (
 // CBOR Tags.
 const (
 	tagEncrypt0 = 16
+	tagSign1    = 18
 	tagCWT      = 61
+	tagUCCS     = 601 // RFC 9781
 )
 
 // AppendEncrypt0 appends the Enc_structure of a COSE_Encrypt0 whose protected
@@ -70,11 +72,15 @@ func SealEncrypt0(key, kid, nonce, plaintext []byte) ([]byte, error) {
 }
 
 // OpenEncrypt0 opens what [SealEncrypt0] made. It accepts no header parameters
-// but those, and fails with [ErrVerify] when key is not the one.
+// but those, fails with [ErrUnsupported] for another algorithm, and with
+// [ErrVerify] when key is not the one.
 func OpenEncrypt0(key, data []byte) (plaintext []byte, err error) {
 	obj, h, err := parseEncrypt0(data)
 	if err != nil {
 		return nil, err
+	}
+	if h.Alg != AESCCM16_64_128 {
+		return nil, fmt.Errorf("opening: algorithm %d: %w", h.Alg, ErrUnsupported)
 	}
 	aead, err := NewAEAD(h.Alg, key)
 	if err != nil {
@@ -94,9 +100,8 @@ func Encrypt0KID(data []byte) ([]byte, error) {
 }
 
 func parseEncrypt0(data []byte) (obj encrypt0, h header, err error) {
-	tagged := cbor.AppendHead(nil, cbor.Tagged, tagEncrypt0)
-	body, ok := bytes.CutPrefix(data, tagged)
-	if !ok {
+	body := trimTag(data, tagEncrypt0)
+	if len(body) == len(data) {
 		return obj, h, fmt.Errorf("%w: no COSE_Encrypt0", ErrDecode)
 	}
 	if err := cbor.Unmarshal(body, &obj); err != nil {
@@ -133,6 +138,9 @@ func OpenCWT(key, data []byte) (claims []byte, err error) {
 	return OpenEncrypt0(key, body)
 }
 
-func trimCWT(data []byte) []byte {
-	return bytes.TrimPrefix(data, cbor.AppendHead(nil, cbor.Tagged, tagCWT))
+func trimCWT(data []byte) []byte { return trimTag(data, tagCWT) }
+
+// trimTag takes the tag off, if data has it.
+func trimTag(data []byte, tag uint64) []byte {
+	return bytes.TrimPrefix(data, cbor.AppendHead(nil, cbor.Tagged, tag))
 }

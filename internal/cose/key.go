@@ -42,8 +42,9 @@ type PublicKey struct {
 
 // NewPublicKey makes a public key of its bytes: 32 for Ed25519 and X25519; for
 // P-256 the uncompressed point of 65 or the compressed one of 33. It fails with
-// [ErrCredential] for what no honest key generation makes (not on the curve, of
-// small order, in another encoding than the canonical one) and with
+// [ErrCredential] for what no honest key generation makes: not on the curve, of
+// small order, for Ed25519 and P-256 in another encoding than the canonical one
+// (RFC 7748, Section 5 wants those of X25519 accepted). It fails with
 // [ErrUnsupported] for other curves. RFC 10021, Section 2.5.2.1.
 func NewPublicKey(curve Curve, point []byte) (PublicKey, error) {
 	switch curve {
@@ -121,9 +122,11 @@ type PrivateKey interface {
 	SharedSecret(peer PublicKey) ([]byte, error)
 }
 
-// NewEd25519 makes a private key of its 32-byte seed or of seed | public key.
+// NewEd25519 makes a private key of its 32-byte seed, or of seed | public key, of
+// which it does not believe the second half: signing with a wrong one gives the
+// key away. It panics for a shorter slice.
 func NewEd25519(private ed25519.PrivateKey) PrivateKey {
-	return ed25519Key{append(ed25519.PrivateKey(nil), private...)}
+	return ed25519Key{ed25519.NewKeyFromSeed(private[:ed25519.SeedSize])}
 }
 
 type ed25519Key struct{ private ed25519.PrivateKey }
