@@ -1,6 +1,7 @@
 package cose
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
@@ -14,9 +15,15 @@ const (
 	ktyEC2 = 2
 )
 
-// Credential is an authentication credential: what an untagged CCS says.
+// The simple values of RFC 8949, Section 3.3.
+const (
+	cborFalse byte = 0xf4
+	cborTrue  byte = 0xf5
+)
+
+// Credential is an authentication credential: what a CCS, CWT or certificate says.
 type Credential struct {
-	Subject string    // sub; may be empty
+	Subject string    // sub or common name; may be empty
 	Public  PublicKey // the key that it confirms
 	Alg     Algorithm // the signature algorithm of the key; [Null] for a key that makes none
 	Raw     []byte    // the bytes as distributed; they are what is bound, never a re-encoding
@@ -77,7 +84,7 @@ func ParseCCS(cred []byte) (Credential, error) {
 	if err := cbor.Unmarshal(cred, &claims); err != nil {
 		return Credential{}, fmt.Errorf("%w: credential: %w", ErrDecode, err)
 	}
-	if cred[0]>>5 != cbor.Map {
+	if !isMajor(cred, cbor.Map) {
 		return Credential{}, fmt.Errorf("%w: credential is no untagged claims set", ErrDecode)
 	}
 	public, err := claims.Confirmation.Key.public()
@@ -124,28 +131,25 @@ func (k *coseKey) unsupported() error {
 // agrees says whether a is a key agreement of Group OSCORE.
 func (a Algorithm) agrees() bool { return a == ECDHSSHKDF256 || a == ECDHSSHKDF512 }
 
-// point returns the coordinates as [NewPublicKey] takes them.
+// point returns the coordinates as [NewPublicKey] takes them. RFC 9053, Section
+// 7.1.1.
 func (k *coseKey) point() ([]byte, error) {
-	var x, y []byte
-	if err := cbor.Unmarshal(k.X, &x); err != nil {
-		return nil, fmt.Errorf("%w: credential: %w", ErrDecode, err)
-	}
-	if k.Kty == ktyOKP {
-		return x, nil
+	x, err := byteString(k.X)
+	if err != nil || k.Kty == ktyOKP {
+		return x, err
 	}
 	if len(x) != coordinateP256 {
 		return nil, fmt.Errorf("%w: x coordinate of %d bytes", ErrCredential, len(x))
 	}
-	var odd bool
-	if cbor.Unmarshal(k.Y, &odd) == nil {
-		head := byte(pointCompressed)
-		if odd {
-			head |= 1
-		}
-		return append([]byte{head}, x...), nil
+	switch {
+	case bytes.Equal(k.Y, []byte{cborFalse}):
+		return append([]byte{pointCompressed}, x...), nil
+	case bytes.Equal(k.Y, []byte{cborTrue}):
+		return append([]byte{pointCompressed | 1}, x...), nil
 	}
-	if err := cbor.Unmarshal(k.Y, &y); err != nil {
-		return nil, fmt.Errorf("%w: credential: %w", ErrDecode, err)
+	y, err := byteString(k.Y)
+	if err != nil {
+		return nil, err
 	}
 	return append(append([]byte{pointUncompressed}, x...), y...), nil
 }

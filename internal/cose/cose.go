@@ -1,12 +1,16 @@
 // Package cose holds what all roles share of COSE (RFC 9052, RFC 9053): the
-// algorithms, authentication credentials as untagged CWT Claims Sets (CCS,
-// RFC 8392 and RFC 8747), the structures that are encrypted and signed,
-// COSE_Encrypt0 for tokens, and the key agreement of Group OSCORE.
+// algorithms, authentication credentials, the structures that are encrypted and
+// signed, COSE_Encrypt0 for tokens, and the key agreement of Group OSCORE.
 //
-// Built are all AEAD algorithms of RFC 9053 with a key of 128 bits or more but
-// the long CCM ones, AES-CTR for group encryption, EdDSA with Ed25519, ES256 with
-// P-256 where it is registered ([RegisterP256]), X25519, and HKDF with SHA-256 and
-// SHA-512.
+// Built are all AEAD algorithms of RFC 9053, AES-CTR for group encryption (RFC
+// 9459), EdDSA with Ed25519, ES256 with P-256, X25519, and HKDF with SHA-256 and
+// SHA-512. Credentials ([Format]) are CWT Claims Sets and CWTs (RFC 8392, RFC
+// 8747), C509 certificates (draft-ietf-cose-cbor-encoded-cert) and X.509
+// certificates. P-256 and X.509 are there where a program imports
+// lamplighter/internal/cose/p256 and lamplighter/internal/cose/x509cert.
+//
+// Not built: signatures over COSE messages (those of CWTs and certificates are
+// for the Group Manager to check), other curves, keys as text.
 package cose
 
 import "errors"
