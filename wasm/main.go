@@ -25,6 +25,7 @@ import (
 	"lamplighter/internal/commission"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/store/indexeddb"
+	"lamplighter/wasm/webcrypto"
 )
 
 // database is the name of the IndexedDB database of this origin.
@@ -46,10 +47,10 @@ type binding struct {
 func main() {
 	b := &binding{}
 	start := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		return promise(func() (string, error) { return b.start(args) })
+		return promised(func() (string, error) { return b.start(args) })
 	})
 	call := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		return promise(func() (string, error) { return b.call(args) })
+		return promised(func() (string, error) { return b.call(args) })
 	})
 	// Both live as long as the program.
 	js.Global().Set("__lamplighter", map[string]any{"start": start, "call": call})
@@ -85,7 +86,7 @@ func (b *binding) start(args []js.Value) (string, error) {
 	d.link = b.link
 	b.engine, err = commission.New(commission.Config{
 		Store: db, Exchange: b.link, SignIn: d.signIn, Sealer: pageSealer{}, Events: emitter(args[1]),
-		Version: o.Version, Record: o.Record, Verify: webVerifier(),
+		Version: o.Version, Record: o.Record, Verify: &webcrypto.Verifier{},
 	})
 	if err != nil {
 		return "", err

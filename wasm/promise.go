@@ -10,9 +10,9 @@ import (
 	"lamplighter/internal/commission"
 )
 
-// promise runs a call in a goroutine of its own and returns a Promise of its
+// promised runs a call in a goroutine of its own and returns a Promise of its
 // result. A panic there rejects, too.
-func promise(run func() (string, error)) js.Value {
+func promised(run func() (string, error)) js.Value {
 	executor := js.FuncOf(func(_ js.Value, args []js.Value) any {
 		resolve, reject := args[0], args[1]
 		go func() {
@@ -44,33 +44,4 @@ func jsError(err error) js.Value {
 	v.Set("next", known.Next)
 	v.Set("retry", known.Retry)
 	return v
-}
-
-// await waits for a promise. It must not be called from a JavaScript callback.
-func await(p js.Value) (js.Value, error) {
-	type outcome struct {
-		value js.Value
-		err   error
-	}
-	settled := make(chan outcome, 1)
-	then := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		settled <- outcome{value: args[0]}
-		return nil
-	})
-	defer then.Release()
-	catch := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		settled <- outcome{err: rejected(args)}
-		return nil
-	})
-	defer catch.Release()
-	p.Call("then", then, catch)
-	out := <-settled
-	return out.value, out.err
-}
-
-func rejected(args []js.Value) error {
-	if len(args) > 0 && args[0].Type() == js.TypeObject {
-		return errors.New(args[0].Get("message").String())
-	}
-	return errors.New("rejected")
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"syscall/js"
+
+	"lamplighter/wasm/promise"
 )
 
 // pageSealer makes backups through the worker's globalThis.__lamplighterBackup,
@@ -21,7 +23,7 @@ func (pageSealer) Seal(_ context.Context, plaintext []byte, passphrase string) (
 	}
 	data := js.Global().Get("Uint8Array").New(len(plaintext))
 	js.CopyBytesToJS(data, plaintext)
-	file, err := await(service.Call("encrypt", data, passphrase))
+	file, err := promise.Await(service.Call("encrypt", data, passphrase))
 	if err != nil {
 		return "", err
 	}
@@ -33,7 +35,7 @@ func (pageSealer) Open(_ context.Context, armored, passphrase string) ([]byte, e
 	if !service.Truthy() {
 		return nil, errNoService
 	}
-	data, err := await(service.Call("decrypt", armored, passphrase))
+	data, err := promise.Await(service.Call("decrypt", armored, passphrase))
 	if err != nil {
 		return nil, err
 	}

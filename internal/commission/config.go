@@ -22,7 +22,7 @@ type Config struct {
 	Logger   Logger                                       // nil: silence
 	Now      func() time.Time                             // nil: time.Now
 	Rand     io.Reader                                    // nil: crypto/rand; safe for concurrent use
-	Verify   Verifier                                     // nil: crypto/ed25519
+	Verify   Verifier                                     // nil: in Go
 	Version  string                                       // what the snapshot and the diagnostics say
 	Record   bool                                         // switch the nonce recorder on, for tests
 	Tuning   Tuning
@@ -41,9 +41,28 @@ type Tuning struct {
 	Follow      int           // silent devices that a roll call asks at a time [16]
 }
 
-// Verifier verifies an Ed25519 signature. It must not accept what crypto/ed25519
-// refuses.
-type Verifier = func(public cose.PublicKey, message, sig []byte) bool
+// Signature is one to be verified over Message.
+type Signature struct {
+	Public       cose.PublicKey
+	Message, Sig []byte
+}
+
+// Verifier verifies the signatures of answers that came together; it may wait. It
+// must not accept what [cose.PublicKey.Verify] refuses.
+type Verifier interface {
+	Verify(batch []Signature) []bool // one word for each
+}
+
+// inGo verifies one by one.
+type inGo struct{}
+
+func (inGo) Verify(batch []Signature) []bool {
+	good := make([]bool, len(batch))
+	for i, s := range batch {
+		good[i] = s.Public.Verify(s.Message, s.Sig)
+	}
+	return good
+}
 
 // Sealer encrypts backups with a passphrase: age files in the browser and
 // natively.
@@ -90,6 +109,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.Verify == nil {
+		c.Verify = inGo{}
 	}
 	c.Tuning = c.Tuning.withDefaults()
 	return c, nil

@@ -157,8 +157,7 @@ func (s *site) setUp(ctx context.Context, g *group, m *join.Membership, fresh bo
 			return err
 		}
 	}
-	octx, err := m.Context(s.record().Cred, cose.NewEd25519(s.key()), seq, s.e.cfg.Rand,
-		func(p *oscoregroup.Params) { p.Verify = s.e.cfg.Verify })
+	octx, err := m.Context(s.record().Cred, cose.NewEd25519(s.key()), seq, s.e.cfg.Rand)
 	if err != nil {
 		return with(atGM, "using the group's keys", err)
 	}
