@@ -3,7 +3,6 @@ package commission
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -46,7 +45,7 @@ type campaign struct {
 // heldAnswer waits for a credential.
 type heldAnswer struct {
 	kid []byte
-	try func()
+	arrival
 }
 
 // ask sends req to the group and gathers the answers.
@@ -136,11 +135,18 @@ func (c *campaign) multicast(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
+	arrivals := make(chan arrival, maxBatch)
+	var opening sync.WaitGroup
+	for range openers {
+		opening.Go(func() { c.openAll(arrivals) })
+	}
 	t := c.s.e.cfg.Tuning
 	sent := time.Now()
 	err = c.s.e.wire.Multicast(ctx, group, outer, t.Leisure+t.Grace, func(resp *coap.Message, from netip.AddrPort) {
-		c.take(ctx, resp, from, binding, sent)
+		arrivals <- arrival{resp, from, binding, time.Since(sent)}
 	})
+	close(arrivals)
+	opening.Wait()
 	c.awaitCredentials(ctx)
 	return err
 }
@@ -156,38 +162,6 @@ func (g *group) protect(req *coap.Message, to []byte) (*coap.Message, *oscoregro
 		return nil, nil, errNoGroup
 	}
 	return g.ctx.ProtectRequest(req, to)
-}
-
-func (g *group) unprotect(outer *coap.Message, b *oscoregroup.Binding) (*coap.Message, oscoregroup.Peer, error) {
-	g.using.Lock()
-	defer g.using.Unlock()
-	resp, from, _, err := g.ctx.UnprotectResponse(outer, b)
-	return resp, from, err
-}
-
-// take opens one answer to the multicast. ctx is the multicast's.
-func (c *campaign) take(ctx context.Context, outer *coap.Message, from netip.AddrPort, b *oscoregroup.Binding, sent time.Time) {
-	got := time.Since(sent)
-	resp, peer, err := c.g.unprotect(outer, b)
-	var unknown *oscoregroup.UnknownPeerError
-	switch {
-	case errors.As(err, &unknown):
-		c.hold(unknown.KID, func() { c.retake(outer, from, b, got) })
-	case err != nil:
-		c.s.e.cfg.Logger.Debug("an answer was dropped", "from", from, "err", err)
-	default:
-		c.answered(answerFrom{resp, peer, from, got, false})
-	}
-}
-
-// retake opens an answer whose sender is known by now.
-func (c *campaign) retake(outer *coap.Message, from netip.AddrPort, b *oscoregroup.Binding, rtt time.Duration) {
-	resp, peer, err := c.g.unprotect(outer, b)
-	if err != nil {
-		c.s.e.cfg.Logger.Debug("an answer was dropped", "from", from, "err", err)
-		return
-	}
-	c.answered(answerFrom{resp, peer, from, rtt, false})
 }
 
 // tellAll sends the whole: at the start and at the end.

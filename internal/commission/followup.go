@@ -8,7 +8,6 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
-	oscoregroup "lamplighter/internal/oscore/group"
 )
 
 const (
@@ -23,7 +22,7 @@ const (
 // credentials for all that are held. Nothing of such an answer is verified, and
 // anybody can send them, so there is a limit; a device that falls victim to it is
 // asked again by unicast. DESIGN S8.
-func (c *campaign) hold(kid []byte, try func()) {
+func (c *campaign) hold(kid []byte, a arrival) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.asked[string(kid)]
@@ -31,7 +30,7 @@ func (c *campaign) hold(kid []byte, try func()) {
 		return
 	}
 	c.asked[string(kid)] = true
-	c.held = append(c.held, heldAnswer{kid, try})
+	c.held = append(c.held, heldAnswer{kid, a})
 	if !c.fetching {
 		c.fetching = true
 		c.side.Go(c.fetch)
@@ -51,15 +50,17 @@ func (c *campaign) fetch() {
 			return
 		}
 		known := c.s.fetchPeers(c.s.ctx, c.g, kidsOf(held))
+		var list []arrival
+		c.mu.Lock()
 		for _, h := range held {
 			if known[string(h.kid)] {
-				h.try()
-				continue
+				list = append(list, h.arrival)
+			} else {
+				c.foreign[string(h.kid)] = true
 			}
-			c.mu.Lock()
-			c.foreign[string(h.kid)] = true
-			c.mu.Unlock()
 		}
+		c.mu.Unlock()
+		c.open(list, func(kid []byte, a arrival) { c.dropped(a, errNoKID) })
 	}
 }
 
@@ -211,13 +212,7 @@ func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Mess
 	if !coap.HasOption(resp, coap.OptionOSCORE) {
 		return a, errOutdated
 	}
-	a = answerFrom{from: to, rtt: time.Since(sent), unicast: true}
-	a.resp, a.peer, err = c.g.unprotect(resp, binding)
-	var unknown *oscoregroup.UnknownPeerError
-	if errors.As(err, &unknown) && c.s.fetchPeers(ctx, c.g, [][]byte{unknown.KID})[string(unknown.KID)] {
-		a.resp, a.peer, err = c.g.unprotect(resp, binding)
-	}
-	return a, err
+	return c.openOne(ctx, arrival{resp, to, binding, time.Since(sent)})
 }
 
 // kidOf returns the device's Sender ID; one that is not known is asked for.
