@@ -7,8 +7,8 @@ import (
 	"lamplighter/internal/coap"
 )
 
-// observation is a registration and its bindings on both sides.
-func observation(t *testing.T, client, server *Context) (cb, sb *Binding) {
+// registration is an observation and its bindings on both sides.
+func registration(t *testing.T, client, server *Context) (cb, sb *Binding) {
 	t.Helper()
 	req := get("/a")
 	coap.AddUint(req, coap.OptionObserve, 0)
@@ -53,7 +53,7 @@ func piv(t *testing.T, m *coap.Message) []byte {
 // RFC 8613, Sections 4.1.3.5 and 7.4.1.
 func TestObserve(t *testing.T) {
 	client, server := newPair(t)
-	cb, sb := observation(t, client, server)
+	cb, sb := registration(t, client, server)
 	var n []*coap.Message
 	for i := range uint32(6) {
 		n = append(n, notify(t, server, sb, i+10))
@@ -103,7 +103,7 @@ func TestObserve(t *testing.T) {
 // The notification without Partial IV is the oldest.
 func TestObserveLateFirst(t *testing.T) {
 	client, server := newPair(t)
-	cb, sb := observation(t, client, server)
+	cb, sb := registration(t, client, server)
 	first, second := notify(t, server, sb, 1), notify(t, server, sb, 2)
 	if _, err := client.UnprotectResponse(second, cb); err != nil {
 		t.Fatal(err)
