@@ -49,6 +49,7 @@ type secret struct {
 type liveSession struct {
 	context *Context
 	used    uint64
+	ended   bool // only responses to what was accepted before go out
 }
 
 // NewPSKServer makes a server without secrets.
@@ -90,6 +91,9 @@ func (s *PSKServer) remove(e *secret) {
 		delete(s.byKID, kid)
 	}
 	s.session -= len(e.sessions)
+	for _, live := range e.sessions {
+		live.ended = true
+	}
 	e.sessions = nil
 }
 
@@ -200,6 +204,7 @@ func oldest(e *secret) uint64 { return slices.MinFunc(e.sessions, byUse).used }
 
 func (s *PSKServer) evict(e *secret) {
 	idle := slices.MinFunc(e.sessions, byUse)
+	idle.ended = true
 	e.sessions = slices.DeleteFunc(e.sessions, func(l *liveSession) bool { return l == idle })
 	s.session--
 }
@@ -213,7 +218,7 @@ func (s *PSKServer) opened(e *secret, live *liveSession, req *coap.Message, b *B
 		Seal: func(resp *coap.Message) (*coap.Message, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return live.context.ProtectResponse(resp, b)
+			return live.context.protectWhile(!live.ended, resp, b)
 		},
 	}
 }

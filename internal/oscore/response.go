@@ -15,6 +15,15 @@ func (c *Context) ProtectResponse(resp *coap.Message, b *Binding) (*coap.Message
 	return c.protectResponse(resp, b, Option{})
 }
 
+// protectWhile protects a first response, and further ones while the context is
+// in use: nobody goes on hearing from an association that was ended.
+func (c *Context) protectWhile(inUse bool, resp *coap.Message, b *Binding) (*coap.Message, error) {
+	if b.used && !inUse {
+		return nil, errNotMine
+	}
+	return c.ProtectResponse(resp, b)
+}
+
 // protectResponse puts a Partial IV into o when the nonce needs one.
 func (c *Context) protectResponse(resp *coap.Message, b *Binding, o Option) (*coap.Message, error) {
 	if b.own {

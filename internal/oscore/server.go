@@ -30,6 +30,7 @@ type served struct {
 	name    string
 	data    any
 	context *Context
+	gone    bool // removed; only responses to what was accepted before go out
 }
 
 // NewServer makes a server without contexts. rand makes Echo values.
@@ -52,7 +53,8 @@ func (s *Server) Add(name string, data any, c *Context) {
 	s.byKID[kid] = append(s.byKID[kid], e)
 }
 
-// Remove forgets a context.
+// Remove forgets a context and ends the observations under it: a request that
+// was accepted before is still answered, once.
 func (s *Server) Remove(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,6 +67,7 @@ func (s *Server) remove(name string) {
 		return
 	}
 	delete(s.byName, name)
+	e.gone = true
 	kid := string(e.context.recipientID)
 	kept := []*served{}
 	for _, other := range s.byKID[kid] {
@@ -141,7 +144,7 @@ func (s *Server) open(e *served, outer *coap.Request) (*coap.Opened, error) {
 		Seal: func(resp *coap.Message) (*coap.Message, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return e.context.ProtectResponse(resp, b)
+			return e.context.protectWhile(!e.gone, resp, b)
 		},
 	}, nil
 }

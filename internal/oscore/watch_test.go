@@ -2,7 +2,6 @@ package oscore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -312,47 +311,5 @@ func TestCannotObserve(t *testing.T) {
 	client.sequence.Stop()
 	if _, err := NewClient(client, &line{link: link{t: t}}, peerAddr).Observe(t.Context(), watchRequest(0), each); !errors.Is(err, ErrSpent) {
 		t.Errorf("without numbers: %v", err)
-	}
-}
-
-// Hours of notifications through Server and Secure: 40-bit Partial IVs, and the
-// end when the association goes.
-func TestServerNotifies(t *testing.T) {
-	s := NewServer(rand.Reader)
-	client, server := newPair(t, func(_, s *Params) { s.Sequence = NewSequence(maxSequence-4, nil) })
-	s.Add("a", nil, server)
-	var push func(*coap.Message) error
-	state := func(n int) *coap.Message {
-		m := content(fmt.Sprint(n))
-		coap.AddUint(m, coap.OptionObserve, uint32(n))
-		return m
-	}
-	l := &line{link: link{t: t}}
-	h := coap.Secure(coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
-		push = req.Push
-		return state(0)
-	}), s)
-	w := &watched{t: t, line: l}
-	if _, err := NewClient(client, l, peerAddr).Observe(t.Context(), watchRequest(0), w.each); err != nil {
-		t.Fatal(err)
-	}
-	var out []*coap.Message
-	first := h.Serve(t.Context(), &coap.Request{Message: w.round().sent[0], Push: func(m *coap.Message) error {
-		out = append(out, over(t, m))
-		return nil
-	}})
-	w.hears(first, "0")
-	for i := 1; i <= 4; i++ {
-		if err := push(state(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := piv(t, out[3]); PIVNumber(got) != maxSequence-1 || len(got) != 5 {
-		t.Errorf("Partial IV %x", got)
-	}
-	w.hears(out[3], "4")
-	w.hears(out[2])
-	if err := push(state(5)); !errors.Is(err, ErrSpent) {
-		t.Errorf("after 2^40 numbers: %v", err)
 	}
 }
