@@ -29,8 +29,6 @@ type CheckerParams struct {
 type Checker struct {
 	common
 	peers map[string]checkedPeer
-
-	aad, signed, sig []byte // scratch
 }
 
 type checkedPeer struct {
@@ -162,14 +160,12 @@ func (c *Checker) check(outer *coap.Message, o oscore.Option, kid []byte, r requ
 		return Peer{}, &UnknownPeerError{GID: c.gid, KID: bytes.Clone(kid)}
 	}
 	m := received(outer, o, r, isRequest, sender.Peer)
-	ciphertext, sig, err := c.split(c.sig[:0], outer.Payload, &m)
+	ciphertext, err := c.split(outer.Payload, &m)
 	if err != nil {
 		return Peer{}, err
 	}
-	c.sig = sig
-	c.aad = c.appendExternalAAD(c.aad[:0], &m)
-	c.signed = cose.AppendCounterSignature0(c.signed[:0], c.aad, ciphertext)
-	if !c.verify(sender.public, c.signed, sig) {
+	c.structures.set(&c.common, &m)
+	if !c.verify(sender.public, c.structures.countersign(ciphertext), c.sig) {
 		return Peer{}, oscore.ErrVerify
 	}
 	return sender.Peer, nil

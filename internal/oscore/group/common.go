@@ -2,7 +2,6 @@ package group
 
 import (
 	"bytes"
-	"crypto/subtle"
 	"fmt"
 
 	"lamplighter/internal/cbor"
@@ -20,9 +19,15 @@ type common struct {
 	gmCred   []byte
 	kdf      cose.KDF
 	seKey    cose.Secret // Signature Encryption Key
+	sigSize  int         // bytes of a countersignature
+	tagSize  int         // bytes of the Group Encryption Algorithm's tag
 
 	parseCred func([]byte) (cose.Credential, error)
 	verify    func(public cose.PublicKey, message, sig []byte) bool
+
+	keystream  keystream
+	structures structures // scratch
+	sig        []byte     // scratch
 }
 
 // newCommon checks algorithms and Gid; the Signature Encryption Key is still
@@ -43,6 +48,7 @@ func newCommon(gid, gmCred []byte, algs Algorithms) (common, error) {
 	}
 	return common{
 		gid: present(gid), algs: algs, algsCBOR: algs.encode(), gmCred: bytes.Clone(gmCred), kdf: kdf,
+		sigSize: cose.SignatureSize(algs.Sign), tagSize: cose.TagSize(algs.GroupEnc), keystream: newKeystream(algs.HKDF),
 		parseCred: cose.ParseCCS, verify: cose.PublicKey.Verify,
 	}, nil
 }
@@ -112,41 +118,40 @@ func (c *common) appendExternalAAD(dst []byte, m *message) []byte {
 	return cbor.AppendBytes(dst, c.gmCred)
 }
 
-// split divides the payload of a message in group mode into ciphertext and
-// countersignature, which it decrypts into sig. The length check is with the tag
-// of the Group Encryption Algorithm, which may be shorter than the AEAD's or
-// none; one byte of plaintext is the least. RFC 10021, Section 4.1.
-func (c *common) split(sig, payload []byte, m *message) (ciphertext, plainSig []byte, err error) {
-	size := cose.SignatureSize(c.algs.Sign)
-	cut := len(payload) - size
-	if cut < cose.TagSize(c.algs.GroupEnc)+1 {
-		return nil, nil, oscore.ErrVerify
+// externalAADSize is the length of what appendExternalAAD appends.
+func (c *common) externalAADSize(m *message) int {
+	n := 3 + len(c.algsCBOR)
+	for _, b := range [...][]byte{m.kid, m.piv, m.kidContext, m.option, m.cred, c.gmCred} {
+		n += headSize(len(b)) + len(b)
 	}
-	sig = append(sig, c.keystream(m, size)...)
-	subtle.XORBytes(sig, sig, payload[cut:])
-	return payload[:cut], sig, nil
+	return n
 }
 
-// keystream hides the countersignature:
-//
-//	HKDF(salt = Partial IV, IKM = Signature Encryption Key,
-//	     info = [ id, id_context, type: bool, L ])
-//
-// id is the Sender ID of who made the Partial IV, not of who sends; id_context
-// is the Gid under which this message is protected; type is true for a request.
-// RFC 10021, Section 4.2.
-func (c *common) keystream(m *message, size int) []byte {
-	var buf [48]byte
-	info := append(buf[:0], 0x84)
-	info = cbor.AppendBytes(info, m.nonceID)
-	info = cbor.AppendBytes(info, c.gid)
-	if m.isRequest {
-		info = append(info, 0xf5)
-	} else {
-		info = append(info, 0xf4)
+// headSize is how long CBOR makes the head of n bytes.
+func headSize(n int) int {
+	switch {
+	case n < 24:
+		return 1
+	case n < 1<<8:
+		return 2
+	case n < 1<<16:
+		return 3
 	}
-	info = cbor.AppendHead(info, cbor.Uint, uint64(size))
-	return c.kdf(c.seKey, m.noncePIV, info, size)
+	return 5
+}
+
+// split divides the payload of a message in group mode into ciphertext and
+// countersignature, which it decrypts into c.sig. The length check is with the
+// tag of the Group Encryption Algorithm, which may be shorter than the AEAD's or
+// none; one byte of plaintext is the least. RFC 10021, Section 4.1.
+func (c *common) split(payload []byte, m *message) (ciphertext []byte, err error) {
+	cut := len(payload) - c.sigSize
+	if cut < c.tagSize+1 {
+		return nil, oscore.ErrVerify
+	}
+	c.sig = append(c.sig[:0], payload[cut:]...)
+	c.keystream.hide(c.sig, c.seKey, c.gid, m)
+	return payload[:cut], nil
 }
 
 // present copies an identifier; the copy of an absent one is empty, not nil.

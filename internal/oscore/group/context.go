@@ -71,7 +71,9 @@ type Context struct {
 	echoFirst  bool // new windows are invalid
 	rand       io.Reader
 
-	plaintext, aad, signed, sig []byte // scratch
+	plaintext []byte       // scratch
+	nonceRoom [13]byte     // scratch; the longest nonce that there is
+	pivRoom   [maxPIV]byte // scratch
 }
 
 // identity stands for a context in bindings, which outlive the keys. epoch is

@@ -593,13 +593,13 @@ func TestNonsenseInside(t *testing.T) {
 	o := oscore.Option{Group: true, PIV: piv, KID: client.senderID, KIDContext: client.gid}
 	m := &message{
 		request: request{client.senderID, piv, client.gid}, isRequest: true, nonceID: client.senderID,
-		noncePIV: piv, option: oscore.AppendOption(nil, o), cred: client.cred,
+		noncePIV: piv, cred: client.cred,
 	}
-	payload, err := client.sealGroup([]byte{0x45}, m)
+	client.plaintext = []byte{0x45} // a response's code
+	outer, err := client.seal(&coap.Message{Code: coap.POST}, nil, o, m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	outer := oscore.Finish(&coap.Message{Code: coap.POST}, m.option, payload)
 	if _, _, err := server.UnprotectRequest(outer); !errors.Is(err, oscore.ErrDecode) {
 		t.Errorf("got %v", err)
 	}

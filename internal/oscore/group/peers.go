@@ -164,16 +164,17 @@ func (c *Context) current(p Peer) (*recipient, error) {
 	return nil, &UnknownPeerError{GID: c.gid, KID: p.KID}
 }
 
-// groupAEAD returns the cipher for what the peer sends in group mode.
-func (c *Context) groupAEAD(r *recipient) (cose.AEAD, error) {
-	if r.aead == nil {
-		aead, err := cose.NewAEAD(c.algs.GroupEnc, c.recipientKey(r))
-		if err != nil {
-			return nil, fmt.Errorf("deriving recipient key: %w", err)
-		}
-		r.aead = aead
+// groupKey makes the cipher for what the peer sends in group mode.
+func (c *Context) groupKey(r *recipient) error {
+	if r.aead != nil {
+		return nil
 	}
-	return r.aead, nil
+	aead, err := cose.NewAEAD(c.algs.GroupEnc, c.recipientKey(r))
+	if err != nil {
+		return fmt.Errorf("deriving recipient key: %w", err)
+	}
+	r.aead = aead
+	return nil
 }
 
 func (c *Context) recipientKey(r *recipient) cose.Secret {

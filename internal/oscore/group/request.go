@@ -8,6 +8,9 @@ import (
 	"lamplighter/internal/oscore"
 )
 
+// maxPIV is the greatest length of a Partial IV. RFC 8613, Section 6.1.
+const maxPIV = 5
+
 // Binding ties the responses to their request, also across a rekeying. All
 // responses to one group request share it. RFC 10021, Section 5.1.
 type Binding struct {
@@ -19,7 +22,8 @@ type Binding struct {
 
 	origin  *identity // of the context under which the request was protected
 	request request
-	observe bool // the request was an Observe registration
+	number  [maxPIV]byte // memory of request.piv
+	observe bool         // the request was an Observe registration
 
 	used    bool               // server: the request's nonce was used, or must not be
 	done    bool               // client: the only response was accepted
@@ -50,22 +54,19 @@ func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *
 		return nil, nil, err
 	}
 	c.plaintext = plaintext
-	piv, err := c.nextPIV()
+	piv, err := c.nextPIV(b.number[:0])
 	if err != nil {
 		return nil, nil, err
 	}
 	b.request = request{kid: c.senderID, piv: piv, kidContext: c.gid}
-	m := &message{
-		request: b.request, isRequest: true, nonceID: c.senderID, noncePIV: piv, cred: c.cred,
-		option: oscore.AppendOption(nil, oscore.Option{
-			Group: b.Mode == Group, PIV: piv, KIDContext: c.gid, KID: c.senderID,
-		}),
-	}
-	payload, err := c.seal(b.Mode, peer, plaintext, m)
+	m := &message{request: b.request, isRequest: true, nonceID: c.senderID, noncePIV: piv, cred: c.cred}
+	outer, err = c.seal(outer, peer, oscore.Option{
+		Group: b.Mode == Group, PIV: piv, KIDContext: c.gid, KID: c.senderID,
+	}, m)
 	if err != nil {
 		return nil, nil, err
 	}
-	return oscore.Finish(outer, m.option, payload), b, nil
+	return outer, b, nil
 }
 
 // receives is allows for what comes in: a silent server has no pairwise keys.
@@ -76,12 +77,13 @@ func (c *Context) receives(mode Mode) error {
 	return c.allows(mode)
 }
 
-func (c *Context) nextPIV() ([]byte, error) {
+// nextPIV appends the Partial IV of a new sequence number.
+func (c *Context) nextPIV(dst []byte) ([]byte, error) {
 	n, err := c.sequence.Next()
 	if err != nil {
 		return nil, err
 	}
-	return oscore.AppendPIV(make([]byte, 0, 5), n), nil
+	return oscore.AppendPIV(dst, n), nil
 }
 
 // UnprotectRequest verifies and decrypts a request in either mode. The binding
@@ -116,8 +118,8 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 	}
 	b := &Binding{
 		origin: c.id, From: peer.peer, Mode: mode,
-		request: request{kid: peer.peer.KID, piv: bytes.Clone(o.PIV), kidContext: c.gid},
 	}
+	b.request = request{kid: peer.peer.KID, piv: append(b.number[:0], o.PIV...), kidContext: c.gid}
 	plaintext, err := c.open(&opening{
 		message: received(outer, o, b.request, true, peer.peer), mode: mode, peer: peer, payload: outer.Payload,
 	})

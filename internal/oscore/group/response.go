@@ -49,19 +49,14 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, wit
 	}
 	m := &message{request: b.request, nonceID: b.request.kid, noncePIV: b.request.piv, cred: c.cred}
 	if b.used || b.origin != c.id {
-		if o.PIV, err = c.nextPIV(); err != nil {
+		if o.PIV, err = c.nextPIV(c.pivRoom[:0]); err != nil {
 			return nil, err
 		}
 		m.nonceID, m.noncePIV = c.senderID, o.PIV
 	} else {
 		b.used = true
 	}
-	m.option = oscore.AppendOption([]byte{}, o)
-	payload, err := c.seal(mode, peer, plaintext, m)
-	if err != nil {
-		return nil, err
-	}
-	return oscore.Finish(outer, m.option, payload), nil
+	return c.seal(outer, peer, o, m)
 }
 
 // Unverified is a response whose countersignature is still to be verified: Sig
@@ -88,11 +83,13 @@ func (c *Context) BeginResponse(outer *coap.Message, b *Binding) (*Unverified, e
 		return nil, err
 	}
 	if u.mode == Group {
-		var err error
-		if u.Message, u.Sig, err = c.countersigned(nil, nil, &u.opening); err != nil {
+		ciphertext, err := c.split(u.payload, &u.message)
+		if err != nil {
 			return nil, err
 		}
-		u.Public = u.peer.cred.Public
+		var own structures
+		own.set(&c.common, &u.message)
+		u.Public, u.Message, u.Sig = u.peer.cred.Public, own.countersign(ciphertext), bytes.Clone(c.sig)
 	}
 	return u, nil
 }
@@ -130,6 +127,7 @@ func (c *Context) FinishResponse(u *Unverified, verified bool) (resp *coap.Messa
 	if err := u.binding.check(c, u.peer, u.piv); err != nil {
 		return nil, Peer{}, u.mode, err
 	}
+	c.structures.set(&c.common, &u.message)
 	plaintext, err := c.decrypt(&u.opening)
 	if err != nil {
 		return nil, Peer{}, u.mode, err

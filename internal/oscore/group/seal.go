@@ -1,11 +1,49 @@
 package group
 
 import (
-	"crypto/subtle"
-
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 )
+
+// structures are the Countersign_structure and the Enc_structure of one message.
+// Both contain the external_aad, which is there once: each puts its head before
+// it. Only the structure that was asked for last is good.
+type structures struct {
+	buf []byte // room for the longer head | bstr external_aad | ...
+	end int    // of external_aad
+}
+
+// The heads, from the functions that say what they are.
+var (
+	countersignHead = head(cose.AppendCounterSignature0(nil, nil, nil), 2)
+	encryptHead     = head(cose.AppendEncrypt0(nil, nil), 1)
+)
+
+// head takes the last n elements, which are empty byte strings, off a structure.
+func head(structure []byte, n int) []byte { return structure[:len(structure)-n] }
+
+func (s *structures) set(c *common, m *message) {
+	s.buf = append(s.buf[:0], countersignHead...)
+	s.buf = cbor.AppendHead(s.buf, cbor.Bytes, uint64(c.externalAADSize(m)))
+	s.buf = c.appendExternalAAD(s.buf, m)
+	s.end = len(s.buf)
+}
+
+// encrypt is what an AEAD authenticates.
+func (s *structures) encrypt() []byte {
+	at := len(countersignHead) - len(encryptHead)
+	copy(s.buf[at:], encryptHead)
+	return s.buf[at:s.end]
+}
+
+// countersign is what a countersignature signs.
+func (s *structures) countersign(ciphertext []byte) []byte {
+	copy(s.buf, countersignHead)
+	s.buf = cbor.AppendBytes(s.buf[:s.end], ciphertext)
+	return s.buf
+}
 
 // opening is a received message on the way to its plaintext.
 type opening struct {
@@ -15,75 +53,79 @@ type opening struct {
 	payload []byte
 }
 
+// nonce returns the nonce of m in the context's scratch memory.
 func (c *Context) nonce(alg cose.Algorithm, m *message) []byte {
-	size := cose.NonceSize(alg)
-	return oscore.AppendNonce(make([]byte, 0, size), c.commonIV, m.nonceID, m.noncePIV, size)
+	return oscore.AppendNonce(c.nonceRoom[:0], c.commonIV, m.nonceID, m.noncePIV, cose.NonceSize(alg))
 }
 
 // groupAAD is what the Group Encryption Algorithm authenticates. One that
 // authenticates nothing must not be given anything. RFC 10021, Section 10.
 func (c *Context) groupAAD() []byte {
-	if !cose.Authenticated(c.algs.GroupEnc) {
+	if c.tagSize == 0 {
 		return nil
 	}
-	c.signed = cose.AppendEncrypt0(c.signed[:0], c.aad)
-	return c.signed
+	return c.structures.encrypt()
 }
 
-func (c *Context) seal(mode Mode, peer *recipient, plaintext []byte, m *message) ([]byte, error) {
+// sealedSize is how much longer than the plaintext a payload is.
+func (c *Context) sealedSize(mode Mode) int {
 	if mode == Group {
-		return c.sealGroup(plaintext, m)
+		return c.tagSize + c.sigSize
 	}
-	return c.sealPairwise(peer, plaintext, m)
+	return cose.TagSize(c.algs.AEAD)
 }
 
-// sealGroup encrypts plaintext, signs the ciphertext and returns ciphertext |
+// seal finishes outer: option and payload, which have their memory together. m
+// lacks the option. peer is nil in group mode.
+func (c *Context) seal(outer *coap.Message, peer *recipient, o oscore.Option, m *message) (*coap.Message, error) {
+	mode := modeOf(o)
+	size := 2 + len(o.PIV) + len(o.KIDContext) + len(o.KID) // at most
+	buf := oscore.AppendOption(make([]byte, 0, size+len(c.plaintext)+c.sealedSize(mode)), o)
+	n := len(buf)
+	m.option = buf[:n:n]
+	buf, err := c.appendPayload(buf, peer, c.plaintext, m)
+	if err != nil {
+		return nil, err
+	}
+	return oscore.Finish(outer, m.option, buf[n:]), nil
+}
+
+// appendPayload appends the payload of m. peer is nil in group mode.
+func (c *Context) appendPayload(dst []byte, peer *recipient, plaintext []byte, m *message) ([]byte, error) {
+	c.structures.set(&c.common, m)
+	if peer == nil {
+		return c.sealGroup(dst, plaintext, m)
+	}
+	if err := c.pairwise(peer); err != nil {
+		return nil, err
+	}
+	return peer.toPeer.Seal(dst, c.nonce(c.algs.AEAD, m), plaintext, c.structures.encrypt()), nil
+}
+
+// sealGroup encrypts plaintext, signs the ciphertext and appends ciphertext |
 // encrypted countersignature. RFC 10021, Sections 3.1 and 4.1.
-func (c *Context) sealGroup(plaintext []byte, m *message) ([]byte, error) {
-	c.aad = c.appendExternalAAD(c.aad[:0], m)
-	size := cose.SignatureSize(c.algs.Sign)
-	out := make([]byte, 0, len(plaintext)+c.sender.Overhead()+size)
-	out = c.sender.Seal(out, c.nonce(c.algs.GroupEnc, m), plaintext, c.groupAAD())
-	c.signed = cose.AppendCounterSignature0(c.signed[:0], c.aad, out)
-	sig, err := c.key.Sign(c.signed)
+func (c *Context) sealGroup(dst, plaintext []byte, m *message) ([]byte, error) {
+	nonce := c.nonce(c.algs.GroupEnc, m)
+	out := c.sender.Seal(dst, nonce, plaintext, c.groupAAD())
+	sig, err := c.key.Sign(c.structures.countersign(out[len(dst):]))
 	if err != nil {
 		return nil, err
 	}
-	subtle.XORBytes(sig, sig, c.keystream(m, size))
-	return append(out, sig...), nil
-}
-
-// sealPairwise encrypts plaintext for one peer. RFC 10021, Section 8.
-func (c *Context) sealPairwise(r *recipient, plaintext []byte, m *message) ([]byte, error) {
-	if err := c.pairwise(r); err != nil {
-		return nil, err
-	}
-	c.aad = c.appendExternalAAD(c.aad[:0], m)
-	c.signed = cose.AppendEncrypt0(c.signed[:0], c.aad)
-	return r.toPeer.Seal(nil, c.nonce(c.algs.AEAD, m), plaintext, c.signed), nil
-}
-
-// countersigned appends to dst what the countersignature of a received message
-// signs, and to sig the countersignature.
-func (c *Context) countersigned(dst, sig []byte, o *opening) (toBeSigned, plainSig []byte, err error) {
-	ciphertext, sig, err := c.split(sig, o.payload, &o.message)
-	if err != nil {
-		return nil, nil, err
-	}
-	c.aad = c.appendExternalAAD(c.aad[:0], &o.message)
-	return cose.AppendCounterSignature0(dst, c.aad, ciphertext), sig, nil
+	out = append(out, sig...)
+	c.keystream.hide(out[len(out)-len(sig):], c.seKey, c.gid, m)
+	return out, nil
 }
 
 // open verifies a countersignature before anything is decrypted. RFC 10021,
 // Sections 7.2 and 7.4.
 func (c *Context) open(o *opening) ([]byte, error) {
+	c.structures.set(&c.common, &o.message)
 	if o.mode == Group {
-		toBeSigned, sig, err := c.countersigned(c.signed[:0], c.sig[:0], o)
+		ciphertext, err := c.split(o.payload, &o.message)
 		if err != nil {
 			return nil, err
 		}
-		c.signed, c.sig = toBeSigned, sig
-		if !c.verify(o.peer.cred.Public, toBeSigned, sig) {
+		if !c.verify(o.peer.cred.Public, c.structures.countersign(ciphertext), c.sig) {
 			return nil, oscore.ErrVerify
 		}
 	}
@@ -91,26 +133,24 @@ func (c *Context) open(o *opening) ([]byte, error) {
 }
 
 // decrypt opens what is authentic in group mode, and what is not known to be in
-// pairwise mode. RFC 10021, Section 8.
+// pairwise mode; c.structures are of o. RFC 10021, Sections 7 and 8.
 func (c *Context) decrypt(o *opening) ([]byte, error) {
-	aead, alg, payload := o.peer.fromPeer, c.algs.AEAD, o.payload
-	var err error
+	var aead cose.AEAD
+	var nonce, aad []byte
+	ciphertext := o.payload
 	if o.mode == Group {
-		alg, payload = c.algs.GroupEnc, payload[:len(payload)-cose.SignatureSize(c.algs.Sign)]
-		aead, err = c.groupAEAD(o.peer)
-	} else if err = c.pairwise(o.peer); err == nil {
-		aead = o.peer.fromPeer
+		if err := c.groupKey(o.peer); err != nil {
+			return nil, err
+		}
+		ciphertext = ciphertext[:len(ciphertext)-c.sigSize]
+		aead, nonce, aad = o.peer.aead, c.nonce(c.algs.GroupEnc, &o.message), c.groupAAD()
+	} else {
+		if err := c.pairwise(o.peer); err != nil {
+			return nil, err
+		}
+		aead, nonce, aad = o.peer.fromPeer, c.nonce(c.algs.AEAD, &o.message), c.structures.encrypt()
 	}
-	if err != nil {
-		return nil, err
-	}
-	c.aad = c.appendExternalAAD(c.aad[:0], &o.message)
-	aad := c.groupAAD()
-	if o.mode == Pairwise {
-		c.signed = cose.AppendEncrypt0(c.signed[:0], c.aad)
-		aad = c.signed
-	}
-	plaintext, err := aead.Open(nil, c.nonce(alg, &o.message), payload, aad)
+	plaintext, err := aead.Open(nil, nonce, ciphertext, aad)
 	if err != nil {
 		return nil, oscore.ErrVerify
 	}

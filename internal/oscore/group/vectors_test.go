@@ -14,6 +14,7 @@ import (
 
 	udp "github.com/plgd-dev/go-coap/v3/message"
 
+	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/cose/p256"
@@ -412,8 +413,8 @@ func checkSealed(t *testing.T, g *vectorGroup, c *Context, v *vectorCase, outer 
 	t.Helper()
 	equal(t, "plaintext", c.plaintext, v.Plaintext)
 	equal(t, "option", coap.GetOption(outer, coap.OptionOSCORE), v.Option)
-	equal(t, "external_aad", c.aad, v.Inter.AAD)
-	equal(t, "Enc_structure", cose.AppendEncrypt0(nil, c.aad), v.Inter.EncStructure)
+	equal(t, "Enc_structure", c.structures.encrypt(), v.Inter.EncStructure)
+	equal(t, "external_aad", c.structures.externalAAD(t), v.Inter.AAD)
 	if byte(outer.Code) != v.OuterCode {
 		t.Errorf("outer code %v", outer.Code)
 	}
@@ -422,11 +423,11 @@ func checkSealed(t *testing.T, g *vectorGroup, c *Context, v *vectorCase, outer 
 	equal(t, "nonce", m.nonce(), v.Inter.Nonce)
 	if o.Group {
 		equal(t, "key", c.senderKey, v.Inter.Key)
-		equal(t, "to be signed", c.signed, v.Inter.ToBeSigned)
-		size := cose.SignatureSize(c.algs.Sign)
-		keystream := c.keystream(m.message(), size)
+		cut := len(outer.Payload) - c.sigSize
+		equal(t, "to be signed", c.structures.countersign(outer.Payload[:cut]), v.Inter.ToBeSigned)
+		keystream := make([]byte, c.sigSize)
+		c.keystream.hide(keystream, c.seKey, c.gid, m.message())
 		equal(t, "keystream", keystream, v.Inter.Keystream)
-		cut := len(outer.Payload) - size
 		equal(t, "ciphertext", outer.Payload[:cut], v.Inter.Ciphertext)
 		if v.Deterministic {
 			equal(t, "encrypted signature", outer.Payload[cut:], v.Inter.Encrypted)
@@ -448,6 +449,15 @@ func checkSealed(t *testing.T, g *vectorGroup, c *Context, v *vectorCase, outer 
 		equal(t, "payload", outer.Payload, v.Payload)
 		equal(t, "message", encode(t, outer), v.Message)
 	}
+}
+
+// externalAAD takes external_aad out of the structure that contains it.
+func (s *structures) externalAAD(t *testing.T) (aad []byte) {
+	t.Helper()
+	if err := cbor.Unmarshal(s.buf[len(countersignHead):s.end], &aad); err != nil {
+		t.Fatal(err)
+	}
+	return aad
 }
 
 // wire recomputes nonce and keystream inputs from what is on the wire.
