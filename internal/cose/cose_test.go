@@ -44,80 +44,10 @@ func TestHKDF(t *testing.T) {
 	if hex.EncodeToString(got) != "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8" {
 		t.Errorf("A.3: %x", got)
 	}
-}
-
-// RFC 3610, Packet Vector 1, has another nonce of the same length and tag.
-func TestAEAD(t *testing.T) {
-	key := unhex(t, "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf")
-	a, err := NewAEAD(AESCCM16_64_128, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nonce := unhex(t, "00000003020100a0a1a2a3a4a5")
-	aad, plaintext := unhex(t, "0001020304050607"), unhex(t, "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e")
-	want := "588c979a61c663d2f066d0c2c0f989806d5f6b61dac38417e8d12cfdf926e0"
-	got := a.Seal([]byte{9}, nonce, plaintext, aad)
-	if hex.EncodeToString(got) != "09"+want {
-		t.Errorf("got %x", got)
-	}
-	back, err := a.Open([]byte{8}, nonce, got[1:], aad)
-	if err != nil || !bytes.Equal(back[1:], plaintext) {
-		t.Errorf("%x, %v", back, err)
-	}
-	for i := range got[1:] {
-		bad := bytes.Clone(got[1:])
-		bad[i] ^= 0x10
-		if out, err := a.Open(nil, nonce, bad, aad); out != nil || err != ErrVerify { //nolint:errorlint // nothing may be wrapped
-			t.Errorf("byte %d changed: %x, %v", i, out, err)
+	for _, alg := range []Algorithm{Null, 4, 6, -12, A128GCM} { // HMAC 256/64, HMAC 384/384, direct+HKDF-AES-128
+		if kdf, err := NewKDF(alg); kdf != nil || !errors.Is(err, ErrUnsupported) {
+			t.Errorf("algorithm %d: %v", alg, err)
 		}
-	}
-	for name, open := range map[string]func() ([]byte, error){
-		"another nonce":      func() ([]byte, error) { return a.Open(nil, make([]byte, 13), got[1:], aad) },
-		"a short nonce":      func() ([]byte, error) { return a.Open(nil, nonce[:12], got[1:], aad) },
-		"no nonce":           func() ([]byte, error) { return a.Open(nil, nil, got[1:], aad) },
-		"another AAD":        func() ([]byte, error) { return a.Open(nil, nonce, got[1:], nil) },
-		"half a tag":         func() ([]byte, error) { return a.Open(nil, nonce, got[1:5], aad) },
-		"nothing":            func() ([]byte, error) { return a.Open(nil, nonce, nil, aad) },
-		"more than is legal": func() ([]byte, error) { return a.Open(nil, nonce, make([]byte, 70000), aad) },
-	} {
-		if _, err := open(); err != ErrVerify { //nolint:errorlint // as above
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if a.Overhead() != TagSize(AESCCM16_64_128) || a.NonceSize() != NonceSize(AESCCM16_64_128) || KeySize(AESCCM16_64_128) != 16 {
-		t.Error("sizes")
-	}
-	a.Seal(nil, nonce, make([]byte, MaxPlaintext), nil)
-	if _, err := NewAEAD(AESCCM16_64_128, key[:15]); err == nil {
-		t.Error("a key of 15 bytes")
-	}
-	if _, err := NewAEAD(ES256, key); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestRecorder(t *testing.T) {
-	key, nonce := make([]byte, 16), make([]byte, 13)
-	a, err := NewAEAD(AESCCM16_64_128, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log []string
-	Recorder = func(key, nonce, plaintext, ciphertext []byte) {
-		log = append(log, fmt.Sprintf("%x %x %s %x", key, nonce, plaintext, ciphertext))
-	}
-	defer func() { Recorder = nil }()
-	prefix := []byte("dst")
-	sealed := a.Seal(prefix, nonce, []byte("text"), nil)[3:]
-	if _, err := a.Open(prefix, nonce, sealed, nil); err != nil {
-		t.Fatal(err)
-	}
-	sealed[0] ^= 1
-	a.Open(nil, nonce, sealed, nil)
-	sealed[0] ^= 1
-	want := fmt.Sprintf("%x %x text %x", key, nonce, sealed)
-	if len(log) != 2 || log[0] != want || log[1] != want {
-		t.Errorf("recorded %q, want twice %q", log, want)
 	}
 }
 
