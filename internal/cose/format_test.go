@@ -221,6 +221,7 @@ func TestC509Bag(t *testing.T) {
 		return sequence(items)
 	}
 	end := cert(1, compress(key, 2), 1)
+	usages := cert(1, compress(key, 2), []any{2, 1, 8, 2})
 	noCA := cert(1, compress(key, 2), []any{2, 1, 4, -2})
 	ca := cert(1, compress(key, 2), []any{-4, -1, 2, 1})
 	limited := cert(1, compress(key, 2), []any{4, 3})
@@ -232,6 +233,7 @@ func TestC509Bag(t *testing.T) {
 	}{
 		"last":               {[][]byte{ca, rsaCA, limited, end}, end, nil},
 		"first":              {[][]byte{noCA, ca}, noCA, nil},
+		"no constraints":     {[][]byte{ca, usages}, usages, nil},
 		"twice":              {[][]byte{end, ca, end}, end, nil},
 		"two":                {[][]byte{end, ca, noCA}, nil, cose.ErrCredential},
 		"none":               {[][]byte{ca, limited}, nil, cose.ErrCredential},

@@ -41,19 +41,13 @@ type key struct {
 // NewKey makes a private key of its 32-byte scalar. It fails with
 // [cose.ErrCredential] for 0 and for what is not below the curve's order.
 func NewKey(scalar []byte) (cose.PrivateKey, error) {
-	sign, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)
-	if err != nil {
-		return nil, fmt.Errorf("%w: P-256 private key", cose.ErrCredential)
-	}
-	agree, err := sign.ECDH()
-	if err != nil {
+	sign, signErr := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)
+	agree, agreeErr := ecdh.P256().NewPrivateKey(scalar)
+	if signErr != nil || agreeErr != nil {
 		return nil, fmt.Errorf("%w: P-256 private key", cose.ErrCredential)
 	}
 	public, err := cose.NewPublicKey(cose.P256, agree.PublicKey().Bytes())
-	if err != nil {
-		return nil, err
-	}
-	return key{sign, agree, public}, nil
+	return key{sign, agree, public}, err
 }
 
 // Generate draws a scalar, from which [NewKey] makes the key again.
@@ -86,12 +80,9 @@ func (k key) Sign(message []byte) ([]byte, error) {
 
 // SharedSecret is the x coordinate. RFC 9053, Section 6.3.1.
 func (k key) SharedSecret(peer cose.PublicKey) ([]byte, error) {
-	if peer.Curve() != cose.P256 {
-		return nil, fmt.Errorf("%w: key agreement with a key on %v", cose.ErrCredential, peer.Curve())
-	}
-	public, err := ecdh.P256().NewPublicKey(peer.Bytes())
+	public, err := ecdh.P256().NewPublicKey(peer.Bytes()) // the keys of other curves are shorter
 	if err != nil {
-		return nil, cose.ErrCredential
+		return nil, fmt.Errorf("%w: key agreement with a key on %v", cose.ErrCredential, peer.Curve())
 	}
 	return k.agree.ECDH(public)
 }
