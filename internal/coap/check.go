@@ -15,8 +15,9 @@ type optionRule struct {
 
 // rules holds length and repetition of the options that a server here
 // understands. RFC 7252, Table 4; RFC 8613, Section 2; RFC 9175; RFC 7959.
-// If-Match, If-None-Match and the block options are left out: a server that
-// does not act on them must not pretend to.
+// If-Match and If-None-Match are left out: a server that does not act on them
+// must not pretend to. The block options are understood only where somebody
+// does block-wise transfers.
 var rules = map[OptionID]optionRule{
 	OptionURIHost:          {min: 1, max: 255},
 	OptionURIPort:          {max: 2},
@@ -41,14 +42,40 @@ var rules = map[OptionID]optionRule{
 	OptionReplyFrom:        {min: 5, max: 1034},
 }
 
+// blockRule is the rule of the block options. RFC 7959, Section 2.1.
+var blockRule = optionRule{max: maxBlockOption}
+
 // CheckOptions takes elective options of illegal length or surplus number off m
 // and returns an error that wraps [ErrBadOption] when a critical one is unknown,
 // of illegal length or repeated. RFC 7252, Sections 5.4.1, 5.4.3 and 5.4.5.
 func CheckOptions(m *Message) error {
+	return checkOptions(m, func(OptionID) bool { return false })
+}
+
+// An understanding handler acts on critical options that most do not know.
+type understanding interface{ Understands(id OptionID) bool }
+
+// Understands reports whether h acts on an option that most handlers do not
+// know: [BlockServer.Wrap] makes handlers that understand the block options.
+func Understands(h Handler, id OptionID) bool {
+	u, ok := h.(understanding)
+	return ok && u.Understands(id)
+}
+
+// CheckRequestOptions is [CheckOptions] for a request that h is to answer.
+func CheckRequestOptions(h Handler, m *Message) error {
+	return checkOptions(m, func(id OptionID) bool { return Understands(h, id) })
+}
+
+// checkOptions is [CheckOptions] for who understands block options too.
+func checkOptions(m *Message, understands func(OptionID) bool) error {
 	var previous OptionID
 	for i := 0; i < len(m.Options); i++ {
 		o := m.Options[i]
 		rule, known := rules[o.ID]
+		if anyBlock(o.ID) && understands(o.ID) {
+			rule, known = blockRule, true
+		}
 		legal := known && len(o.Value) >= rule.min && len(o.Value) <= rule.max &&
 			(i == 0 || o.ID != previous || rule.repeatable)
 		previous = o.ID

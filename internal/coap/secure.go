@@ -15,28 +15,50 @@ const noContext = "Security context not found"
 // h sees the request inside with its peer, and the response is sealed. When no
 // opener knows it the answer is an unprotected 4.01, and silence to a group or
 // to a message in group mode. RFC 8613, Section 8.2; RFC 10021, Section 6.
-func Secure(h Handler, openers ...Opener) Handler {
-	return HandlerFunc(func(ctx context.Context, req *Request) *Message {
-		if !HasOption(req.Message, OptionOSCORE) {
-			plain := *req
-			plain.Peer = Peer{}
-			return h.Serve(ctx, &plain)
+func Secure(h Handler, openers ...Opener) Handler { return &secure{h, openers} }
+
+type secure struct {
+	next    Handler
+	openers []Opener
+}
+
+// Understands makes the block options of unprotected requests pass, when the
+// handler behind understands them.
+func (s *secure) Understands(id OptionID) bool { return Understands(s.next, id) }
+
+// Serve implements [Handler].
+func (s *secure) Serve(ctx context.Context, req *Request) *Message {
+	if !HasOption(req.Message, OptionOSCORE) {
+		plain := *req
+		plain.Peer = Peer{}
+		return s.next.Serve(ctx, &plain)
+	}
+	if HasOption(req.Message, OptionBlock1) || HasOption(req.Message, OptionBlock2) {
+		return s.fragment(req) // nobody has reassembled it
+	}
+	for _, o := range s.openers {
+		opened, reply, err := o.Open(ctx, req)
+		switch {
+		case errors.Is(err, ErrNoContext):
+			continue
+		case err != nil || opened == nil:
+			return reply
 		}
-		for _, o := range openers {
-			opened, reply, err := o.Open(ctx, req)
-			switch {
-			case errors.Is(err, ErrNoContext):
-				continue
-			case err != nil || opened == nil:
-				return reply
-			}
-			return serveOpened(ctx, h, req, opened)
-		}
-		if req.Multicast || groupFlag(req.Message) {
-			return nil
-		}
-		return unknownContext()
-	})
+		return serveOpened(ctx, s.next, req, opened)
+	}
+	if req.Multicast || groupFlag(req.Message) {
+		return nil
+	}
+	return unknownContext()
+}
+
+// fragment refuses a part of an OSCORE message, which no context could open.
+// RFC 8613, Section 4.1.3.4.2.
+func (s *secure) fragment(req *Request) *Message {
+	if req.Multicast {
+		return nil
+	}
+	return Problem(BadOption, "Outer block options are not understood.")
 }
 
 // groupFlag reports whether a message is in group mode: then a receiver without
@@ -54,7 +76,7 @@ func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened)
 		inner.Push = push.push
 	}
 	defer push.release()
-	resp := checkInner(inner)
+	resp := checkInner(h, inner)
 	switch {
 	case resp == nil:
 		resp = h.Serve(ctx, inner)
@@ -73,8 +95,8 @@ func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened)
 
 // checkInner refuses what the critical options inside ask for and nobody here
 // understands.
-func checkInner(req *Request) *Message {
-	if err := CheckOptions(req.Message); err != nil {
+func checkInner(h Handler, req *Request) *Message {
+	if err := CheckRequestOptions(h, req.Message); err != nil {
 		return Problem(BadOption, err.Error())
 	}
 	return nil

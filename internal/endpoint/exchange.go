@@ -133,7 +133,7 @@ func (u *UDP) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message
 	select {
 	case r := <-done:
 		if r.err == nil {
-			r.err = checkResponse(r.m)
+			r.err = checkResponse(ctx, r.m)
 		}
 		if r.err != nil {
 			return nil, fmt.Errorf("asking %v: %w", to, r.err)
@@ -160,7 +160,7 @@ func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 		if d.err != nil {
 			return d.err
 		}
-		if checkResponse(d.m) == nil {
+		if checkResponse(ctx, d.m) == nil {
 			each(d.m, d.from)
 		}
 		return nil

@@ -80,11 +80,11 @@ func (o *observation) run(ctx context.Context, wait time.Duration, broken <-chan
 		case <-first.C:
 			err = coap.ErrTimeout
 		case <-broken:
-			o.hand() // what came before
+			o.hand(ctx) // what came before
 			err = why()
 		case <-o.news:
 			first.Stop()
-			err = o.hand()
+			err = o.hand(ctx)
 		}
 		if err != nil {
 			o.end(err)
@@ -94,7 +94,7 @@ func (o *observation) run(ctx context.Context, wait time.Duration, broken <-chan
 }
 
 // hand calls each for what has come, up to an error, which it returns.
-func (o *observation) hand() error {
+func (o *observation) hand(ctx context.Context) error {
 	for {
 		o.mu.Lock()
 		if len(o.items) == 0 {
@@ -107,7 +107,7 @@ func (o *observation) hand() error {
 		if d.err != nil {
 			return d.err
 		}
-		if checkResponse(d.m) == nil { // a bad one does not end the others
+		if checkResponse(ctx, d.m) == nil { // a bad one does not end the others
 			o.each(d.m, nil)
 		}
 	}

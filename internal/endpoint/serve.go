@@ -95,7 +95,7 @@ func (u *UDP) handle(req *coap.Request) (resp *coap.Message) {
 	if coap.HasOption(req.Message, coap.OptionProxyURI) || coap.HasOption(req.Message, coap.OptionProxyScheme) {
 		return coap.Problem(coap.ProxyingNotSupported, "")
 	}
-	if err := coap.CheckOptions(req.Message); err != nil {
+	if err := coap.CheckRequestOptions(u.handler, req.Message); err != nil {
 		return coap.Problem(coap.BadOption, err.Error())
 	}
 	resp = u.handler.Serve(u.ctx, req)

@@ -48,7 +48,7 @@ func (w *WS) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message)
 	}
 	select {
 	case m := <-answer:
-		err := errors.Join(checkResponse(m), bridgeError(m))
+		err := errors.Join(checkResponse(ctx, m), bridgeError(m))
 		if err != nil {
 			return nil, fmt.Errorf("asking %v: %w", to, err)
 		}
@@ -88,8 +88,8 @@ func ended(ctx context.Context, to netip.AddrPort) error {
 
 // checkResponse refuses a response with critical options that are not
 // understood. RFC 7252, Section 5.4.1.
-func checkResponse(m *coap.Message) error {
-	if err := coap.CheckOptions(m); err != nil {
+func checkResponse(ctx context.Context, m *coap.Message) error {
+	if err := coap.CheckResponseOptions(ctx, m); err != nil {
 		return fmt.Errorf("%w: %w", coap.ErrDecode, err)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (w *WS) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message
 	if err := w.write(ctx, m); err != nil {
 		return err
 	}
-	err = box.each(ctx, w.done, wait, func(d delivery) error { return fromGroup(d.m, each) })
+	err = box.each(ctx, w.done, wait, func(d delivery) error { return fromGroup(ctx, d.m, each) })
 	if linkErr := w.Err(); linkErr != nil {
 		return linkErr
 	}
@@ -131,7 +131,7 @@ func (w *WS) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message
 
 // fromGroup yields one device's answer, or fails with what the bridge itself
 // says.
-func fromGroup(m *coap.Message, each func(*coap.Message, netip.AddrPort)) error {
+func fromGroup(ctx context.Context, m *coap.Message, each func(*coap.Message, netip.AddrPort)) error {
 	value := coap.GetOption(m, coap.OptionReplyFrom)
 	if value == nil {
 		if err := coap.CheckResponse(m); err != nil {
@@ -140,7 +140,7 @@ func fromGroup(m *coap.Message, each func(*coap.Message, netip.AddrPort)) error 
 		return errNoReplyFrom
 	}
 	from, err := coap.ParseReplyFrom(value)
-	if err != nil || checkResponse(m) != nil {
+	if err != nil || checkResponse(ctx, m) != nil {
 		return nil // one bad answer does not spoil the others
 	}
 	coap.RemoveOption(m, coap.OptionReplyFrom)

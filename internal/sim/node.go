@@ -70,7 +70,7 @@ func (at *node) handle(ctx context.Context, from netip.AddrPort, datagram []byte
 	}
 	req := &coap.Request{Message: m, From: from, Multicast: multicast}
 	var resp *coap.Message
-	if err := coap.CheckOptions(m); err != nil {
+	if err := coap.CheckRequestOptions(at.handler, m); err != nil {
 		resp = coap.Problem(coap.BadOption, err.Error())
 	} else {
 		resp = at.handler.Serve(ctx, req)

@@ -1,0 +1,155 @@
+package coap
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+)
+
+// transferKey names a transfer: whose, of which operation, and which way.
+type transferKey struct {
+	peer string
+	op   [sha256.Size]byte
+	down bool // Block2
+}
+
+// transfer is a body on its way: one that comes in by Block1, or one that goes
+// out by Block2.
+type transfer struct {
+	key     transferKey
+	body    []byte
+	held    int      // bytes that are counted for it
+	head    *Message // down: the response without its payload
+	touched time.Time
+	done    bool // down: its last block has been asked for
+}
+
+// transferTable holds transfers within limits. One peer may hold a quarter, and
+// makes room for new ones among its own; where all peers together hold too much,
+// a new transfer is refused until another is finished or rests too long.
+type transferTable struct {
+	limits BlockLimits
+	byKey  map[transferKey]*transfer
+	bytes  int
+}
+
+func newTransferTable(l BlockLimits) transferTable {
+	return transferTable{limits: l, byKey: make(map[transferKey]*transfer)}
+}
+
+// get finds a transfer and notes that it goes on; nil when there is none.
+func (t *transferTable) get(now time.Time, key transferKey) *transfer {
+	x := t.byKey[key]
+	if x == nil {
+		return nil
+	}
+	if t.resting(now, x) {
+		t.remove(x)
+		return nil
+	}
+	x.touched = now
+	return x
+}
+
+func (t *transferTable) resting(now time.Time, x *transfer) bool {
+	return now.Sub(x.touched) > t.limits.Lifetime
+}
+
+func (t *transferTable) remove(x *transfer) {
+	if x != nil && t.byKey[x.key] == x {
+		delete(t.byKey, x.key)
+		t.bytes -= x.held
+	}
+}
+
+// put holds x in place of the transfer of the same key; false when there is no
+// room.
+func (t *transferTable) put(now time.Time, x *transfer) bool {
+	t.remove(t.byKey[x.key])
+	x.touched, x.held = now, cap(x.body)
+	if !t.makeRoom(now, x.key, 1, x.held) {
+		return false
+	}
+	t.byKey[x.key] = x
+	t.bytes += x.held
+	return true
+}
+
+// grow appends to the body of a transfer that comes in; false when there is no
+// room.
+func (t *transferTable) grow(now time.Time, x *transfer, b []byte) bool {
+	if need := len(x.body) + len(b); need > cap(x.body) {
+		room := min(max(2*cap(x.body), need), max(t.limits.MaxBody, need))
+		if !t.makeRoom(now, x.key, 0, room-x.held) {
+			return false
+		}
+		x.body = append(make([]byte, 0, room), x.body...)
+		t.bytes += room - x.held
+		x.held = room
+	}
+	x.body = append(x.body, b...)
+	return true
+}
+
+// makeRoom drops transfers until so many more transfers and bytes fit for the
+// peer of key, whose own transfer stays.
+func (t *transferTable) makeRoom(now time.Time, key transferKey, count, bytes int) bool {
+	for {
+		var all, own usage
+		for _, x := range t.byKey {
+			all.add(now, t, x, key, false)
+			own.add(now, t, x, key, true)
+		}
+		crowded := len(t.byKey)+count > t.limits.MaxTransfers || t.bytes+bytes > t.limits.MaxBytes
+		greedy := own.count+count > max(t.limits.MaxTransfers/4, 1) || own.bytes+bytes > max(t.limits.MaxBytes/4, t.limits.MaxBody)
+		switch {
+		case greedy && own.oldest != nil:
+			t.remove(own.oldest)
+		case greedy:
+			return false
+		case crowded && all.finished != nil:
+			t.remove(all.finished)
+		case crowded:
+			return false
+		default:
+			return true
+		}
+	}
+}
+
+// usage is what some transfers hold, and which of them would go first.
+type usage struct {
+	count, bytes int
+	oldest       *transfer // finished ones before others
+	finished     *transfer // the oldest that nobody waits for
+}
+
+func (u *usage) add(now time.Time, t *transferTable, x *transfer, key transferKey, own bool) {
+	if own && x.key.peer != key.peer {
+		return
+	}
+	u.count++
+	u.bytes += x.held
+	if x.key == key {
+		return
+	}
+	over := x.done || t.resting(now, x)
+	if over && (u.finished == nil || x.touched.Before(u.finished.touched)) {
+		u.finished = x
+	}
+	if u.oldest == nil || x.touched.Before(u.oldest.touched) {
+		u.oldest = x
+	}
+	if u.finished != nil {
+		u.oldest = u.finished
+	}
+}
+
+// peerIdentity names who may go on with a transfer: the association, whatever
+// its address, or without one the address.
+func peerIdentity(req *Request) string {
+	if req.Peer.Kind == PeerNone {
+		return req.From.String()
+	}
+	return fmt.Sprintf("%d %q %x", req.Peer.Kind, req.Peer.Name, req.Peer.KID)
+}

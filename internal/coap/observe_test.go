@@ -1,0 +1,322 @@
+package coap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestOrder(t *testing.T) {
+	note := func(v uint32) *Message {
+		m := Respond(Content, NoFormat, nil)
+		AddUint(m, OptionObserve, v)
+		return m
+	}
+	type step struct {
+		after time.Duration
+		m     *Message
+		fresh bool
+	}
+	tooLong := Respond(Content, NoFormat, nil)
+	AddOption(tooLong, OptionObserve, []byte{1, 2, 3, 4})
+	for name, steps := range map[string][]step{
+		"ascending":       {{0, note(1), true}, {0, note(2), true}, {0, note(2), false}, {0, note(1), false}, {0, note(9), true}},
+		"wrapping around": {{0, note(1<<24 - 1), true}, {0, note(0), true}, {0, note(1<<24 - 1), false}, {0, note(5), true}},
+		"after 128 s":     {{0, note(7), true}, {128 * time.Second, note(3), false}, {time.Second, note(3), true}},
+		"far ahead":       {{0, note(0), true}, {0, note(1<<23 - 1), true}, {0, note(1 << 23), true}, {0, note(0), false}},
+		"not a half":      {{0, note(0), true}, {0, note(1 << 23), false}},
+		"final":           {{0, note(7), true}, {0, Problem(NotFound, ""), true}},
+		"malformed":       {{0, tooLong, false}},
+	} {
+		var o Order
+		now := start
+		for i, s := range steps {
+			now = now.Add(s.after)
+			if got := o.Fresh(now, s.m); got != s.fresh {
+				t.Errorf("%s, step %d: fresh is %v", name, i, got)
+			}
+		}
+	}
+	for _, c := range []struct {
+		m    *Message
+		want bool
+	}{{note(3), true}, {Respond(Content, NoFormat, nil), false}, {Problem(NotFound, ""), false}} {
+		if IsNotification(c.m) != c.want {
+			t.Errorf("%v: a notification: %v", c.m, !c.want)
+		}
+	}
+}
+
+// pushed collects what is pushed to one client.
+type pushed struct {
+	got []*Message
+	err error
+}
+
+func (p *pushed) push(m *Message) error {
+	p.got = append(p.got, m)
+	return p.err
+}
+
+func registration(from netip.AddrPort, token string, value uint32, p *pushed) *Request {
+	m := NewRequest(GET, "/a", nil)
+	m.Token = Token(token)
+	AddUint(m, OptionObserve, value)
+	req := &Request{Message: m, From: from}
+	if p != nil {
+		req.Push = p.push
+	}
+	return req
+}
+
+func TestObservers(t *testing.T) {
+	state := func(*Request) *Message { return Respond(Content, NoFormat, []byte("new")) }
+	ok := Respond(Content, NoFormat, []byte("now"))
+	o := NewObservers(8)
+	p, q := &pushed{}, &pushed{}
+	resp := o.Register(start, registration(addrA, "t", 0, p), ok)
+	if !IsNotification(resp) || HasOption(ok, OptionObserve) {
+		t.Fatal("the registration is answered by", resp)
+	}
+	first, _ := OptionUint(resp, OptionObserve)
+	o.Register(start, registration(addrA, "t", 0, p), ok) // again: no second entry
+	o.Register(start, registration(addrB, "t", 0, q), ok)
+	if o.Len() != 2 {
+		t.Fatal(o.Len(), "observers")
+	}
+	o.Notify(start, state)
+	o.Notify(start, state)
+	if len(p.got) != 2 || len(q.got) != 2 {
+		t.Fatalf("%d and %d notifications", len(p.got), len(q.got))
+	}
+	one, _ := OptionUint(p.got[0], OptionObserve)
+	two, _ := OptionUint(p.got[1], OptionObserve)
+	if !newer(first, one) || !newer(one, two) {
+		t.Errorf("numbers %d, %d, %d", first, one, two)
+	}
+	o.Notify(start, func(*Request) *Message { return nil })
+	if len(p.got) != 2 {
+		t.Error("nothing was pushed as something")
+	}
+
+	if got := o.Register(start, registration(addrA, "t", 1, p), ok); got != ok || o.Len() != 1 {
+		t.Error("deregistering:", got, o.Len())
+	}
+	q.err = ErrReset
+	o.Notify(start, state)
+	if o.Len() != 0 {
+		t.Error("who has gone is still on the list")
+	}
+	q.err = nil
+	o.Register(start, registration(addrB, "t", 0, q), ok)
+	o.Notify(start, func(*Request) *Message { return Problem(NotFound, "") })
+	if last := q.got[len(q.got)-1]; last.Code != NotFound || HasOption(last, OptionObserve) || o.Len() != 0 {
+		t.Error("the end:", last, o.Len())
+	}
+}
+
+func TestObserversRefuse(t *testing.T) {
+	ok := Respond(Content, NoFormat, nil)
+	o := NewObservers(8)
+	post := registration(addrA, "t", 0, &pushed{})
+	post.Code = POST
+	for name, c := range map[string]struct {
+		req  *Request
+		resp *Message
+	}{
+		"another method":     {post, ok},
+		"no Observe":         {&Request{Message: NewRequest(GET, "/a", nil), Push: (&pushed{}).push}, ok},
+		"no way to notify":   {registration(addrA, "t", 0, nil), ok},
+		"an error":           {registration(addrA, "t", 0, &pushed{}), Problem(NotFound, "")},
+		"silence":            {registration(addrA, "t", 0, &pushed{}), nil},
+		"an unknown request": {registration(addrA, "t", 2, &pushed{}), ok},
+	} {
+		if got := o.Register(start, c.req, c.resp); got != c.resp || o.Len() != 0 {
+			t.Errorf("%s: %v, %d observers", name, got, o.Len())
+		}
+	}
+	// One peer cannot fill the list, all together can.
+	for i := range 20 {
+		o.Register(start, registration(addrA, fmt.Sprint(i), 0, &pushed{}), ok)
+	}
+	if o.Len() != 2 {
+		t.Errorf("one peer holds %d of 8", o.Len())
+	}
+	for i := range 20 {
+		from := netip.AddrPortFrom(addrA.Addr(), uint16(i+1))
+		o.Register(start, registration(from, "t", 0, &pushed{}), ok)
+	}
+	if o.Len() != 8 {
+		t.Errorf("the list holds %d of 8", o.Len())
+	}
+	if got := o.Register(start, registration(addrB, "t", 0, &pushed{}), ok); got != ok {
+		t.Error("there is room in a full list")
+	}
+}
+
+// TestObserveNumbersWrap goes on while the clock stands still or goes back.
+func TestObserveNumbersWrap(t *testing.T) {
+	o := NewObservers(1)
+	last := o.next(time.UnixMilli(1<<24*40 - 2)) // the largest but one
+	for i := range 5 {
+		now := o.next(time.UnixMilli(1<<24*40 - 2 - int64(i)))
+		if !newer(last, now) || now > maxObserve {
+			t.Fatalf("%d follows %d", now, last)
+		}
+		last = now
+	}
+}
+
+// TestNotify plays a server's message layer with a client that acknowledges,
+// is slow, rejects, or is gone.
+func TestNotify(t *testing.T) {
+	l := newTestLayer(2, nil)
+	note := func(s string) *Message {
+		m := Respond(Content, NoFormat, []byte(s))
+		AddUint(m, OptionObserve, 5)
+		return m
+	}
+	notify := func(in *Inbound, s string) error { return l.Notify(start, in, note(s)) }
+	register := func(token string) *Inbound {
+		t.Helper()
+		b, err := MarshalUDP(func() *Message { m := confirmable(token); m.MessageID = int32(l.nextMID()); return m }())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Receive(start, addrA, b, false).Inbound
+	}
+	expect := func(token, payload string) *Message {
+		t.Helper()
+		m, err := UnmarshalUDP(drain(t, l, 1)[0].Bytes)
+		if err != nil || m.Type != Confirmable || string(m.Token) != token || string(m.Payload) != payload {
+			t.Fatalf("sent %v (%v), not %q to %q", m, err, payload, token)
+		}
+		return m
+	}
+	reply := func(typ MessageType, m *Message) {
+		t.Helper()
+		if ev := l.Receive(start, addrA, emptyMessage(typ, uint16(m.MessageID)), false); ev.Kind != EventNone {
+			t.Fatalf("a reply to a notification is %+v", ev)
+		}
+	}
+	a := register("a")
+	if err := notify(a, "early"); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, l, 0) // the response comes first
+	if err := l.Answer(start, a, note("first")); err != nil {
+		t.Fatal(err)
+	}
+	if out := drain(t, l, 2); string(out[0].Bytes[len(out[0].Bytes)-5:]) != "first" || string(out[1].Bytes[len(out[1].Bytes)-5:]) != "early" {
+		t.Fatalf("sent %q", out)
+	}
+	early := uint16(l.peers[addrA].pending[l.mid].mid)
+	b := register("b")
+	if err := l.Answer(start, b, nil); err != nil {
+		t.Fatal(err)
+	}
+	_ = notify(a, "one")
+	_ = notify(a, "two") // takes its place
+	_ = notify(b, "three")
+	drain(t, l, 0) // one at a time to a client
+	reply(Acknowledgement, &Message{MessageID: int32(early)})
+	three := expect("b", "three") // it is b's turn
+	// An acknowledgement with a response in it means nothing.
+	odd := &Message{Code: Content, Type: Acknowledgement, MessageID: three.MessageID, Token: three.Token}
+	bytes, _ := MarshalUDP(odd)
+	if ev := l.Receive(start, addrA, bytes, false); ev.Kind != EventNone {
+		t.Errorf("a response to a notification is %+v", ev)
+	}
+	reply(Acknowledgement, three)
+	two := expect("a", "two")
+	// Unacknowledged: the repetition carries what is newest, and counts.
+	_ = notify(a, "four")
+	drain(t, l, 0)
+	now, _ := l.Next()
+	l.Poll(now)
+	four := expect("a", "four")
+	if four.MessageID == two.MessageID {
+		t.Error("other content under the same message ID")
+	}
+	reply(Reset, two) // too late
+	_ = notify(a, "five")
+	reply(Reset, four)
+	drain(t, l, 0)
+	if err := notify(a, "six"); !errors.Is(err, ErrReset) {
+		t.Errorf("who has rejected: %v", err)
+	}
+	// b does not answer any more: the count of attempts is that of one message.
+	_ = notify(b, "x")
+	expect("b", "x")
+	sent := 1
+	for next, ok := l.Next(); ok; next, ok = l.Next() {
+		_ = notify(b, "y")
+		if failed := l.Poll(next); len(failed) != 0 {
+			t.Fatal("a notification is told as a request that failed")
+		}
+		sent += len(l.Drain(nil))
+	}
+	if err := notify(b, "z"); !errors.Is(err, ErrTimeout) || sent != 1+l.params.MaxRetransmit {
+		t.Errorf("who is gone: %v after %d attempts", err, sent)
+	}
+	if len(l.outboxes) != 0 || len(l.peers) != 0 {
+		t.Error("something stays behind")
+	}
+}
+
+// TestSecurePush pushes before and after the response is protected.
+func TestSecurePush(t *testing.T) {
+	var sealed []string
+	var fail error
+	opener := openerFunc(func(outer *Request) (*Opened, *Message, error) {
+		return &Opened{
+			Message: NewRequest(GET, "/a", nil),
+			Seal: func(m *Message) (*Message, error) {
+				sealed = append(sealed, string(m.Payload))
+				return Respond(Content, NoFormat, append([]byte("sealed "), m.Payload...)), fail
+			},
+		}, nil, nil
+	})
+	var inner *Request
+	h := Secure(HandlerFunc(func(_ context.Context, req *Request) *Message {
+		inner = req
+		for _, s := range []string{"one", "two"} {
+			if err := req.Push(Respond(Content, NoFormat, []byte(s))); err != nil {
+				t.Error(err)
+			}
+		}
+		return Respond(Content, NoFormat, []byte("response"))
+	}), opener)
+	p := &pushed{}
+	outer := &Request{Message: protected("x"), Push: p.push}
+	resp := h.Serve(context.Background(), outer)
+	if string(resp.Payload) != "sealed response" || len(p.got) != 1 || string(p.got[0].Payload) != "sealed two" {
+		t.Fatalf("answered %q, pushed %v", resp.Payload, p.got)
+	}
+	if err := inner.Push(Respond(Content, NoFormat, []byte("three"))); err != nil || len(p.got) != 2 {
+		t.Error("pushing later:", err, p.got)
+	}
+	if fmt.Sprint(sealed) != "[response two three]" {
+		t.Errorf("sealed in the order %q", sealed)
+	}
+	fail = ErrNoContext
+	if err := inner.Push(Respond(Content, NoFormat, nil)); !errors.Is(err, ErrNoContext) || len(p.got) != 2 {
+		t.Error("unsealed:", err, p.got)
+	}
+}
+
+type openerFunc func(outer *Request) (*Opened, *Message, error)
+
+func (f openerFunc) Open(_ context.Context, outer *Request) (*Opened, *Message, error) {
+	return f(outer)
+}
+
+// protected is an OSCORE message.
+func protected(payload string) *Message {
+	m := NewRequest(POST, "", []byte(payload))
+	AddOption(m, OptionOSCORE, []byte{0x09, 0x00, 0x25})
+	return m
+}
