@@ -13,19 +13,27 @@ import (
 // suite is a package with benchmarks that report what package rounds does.
 type suite struct {
 	dir, pattern string
+	time         string // for each benchmark
+	unit         string
 }
 
 // messages protect and unprotect, beside the bare primitives on the same bytes.
 var messages = []suite{
-	{"./internal/oscore", "^BenchmarkMessage$"},
-	{"./internal/oscore/group", "^BenchmarkMessage$"},
+	{"./internal/oscore", "^BenchmarkMessage$", "1s", "µs"},
+	{"./internal/oscore/group", "^BenchmarkMessage$", "1s", "µs"},
 }
+
+// answers opens those of 1,000 members, beside one Go worker.
+var answers = []suite{{"./e2e/bench/batch", "^BenchmarkAnswers$", "8s", "ms"}}
 
 // cryptoNative runs them as native programs.
 func cryptoNative() ([]result, error) { return figures(messages, suite.native, "native") }
 
 // cryptoChromium runs them, compiled to WASM, in a worker in Chromium.
 func cryptoChromium() ([]result, error) { return figures(messages, suite.chromium, "wasm") }
+
+// answersChromium verifies in a worker in Chromium.
+func answersChromium() ([]result, error) { return figures(answers, suite.chromium, "chromium") }
 
 func figures(suites []suite, run func(suite) ([]byte, error), where string) ([]result, error) {
 	var all []result
@@ -34,7 +42,7 @@ func figures(suites []suite, run func(suite) ([]byte, error), where string) ([]r
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.dir, err)
 		}
-		list, err := parse(text, where)
+		list, err := s.parse(text, where)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.dir, err)
 		}
@@ -44,7 +52,7 @@ func figures(suites []suite, run func(suite) ([]byte, error), where string) ([]r
 }
 
 func (s suite) native() ([]byte, error) {
-	cmd := exec.Command("go", "test", "-run", "^$", "-bench", s.pattern, "-benchtime", "1s", s.dir)
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", s.pattern, "-benchtime", s.time, s.dir)
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, text)
@@ -64,7 +72,7 @@ func (s suite) chromium() ([]byte, error) {
 		return nil, fmt.Errorf("%w\n%s", err, text)
 	}
 	var text bytes.Buffer
-	page := exec.Command("node", "e2e/bench/wasm.mjs", dir, s.pattern)
+	page := exec.Command("node", "e2e/bench/wasm.mjs", dir, s.pattern, s.time)
 	page.Stdout, page.Stderr = &text, os.Stderr
 	if err := page.Run(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, text.Bytes())
@@ -74,7 +82,7 @@ func (s suite) chromium() ([]byte, error) {
 
 // parse reads what benchmarks print: a name, how many rounds there were, then
 // values with their units.
-func parse(text []byte, where string) ([]result, error) {
+func (s suite) parse(text []byte, where string) ([]result, error) {
 	var out []result
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
@@ -89,7 +97,7 @@ func parse(text []byte, where string) ([]result, error) {
 			}
 			metrics[fields[i+1]] = value
 		}
-		out = append(out, figure(fields[0], where, metrics))
+		out = append(out, s.figure(fields[0], where, metrics))
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("no figures in: %s", text)
@@ -97,9 +105,11 @@ func parse(text []byte, where string) ([]result, error) {
 	return out, nil
 }
 
+var nanoseconds = map[string]float64{"µs": 1e3, "ms": 1e6}
+
 // figure makes BenchmarkMessage/pairwise/protect/ed25519/64-2 into
 // pairwise_protect_64_native.
-func figure(benchmark, where string, metrics map[string]float64) result {
+func (s suite) figure(benchmark, where string, metrics map[string]float64) result {
 	_, name, _ := strings.Cut(benchmark, "/")
 	if at := strings.LastIndexByte(name, '-'); at >= 0 {
 		name = name[:at] // GOMAXPROCS
@@ -109,9 +119,9 @@ func figure(benchmark, where string, metrics map[string]float64) result {
 	name = strings.Replace(name, "group_protect_64_", "group_protect_", 1) // the first that were measured
 	name = strings.Replace(name, "group_unprotect_64_", "group_unprotect_", 1)
 	// The ratio is the median of ratios taken side by side, so it leads.
-	reference, ratio := metrics["reference-ns/op"]/1000, metrics["ratio"]
+	reference, ratio := metrics["reference-ns/op"]/nanoseconds[s.unit], metrics["ratio"]
 	return result{
-		Name: name, Value: ratio * reference, Unit: "µs", Reference: reference, Ratio: ratio,
+		Name: name, Value: ratio * reference, Unit: s.unit, Reference: reference, Ratio: ratio,
 		Allocs: metrics["allocs/op"], Bytes: metrics["B/op"],
 	}
 }

@@ -41,13 +41,14 @@ var sections = []struct {
 }{
 	{"crypto", cryptoNative},
 	{"wasm", cryptoChromium},
+	{"answers", answersChromium},
 	{"aiocoap", againstAiocoap},
 	{"bridge", bridgeRTT},
 	{"browser", browser},
 }
 
 func main() {
-	only := flag.String("only", "", "comma-separated sections: crypto, wasm, aiocoap, bridge, browser; default: all")
+	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser; default: all")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
 	if err := run(*only, *out); err != nil {

@@ -1,12 +1,12 @@
 // Runs a Go test binary (bench.wasm in the given folder) in Chromium and prints
-// what it prints: node wasm.mjs DIR PATTERN
+// what it prints: node wasm.mjs DIR PATTERN TIME
 import { chromium } from '@playwright/test';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 
-const [dir, pattern] = process.argv.slice(2);
+const [dir, pattern, time] = process.argv.slice(2);
 const goroot = execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim();
 const files = {
   '/': ['text/html', '<!doctype html><title>bench</title>'],
@@ -31,7 +31,7 @@ try {
   const page = await browser.newPage();
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   // In a worker, as the engine runs.
-  const text = await page.evaluate(async (pattern) => {
+  const text = await page.evaluate(async ([pattern, time]) => {
     const source = `
       let text = '';
       self.fs = undefined;
@@ -41,7 +41,7 @@ try {
       fs.write = (fd, buf, offset, length, position, done) => done(null, fs.writeSync(fd, buf.subarray(offset, offset + length)));
       (async () => {
         const go = new Go();
-        go.argv = ['bench', '-test.run', '^$', '-test.bench', ${JSON.stringify(pattern)}, '-test.benchtime', '1s'];
+        go.argv = ['bench', '-test.run', '^$', '-test.bench', ${JSON.stringify(pattern)}, '-test.benchtime', ${JSON.stringify(time)}];
         let code = 0;
         go.exit = (c) => { code = c; };
         const { instance } = await WebAssembly.instantiateStreaming(fetch(location.origin + '/bench.wasm'), go.importObject);
@@ -51,7 +51,7 @@ try {
     `.replaceAll('location.origin', JSON.stringify(location.origin));
     const worker = new Worker(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
     return new Promise((resolve) => { worker.onmessage = (e) => resolve(e.data); worker.onerror = (e) => resolve({ code: 1, text: e.message }); });
-  }, pattern);
+  }, [pattern, time]);
   process.stdout.write(text.text);
   process.exitCode = text.code;
 } finally {

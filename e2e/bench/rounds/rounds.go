@@ -48,7 +48,7 @@ func Compare(b *testing.B, own, reference Work) {
 		}
 		mine, theirs, ratios = append(mine, x), append(theirs, y), append(ratios, x/y)
 	}
-	allocs, bytes := allocations(own)
+	allocs, bytes := allocations(own, min(100, 10*n))
 	b.ReportMetric(Median(mine), "ns/op")
 	b.ReportMetric(Median(theirs), "reference-ns/op")
 	b.ReportMetric(Median(ratios), "ratio")
@@ -74,14 +74,13 @@ func timed(work Work, n int) float64 {
 }
 
 // allocations returns how many allocations a run makes and of how many bytes.
-func allocations(work Work) (count, bytes float64) {
-	const runs = 100
+func allocations(work Work, runs int) (count, bytes float64) {
 	run := work(runs)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	run()
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / runs, float64(after.TotalAlloc-before.TotalAlloc) / runs
+	return float64(after.Mallocs-before.Mallocs) / float64(runs), float64(after.TotalAlloc-before.TotalAlloc) / float64(runs)
 }
 
 // Median sorts list and returns its median, 0 for an empty one.
