@@ -95,5 +95,5 @@ func counted(n float64) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprint(n)
+	return fmt.Sprintf("%.0f", n)
 }
