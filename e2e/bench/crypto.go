@@ -24,7 +24,7 @@ var messages = []suite{
 }
 
 // answers opens those of 1,000 members, beside one Go worker.
-var answers = []suite{{"./e2e/bench/batch", "^BenchmarkAnswers$", "8s", "ms"}}
+var answers = []suite{{"./internal/commission", "^BenchmarkAnswers$", "8s", "ms"}}
 
 // cryptoNative runs them as native programs.
 func cryptoNative() ([]result, error) { return figures(messages, suite.native, "native") }
