@@ -9,7 +9,7 @@ import (
 )
 
 // aiocoapCases are the cases with aiocoap. A case's name says who asks whom.
-var aiocoapCases = slices.Concat(oscoreCases, oscoreAlgorithms(), groupCases, groupAlgorithms(), linkCases)
+var aiocoapCases = slices.Concat(oscoreCases, observeCases, oscoreAlgorithms(), groupCases, groupAlgorithms(), linkCases)
 
 // oscoreCases are of RFC 8613.
 var oscoreCases = []testCase{
@@ -23,6 +23,20 @@ var oscoreCases = []testCase{
 	{"oscore: its wrong key is refused", oscoreRefuses},
 	{"oscore, Appendix B.2: we ask", lacks("no Appendix B.2")},
 	{"oscore, Appendix B.2: it asks", lacks("no Appendix B.2")},
+}
+
+// observeCases are of RFC 7641.
+var observeCases = []testCase{
+	{"coap: we observe, and cancel", plainObserves},
+	{"coap: it observes, and cancels", plainObserved},
+	{"oscore: we observe, and cancel", oscoreObserves},
+	{"oscore: it observes", oscoreObserved},
+	{"group: we observe in group mode, it notifies in pairwise mode", groupObserves(group.Group, group.Pairwise)},
+	{"group: we observe in group mode, it notifies in group mode", groupObserves(group.Group, group.Group)},
+	{"group: we observe in pairwise mode, it notifies in pairwise mode", groupObserves(group.Pairwise, group.Pairwise)},
+	{"group: it observes in group mode, we notify in pairwise mode", groupObserved(group.Group, group.Pairwise)},
+	{"group: it observes in group mode, we notify in group mode", groupObserved(group.Group, group.Group)},
+	{"group: it observes in pairwise mode, we notify in pairwise mode", groupObserved(group.Pairwise, group.Pairwise)},
 }
 
 func oscoreAlgorithms() (cases []testCase) {

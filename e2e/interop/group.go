@@ -172,14 +172,23 @@ func (l *lab) newAsking(ctx context.Context, e encounter) (*asking, error) {
 
 // asking is our member as a client of one server.
 type asking struct {
+	at netip.AddrPort
+	to []byte // Sender ID for pairwise mode; nil: group mode
+
+	mu  sync.Mutex
 	own *group.Context
-	at  netip.AddrPort
-	to  []byte // Sender ID for pairwise mode; nil: group mode
+}
+
+// protect protects a request.
+func (m *asking) protect(req *coap.Message) (*coap.Message, *group.Binding, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.own.ProtectRequest(req, m.to)
 }
 
 // exchange protects req and takes the protection off the response.
 func (m *asking) exchange(ctx context.Context, ex coap.Exchanger, req *coap.Message) (resp *coap.Message, mode group.Mode, err error) {
-	outer, binding, err := m.own.ProtectRequest(req, m.to)
+	outer, binding, err := m.protect(req)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -195,6 +204,8 @@ func (m *asking) open(outer *coap.Message, binding *group.Binding) (resp *coap.M
 	if !oscore.IsProtected(outer) {
 		return nil, 0, &oscore.UnprotectedError{Response: outer}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	resp, _, mode, err = m.own.UnprotectResponse(outer, binding)
 	return resp, mode, err
 }

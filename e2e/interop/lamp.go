@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,21 +111,26 @@ func byPeer(p *peer, to netip.AddrPort) asker {
 			"code": int(s.method), "uri": "coap://" + to.String() + s.path,
 			"payload": hex.EncodeToString([]byte(s.payload)), "patience": patience.Seconds(),
 		}
-		var answer struct {
-			Error   string `json:"error"`
-			Code    int    `json:"code"`
-			Payload string `json:"payload"`
-			Mode    string `json:"mode"`
-		}
-		if err := p.ask(question, &answer); err != nil {
-			return reply{}, err
-		}
-		if answer.Error != "" {
-			return reply{}, fmt.Errorf("the peer: %s", answer.Error)
-		}
-		payload, err := hex.DecodeString(answer.Payload)
-		return reply{coap.Code(answer.Code), payload, answer.Mode}, err
+		return p.question(question)
 	}
+}
+
+// question asks a peer's client for an answer to a request.
+func (p *peer) question(question map[string]any) (reply, error) {
+	var answer struct {
+		Error   string `json:"error"`
+		Code    int    `json:"code"`
+		Payload string `json:"payload"`
+		Mode    string `json:"mode"`
+	}
+	if err := p.ask(question, &answer); err != nil {
+		return reply{}, err
+	}
+	if answer.Error != "" {
+		return reply{}, fmt.Errorf("the peer: %s", answer.Error)
+	}
+	payload, err := hex.DecodeString(answer.Payload)
+	return reply{coap.Code(answer.Code), payload, answer.Mode}, err
 }
 
 // lamp is our server: one lamp that obeys requests proven by one kind of
@@ -136,6 +142,8 @@ type lamp struct {
 	state      []byte
 	used       int // requests obeyed
 	challenges int // requests answered by an Echo challenge
+	observers  []*coap.Request
+	version    uint32 // of the state, for Observe Options
 }
 
 // Serve answers for /light.
@@ -150,10 +158,44 @@ func (l *lamp) Serve(_ context.Context, req *coap.Request) *coap.Message {
 	defer l.mu.Unlock()
 	l.used++
 	if req.Code == coap.PUT {
-		l.state = append([]byte{}, req.Payload...)
+		l.change(req.Payload)
 		return coap.Respond(coap.Changed, coap.NoFormat, nil)
 	}
+	if v, ok := coap.OptionUint(req.Message, coap.OptionObserve); ok && v == coap.ObserveRegister && req.Push != nil {
+		l.observers = append(l.observers, req)
+		return l.notification()
+	}
 	return coap.Respond(coap.Content, coap.FormatText, append([]byte{}, l.state...))
+}
+
+// set changes the lamp's state.
+func (l *lamp) set(state []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.change(state)
+}
+
+// change changes the state and tells the observers; l.mu is held.
+func (l *lamp) change(state []byte) {
+	l.state = append([]byte{}, state...)
+	l.version++
+	l.observers = slices.DeleteFunc(l.observers, func(r *coap.Request) bool {
+		return r.Push(l.notification()) != nil // it has gone
+	})
+}
+
+// notification is the state for an observer; l.mu is held.
+func (l *lamp) notification() *coap.Message {
+	resp := coap.Respond(coap.Content, coap.FormatText, append([]byte{}, l.state...))
+	coap.SetOption(resp, coap.OptionObserve, coap.EncodeUint(l.version))
+	return resp
+}
+
+// observed returns how many observe the lamp.
+func (l *lamp) observed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.observers)
 }
 
 // counts returns how many requests the lamp obeyed and how many were challenged.

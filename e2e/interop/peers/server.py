@@ -10,7 +10,7 @@ import contexts
 import line
 
 
-class Light(resource.Resource):
+class Light(resource.ObservableResource):
     def __init__(self, protected):
         super().__init__()
         self.state = b"off"
@@ -23,6 +23,7 @@ class Light(resource.Resource):
     async def render_put(self, request):
         self.check(request)
         self.state = request.payload
+        self.updated_state()
         return aiocoap.Message(code=aiocoap.CHANGED)
 
     def check(self, request):
