@@ -150,14 +150,25 @@ func groupAlgorithms() (cases []testCase) {
 
 // linkCases are of CoAP over WebSockets, RFC 8323, and forward proxies.
 var linkCases = []testCase{
-	{"coap+ws: it asks through our bridge", bridgePlain},
-	{"coap+ws: it asks through our bridge, with OSCORE", bridgeOSCORE},
-	{"coap+ws: it asks through our bridge, in a group in group mode", bridgeGroup(group.Group, group.Pairwise)},
-	{"coap+ws: it asks through our bridge, in a group in pairwise mode", bridgeGroup(group.Pairwise, group.Pairwise)},
-	{"coap+ws: we ask through its proxy", linkPlain},
-	{"coap+ws: we ask through its proxy, with OSCORE", linkOSCORE},
-	{"coap+ws: we ask through its proxy, in a group in group mode", linkGroup(group.Group, group.Pairwise)},
-	{"coap+ws: we ask through its proxy, in a group in pairwise mode", linkGroup(group.Pairwise, group.Pairwise)},
+	{"coap+ws: it asks through our bridge", bridged(openMeets, plain)},
+	{"coap+ws: it asks through our bridge, with OSCORE", bridged(pairMeets, single)},
+	{"coap+ws: it asks through our bridge, in a group in group mode", bridged(groupMeets(group.Group, group.Pairwise), pairwise)},
+	{"coap+ws: it asks through our bridge, in a group in pairwise mode", bridged(groupMeets(group.Pairwise, group.Pairwise), pairwise)},
+	{"coap+ws: it observes through our bridge", bridgeObserved(openMeets, plain)},
+	{"coap+ws: it observes through our bridge, with OSCORE", bridgeObserved(pairMeets, single)},
+	{"coap+ws: it observes through our bridge, in a group in group mode", bridgeObserved(groupMeets(group.Group, group.Group), grouped)},
+	{"coap+ws: we ask through its proxy", linkPlain(throughProxy)},
+	{"coap+ws: we ask through its proxy, with OSCORE", linkOSCORE(throughProxy)},
+	{"coap+ws: we ask through its proxy, in a group in group mode", linkGroup(throughProxy, group.Group, group.Pairwise)},
+	{"coap+ws: we ask through its proxy, in a group in pairwise mode", linkGroup(throughProxy, group.Pairwise, group.Pairwise)},
+	{"coap+ws: we observe through its proxy", linkObserves(throughProxy)},
+	{"coap+ws: we observe through its proxy, with OSCORE", linkOSCOREObserves(throughProxy, false)},
+	{"coap+ws: we ask its server", linkPlain(directly)},
+	{"coap+ws: we ask its server, with OSCORE", linkOSCORE(directly)},
+	{"coap+ws: we ask its server, in a group in group mode", linkGroup(directly, group.Group, group.Pairwise)},
+	{"coap+ws: we ask its server, in a group in pairwise mode", linkGroup(directly, group.Pairwise, group.Pairwise)},
+	{"coap+ws: we observe at its server", linkObserves(directly)},
+	{"coap+ws: we observe at its server, with OSCORE", linkOSCOREObserves(directly, true)},
 }
 
 // inTurn runs one after the other.

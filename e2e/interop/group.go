@@ -163,7 +163,7 @@ func (l *lab) newAsking(ctx context.Context, e encounter) (*asking, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &asking{own: own, at: address(server.UDP)}
+	m := &asking{own: own, server: server, at: address(server.UDP)}
 	if e.request == group.Pairwise {
 		m.to = party.theirs.id
 	}
@@ -172,8 +172,9 @@ func (l *lab) newAsking(ctx context.Context, e encounter) (*asking, error) {
 
 // asking is our member as a client of one server.
 type asking struct {
-	at netip.AddrPort
-	to []byte // Sender ID for pairwise mode; nil: group mode
+	server *peer
+	at     netip.AddrPort
+	to     []byte // Sender ID for pairwise mode; nil: group mode
 
 	mu  sync.Mutex
 	own *group.Context

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
 	"lamplighter/internal/coap"
-	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 )
 
@@ -20,40 +18,44 @@ var states = []string{"on", "dim", long, "", "bright"}
 // silence is how long no notification must come after a cancellation.
 const silence = 300 * time.Millisecond
 
-// watcher observes a lamp: what comes, and how it ends.
+// watcher observes a lamp.
 type watcher struct {
-	came   chan reply
-	failed chan error
+	news   chan news
 	cancel func() error
+	silent bool // nobody answers to a cancellation
 }
 
-func newWatcher() *watcher {
-	return &watcher{came: make(chan reply, 16), failed: make(chan error, 1)}
+// news is what an observation hands over.
+type news struct {
+	reply
+	err error
 }
 
-// take passes on what an observation hands over.
-func (w *watcher) take(r reply, err error) {
-	if err != nil {
-		w.failed <- err
-		return
-	}
-	w.came <- r
-}
+func newWatcher() *watcher { return &watcher{news: make(chan news, 16)} }
+
+// take is for the observation to call.
+func (w *watcher) take(r reply, err error) { w.news <- news{r, err} }
 
 // expect waits for a response or a notification.
 func (w *watcher) expect(ctx context.Context, state, mode string) error {
 	select {
-	case r := <-w.came:
-		if r.code != coap.Content || string(r.payload) != state || r.mode != mode {
-			return fmt.Errorf("got %s %.40q protected as %q, not %.40q as %q",
-				coap.CodeString(r.code), r.payload, r.mode, state, mode)
-		}
-		return nil
-	case err := <-w.failed:
-		return err
+	case n := <-w.news:
+		return n.check(state, mode)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for %.40q: %w", state, ctx.Err())
 	}
+}
+
+// check compares what came with the state that should have.
+func (n news) check(state, mode string) error {
+	if n.err != nil {
+		return n.err
+	}
+	if n.code != coap.Content || string(n.payload) != state || n.mode != mode {
+		return fmt.Errorf("got %s %.40q protected as %q, not %.40q as %q",
+			coap.CodeString(n.code), n.payload, n.mode, state, mode)
+	}
+	return nil
 }
 
 // watch observes a lamp through its states, which set changes, cancels, and sees
@@ -73,20 +75,22 @@ func (w *watcher) watch(ctx context.Context, set func(string) error, mode string
 	if err := w.cancel(); err != nil {
 		return fmt.Errorf("cancelling: %w", err)
 	}
-	if err := w.expect(ctx, states[len(states)-1], mode); err != nil {
-		return fmt.Errorf("cancelling: %w", err)
+	if !w.silent {
+		if err := w.expect(ctx, states[len(states)-1], mode); err != nil {
+			return fmt.Errorf("cancelling: %w", err)
+		}
 	}
 	if err := set("off"); err != nil {
 		return err
 	}
 	select {
-	case <-w.came:
-		return errors.New("a notification after the cancellation")
-	case err := <-w.failed:
-		return err
+	case n := <-w.news:
+		if !errors.Is(n.err, coap.ErrUnobserved) { // which a proxy has forgotten
+			return fmt.Errorf("after the cancellation: %.40q, %w", n.payload, wrong(n.err))
+		}
 	case <-time.After(silence):
-		return nil
 	}
+	return nil
 }
 
 // setter sets a lamp's state by a PUT of ask.
@@ -107,15 +111,24 @@ func observing(value uint32) *coap.Message {
 // oscoreObserves: our client observes the peer's lamp.
 func oscoreObserves(ctx context.Context, l *lab) error {
 	pair := newPair(variant{})
-	udp, to, err := l.oscorePeer(ctx, pair, variant{})
+	server, err := l.oscorePeer(ctx, pair, variant{})
 	if err != nil {
 		return err
 	}
-	own, err := pair.context(false)
+	udp, err := l.newUDP()
 	if err != nil {
 		return err
 	}
-	client := oscore.NewClient(own, udp, to)
+	return pair.observe(ctx, udp, server, true)
+}
+
+// observe observes the peer's lamp over ex, which is a [coap.Observer]. At the
+// end it deregisters, or forgets the observation.
+func (p pair) observe(ctx context.Context, ex coap.Exchanger, server *peer, deregister bool) error {
+	client, err := p.newClient(ex, server)
+	if err != nil {
+		return err
+	}
 	w := newWatcher()
 	o, err := client.Observe(ctx, observing(coap.ObserveRegister), func(m *coap.Message, err error) {
 		if err != nil {
@@ -129,21 +142,20 @@ func oscoreObserves(ctx context.Context, l *lab) error {
 	}
 	defer o.Close()
 	w.cancel = func() error { return o.Again(observing(coap.ObserveDeregister)) }
+	if !deregister {
+		w.silent = true
+		w.cancel = func() error { o.Close(); return nil }
+	}
 	return w.watch(ctx, setter(ctx, byCaller(client, single)), single)
 }
 
 // oscoreObserved: the peer's client observes our lamp.
 func oscoreObserved(ctx context.Context, l *lab) error {
-	pair := newPair(variant{})
-	lamp, at, err := l.oscoreLamp(pair, variant{})
+	m, err := pairMeets(ctx, l, "")
 	if err != nil {
 		return err
 	}
-	client, err := l.oscoreAsker(ctx, pair, "")
-	if err != nil {
-		return err
-	}
-	return lamp.watchedBy(ctx, client, at, single)
+	return m.watched(ctx, single, false)
 }
 
 // plainObserves: our client observes the peer's lamp, without protection.
@@ -156,8 +168,19 @@ func plainObserves(ctx context.Context, l *lab) error {
 	if err != nil {
 		return err
 	}
+	return observePlain(ctx, udp, server)
+}
+
+// exchanger asks and observes.
+type exchanger interface {
+	coap.Exchanger
+	coap.Observer
+}
+
+// observePlain observes the peer's lamp over ex without protection.
+func observePlain(ctx context.Context, ex exchanger, server *peer) error {
 	to, w := address(server.UDP), newWatcher()
-	o, err := udp.Observe(ctx, to, observing(coap.ObserveRegister), func(m *coap.Message, err error) {
+	o, err := ex.Observe(ctx, to, observing(coap.ObserveRegister), func(m *coap.Message, err error) {
 		if err != nil {
 			w.take(reply{}, err)
 			return
@@ -169,20 +192,16 @@ func plainObserves(ctx context.Context, l *lab) error {
 	}
 	defer o.Close()
 	w.cancel = func() error { return o.Again(observing(coap.ObserveDeregister)) }
-	return w.watch(ctx, setter(ctx, byCaller(unprotected{udp, to}, plain)), plain)
+	return w.watch(ctx, setter(ctx, byCaller(unprotected{ex, to}, plain)), plain)
 }
 
 // plainObserved: the peer's client observes our lamp, without protection.
 func plainObserved(ctx context.Context, l *lab) error {
-	lamp, at, err := l.newLamp(coap.PeerNone, nil)
+	m, err := openMeets(ctx, l, "")
 	if err != nil {
 		return err
 	}
-	client, err := l.start(ctx, "client.py", peerConfig{})
-	if err != nil {
-		return err
-	}
-	return lamp.watchedBy(ctx, client, at, plain)
+	return m.watched(ctx, plain, true)
 }
 
 // groupObserves: our member observes the peer's lamp.
@@ -253,22 +272,20 @@ func groupObserved(request, answer group.Mode) func(context.Context, *lab) error
 		if err != nil {
 			return err
 		}
-		return meeting.lamp.watchedBy(ctx, meeting.client, meeting.at, answer.String())
+		return meeting.watched(ctx, answer.String(), false)
 	}
 }
 
-// watchedBy has a peer's client observe the lamp through its states, and cancel.
-// aiocoap's fault: under OSCORE it has no way to cancel and goes on to acknowledge
-// notifications that nobody gets; only those without protection it rejects.
-func (l *lamp) watchedBy(ctx context.Context, client *peer, at netip.AddrPort, mode string) error {
+// watched has a peer's client observe the lamp through its states, and cancel.
+// aiocoap's fault: it never deregisters, and only over UDP without OSCORE it
+// rejects what comes then (rejects); else it goes on to take notifications that
+// nobody gets.
+func (m meeting) watched(ctx context.Context, mode string, rejects bool) error {
+	l, client, at := m.lamp, m.client, m.at
 	expect := func(question map[string]any, state string) error {
 		question["patience"] = peerPatience.Seconds()
 		r, err := client.question(question)
-		if err == nil && (r.code != coap.Content || string(r.payload) != state || r.mode != mode) {
-			err = fmt.Errorf("got %s %.40q protected as %q, not %.40q as %q",
-				coap.CodeString(r.code), r.payload, r.mode, state, mode)
-		}
-		return err
+		return news{r, err}.check(state, mode)
 	}
 	if err := expect(map[string]any{"observe": "coap://" + at.String() + "/light"}, "off"); err != nil {
 		return fmt.Errorf("registering: %w", err)
@@ -285,10 +302,7 @@ func (l *lamp) watchedBy(ctx context.Context, client *peer, at netip.AddrPort, m
 	if _, err := client.question(map[string]any{"cancel": true, "patience": peerPatience.Seconds()}); err != nil {
 		return err
 	}
-	if mode != plain {
-		return nil
-	}
-	for l.observed() > 0 { // its rejection is on its way
+	for rejects && l.observed() > 0 { // its rejection is on its way
 		l.set([]byte("bright"))
 		select {
 		case <-time.After(10 * time.Millisecond):

@@ -95,16 +95,20 @@ var hashes = map[cose.Algorithm]string{
 func oscoreClient(v variant) func(context.Context, *lab) error {
 	return func(ctx context.Context, l *lab) error {
 		pair := newPair(v)
-		udp, to, err := l.oscorePeer(ctx, pair, v)
+		server, err := l.oscorePeer(ctx, pair, v)
 		if err != nil {
 			return err
 		}
-		own, err := pair.context(false)
+		udp, err := l.newUDP()
 		if err != nil {
 			return err
 		}
 		sent := &recording{Exchanger: udp}
-		if err := walk(ctx, byCaller(oscore.NewClient(own, sent, to), single), single); err != nil {
+		client, err := pair.newClient(sent, server)
+		if err != nil {
+			return err
+		}
+		if err := walk(ctx, byCaller(client, single), single); err != nil {
 			return err
 		}
 		return v.check(sent.count - len(exercise))
@@ -123,18 +127,22 @@ func (v variant) check(challenges int) error {
 	return nil
 }
 
-// oscorePeer starts the peer's server and opens our socket.
-func (l *lab) oscorePeer(ctx context.Context, p pair, v variant) (coap.Exchanger, netip.AddrPort, error) {
+// oscorePeer starts the peer's server.
+func (l *lab) oscorePeer(ctx context.Context, p pair, v variant) (*peer, error) {
 	config, err := p.config(l, v)
 	if err != nil {
-		return nil, netip.AddrPort{}, err
+		return nil, err
 	}
-	server, err := l.start(ctx, "server.py", peerConfig{OSCORE: config})
+	return l.start(ctx, "server.py", peerConfig{OSCORE: config})
+}
+
+// newClient makes our client of a peer's server.
+func (p pair) newClient(ex coap.Exchanger, server *peer) (*oscore.Client, error) {
+	own, err := p.context(false)
 	if err != nil {
-		return nil, netip.AddrPort{}, err
+		return nil, err
 	}
-	udp, err := l.newUDP()
-	return udp, address(server.UDP), err
+	return oscore.NewClient(own, ex, address(server.UDP)), nil
 }
 
 // oscoreServer: the peer's client uses our lamp.
@@ -182,20 +190,24 @@ func (l *lab) oscoreAsker(ctx context.Context, p pair, proxy string) (*peer, err
 // another key; its refusals, which nothing protects, reach us as what they are.
 func oscoreRefused(ctx context.Context, l *lab) error {
 	pair := newPair(variant{})
-	udp, to, err := l.oscorePeer(ctx, pair, variant{})
+	server, err := l.oscorePeer(ctx, pair, variant{})
 	if err != nil {
 		return err
 	}
-	own, err := pair.context(false)
+	udp, err := l.newUDP()
 	if err != nil {
 		return err
 	}
 	again := &recording{Exchanger: udp}
-	req := coap.NewRequest(coap.GET, "/light", nil)
-	if _, err := oscore.NewClient(own, again, to).Call(ctx, req); err != nil {
+	client, err := pair.newClient(again, server)
+	if err != nil {
 		return err
 	}
-	resp, err := udp.Exchange(ctx, to, again.sent)
+	req := coap.NewRequest(coap.GET, "/light", nil)
+	if _, err := client.Call(ctx, req); err != nil {
+		return err
+	}
+	resp, err := udp.Exchange(ctx, address(server.UDP), again.sent)
 	if err != nil {
 		return err
 	}
@@ -203,10 +215,10 @@ func oscoreRefused(ctx context.Context, l *lab) error {
 		return fmt.Errorf("a replay: answered %s", coap.CodeString(resp.Code))
 	}
 	pair.secret = random(16)
-	if own, err = pair.context(false); err != nil {
+	if client, err = pair.newClient(udp, server); err != nil {
 		return err
 	}
-	_, err = oscore.NewClient(own, udp, to).Call(ctx, req)
+	_, err = client.Call(ctx, req)
 	if refused, ok := errors.AsType[*oscore.UnprotectedError](err); !ok || refused.Response.Code != coap.BadRequest {
 		return fmt.Errorf("another key: %w", wrong(err))
 	}

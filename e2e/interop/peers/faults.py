@@ -7,6 +7,8 @@ in ../README.md lists them all, with those that need no class.
 import copy
 
 from aiocoap import oscore
+from aiocoap.message import Direction
+from aiocoap.proxy.server import ForwardProxyWithPooledObservations
 
 
 class DropsProxyOptions:
@@ -76,3 +78,18 @@ class NoSignatureKey:
         if out_type == "SEKey" and self.alg_group_enc is None:
             return None
         return super()._kdf(salt, ikm, role_id, out_type, key_alg)
+
+
+class ObservingProxy(ForwardProxyWithPooledObservations):
+    """The forward proxy sends a registration on as a message that came in, and a
+    notification as well, which fails an assertion."""
+
+    def _get_observation_for(self, request):
+        request = request.copy()
+        request.direction = Direction.OUTGOING
+        return super()._get_observation_for(request)
+
+    async def render(self, request):
+        response = await super().render(request)
+        response.direction = Direction.OUTGOING
+        return response

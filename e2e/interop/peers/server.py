@@ -1,4 +1,5 @@
-"""aiocoap as a CoAP server on a UDP port of loopback, with one lamp, /light.
+"""aiocoap as a CoAP server on a UDP port and a coap+ws port of loopback, with one
+lamp, /light.
 
 With a security context the lamp obeys nobody else.
 """
@@ -8,6 +9,7 @@ from aiocoap import credentials, oscore_sitewrapper, resource
 
 import contexts
 import line
+import ports
 
 
 class Light(resource.ObservableResource):
@@ -42,20 +44,11 @@ async def main(config):
         oscore_sitewrapper.OscoreSiteWrapper(site, known),
         bind=("127.0.0.1", 0),
         # udp6, the default, would listen on all addresses as a client.
-        transports=["oscore", "simplesocketserver"],
+        transports=["oscore", "simplesocketserver", "ws"],
     )
-    line.hello(udp=udp_port(server))
+    line.hello(udp=ports.udp(server), ws=ports.ws(server))
     await line.read()
     await server.shutdown()
-
-
-def udp_port(server):
-    """aiocoap binds to a free port but does not tell which one."""
-    for interface in server.request_interfaces:
-        messages = getattr(getattr(interface, "token_interface", None), "message_interface", None)
-        if messages is not None:
-            return messages._pool._transport.get_extra_info("sockname")[1]
-    raise RuntimeError("no UDP socket")
 
 
 line.run(main)
