@@ -30,11 +30,12 @@ class Group(faults.DropsProxyOptions, faults.NoSignatureKey, oscore.SimpleGroupC
         return self.towards(super().context_from_response(unprotected))
 
     def towards(self, found):
-        """Makes of aiocoap's context for one member the suite's."""
-        if isinstance(found, oscore._GroupContextAspect):
-            return Member(self, found.recipient_id)
-        if isinstance(found, oscore._PairwiseContextAspect):
-            return self.pairwise_for(found.recipient_id)
+        """Makes of aiocoap's context for one member the suite's, without deriving
+        its keys once more, which takes long."""
+        if type(found) is oscore._GroupContextAspect:
+            found.__class__ = Member
+        if type(found) is oscore._PairwiseContextAspect:
+            found.__class__ = Pairwise
         return found
 
     def pairwise_for(self, recipient_id):
@@ -61,7 +62,7 @@ class Pairwise(OwnPIV, faults.DropsProxyOptions, oscore._PairwiseContextAspect):
 
     def context_from_response(self, unprotected):
         found = super().context_from_response(unprotected)
-        return found if found is self else self.groupcontext.towards(found)
+        return self.groupcontext.towards(found)
 
 
 class GroupAnswering(Group):
