@@ -25,13 +25,17 @@ type circle struct {
 
 func newCircle(t *testing.T, members int) *circle {
 	t.Helper()
+	secret := make(cose.Secret, 16) // a fresh one: nonces are recorded over all tests
+	if _, err := rand.Read(secret); err != nil {
+		t.Fatal(err)
+	}
 	var contexts []*oscoregroup.Context
 	var peers []oscoregroup.Peer
 	for i := range members + 1 {
 		key := cose.NewEd25519(newKey(t))
 		cred := cose.NewCCS("", key.Public().Bytes())
 		ctx, err := oscoregroup.New(oscoregroup.Params{
-			GID: []byte{1}, MasterSecret: bytes.Repeat([]byte{3}, 16), Algs: oscoregroup.DefaultAlgorithms,
+			GID: []byte{1}, MasterSecret: secret, Algs: oscoregroup.DefaultAlgorithms,
 			GMCred: []byte("gm"), SenderID: []byte{byte(i)}, Cred: cred, Key: key, Rand: rand.Reader,
 		})
 		if err != nil {
