@@ -17,6 +17,20 @@ type programs struct {
 	glue           string // path of wasm_exec.js
 }
 
+// outlined are packages in which the compiler does not inline calls: what runs
+// once for a click or a message. The engine is 83 kB smaller for it (brotli 11:
+// 1,522,579 bytes for 1,605,361). Cryptography, the protection of messages and
+// Go's runtime keep inlining, where it is speed.
+var outlined = []string{
+	"bufio", "context", "encoding/base64", "encoding/csv", "encoding/hex", "encoding/json", "fmt", "internal/fmtsort",
+	"internal/poll", "internal/strconv", "io/fs", "log/...", "math/big", "net/netip", "net/url", "os", "path", "reflect",
+	"strconv", "strings", "time", "unique",
+	"github.com/fxamacker/...", "github.com/plgd-dev/...",
+	"lamplighter/internal/ace", "lamplighter/internal/coap", "lamplighter/internal/commission",
+	"lamplighter/internal/endpoint", "lamplighter/internal/join", "lamplighter/internal/label",
+	"lamplighter/internal/store/...", "lamplighter/wasm",
+}
+
 func compile(root, work string, fresh bool) (programs, error) {
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -35,7 +49,11 @@ func compile(root, work string, fresh bool) (programs, error) {
 func program(root, work, name, pkg string, fresh bool) ([]byte, error) {
 	path := filepath.Join(work, name+".wasm")
 	if fresh {
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, pkg)
+		args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path}
+		for _, pattern := range outlined {
+			args = append(args, "-gcflags="+pattern+"=-l")
+		}
+		cmd := exec.Command("go", append(args, pkg)...)
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")
 		cmd.Stderr = os.Stderr
