@@ -89,6 +89,14 @@ func (a Algorithms) nonceSizes() (least, greatest int) {
 	return least, greatest
 }
 
+// longestGID is what an OSCORE Option of 255 bytes has room for beside the rest.
+// RFC 8613, Section 2.
+func (a Algorithms) longestGID() int {
+	least, _ := a.nonceSizes()
+	const flags, length = 1, 1
+	return 255 - flags - maxPIV - length - (least - 6)
+}
+
 // checkSenderID holds a Sender ID to its greatest length. RFC 10021, Section
 // 2.2.
 func (a Algorithms) checkSenderID(id []byte) error {

@@ -39,8 +39,8 @@ func newCommon(gid, gmCred []byte, algs Algorithms) (common, error) {
 	if err := algs.Check(); err != nil {
 		return common{}, err
 	}
-	if len(gid) > 255 {
-		return common{}, fmt.Errorf("a Gid of %d bytes", len(gid))
+	if longest := algs.longestGID(); len(gid) > longest {
+		return common{}, fmt.Errorf("a Gid of more than %d bytes", longest)
 	}
 	kdf, err := cose.NewKDF(algs.HKDF)
 	if err != nil {
@@ -53,13 +53,16 @@ func newCommon(gid, gmCred []byte, algs Algorithms) (common, error) {
 	}, nil
 }
 
-// readCred reads a credential and refuses one that does not fit the group.
+// readCred reads a credential and refuses one that does not fit the group. Its
+// Raw is what is bound: of a chain the end entity's certificate alone.
 func (c *common) readCred(raw []byte, own cose.PublicKey) (cose.Credential, error) {
 	cred, err := c.parseCred(raw)
 	if err != nil {
 		return cose.Credential{}, err
 	}
-	cred.Raw = bytes.Clone(raw)
+	if cred.Raw == nil {
+		cred.Raw = bytes.Clone(raw)
+	}
 	return cred, c.algs.checkCred(&cred, own)
 }
 

@@ -28,7 +28,7 @@ func (b *Binding) check(c *Context, peer *recipient, piv []byte) error {
 	if piv == nil && b.origin.epoch != epoch {
 		return fmt.Errorf("%w: response of another epoch without Partial IV", oscore.ErrDecode)
 	}
-	s := b.servers[string(peer.peer.Cred)]
+	s := b.servers[peer.name]
 	if s == nil {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (b *Binding) accept(c *Context, peer *recipient, piv []byte, notification b
 	if b.Mode == Pairwise && !notification {
 		b.done = true
 	}
-	s := b.servers[string(peer.peer.Cred)]
+	s := b.servers[peer.name]
 	if s == nil || s.epoch != c.id.epoch {
 		next := &server{kid: peer.peer.KID, epoch: c.id.epoch}
 		if s != nil {
@@ -66,7 +66,7 @@ func (b *Binding) accept(c *Context, peer *recipient, piv []byte, notification b
 		if b.servers == nil {
 			b.servers = map[string]*server{}
 		}
-		b.servers[string(peer.peer.Cred)] = s
+		b.servers[peer.name] = s
 	}
 	if piv == nil {
 		s.plain = true

@@ -624,23 +624,3 @@ func TestRedacted(t *testing.T) {
 		}
 	}
 }
-
-func FuzzUnprotectRequest(f *testing.F) {
-	w := newWorld(f, 2)
-	server := w.members[1]
-	for _, to := range [][]byte{nil, {1}} {
-		outer, _, err := w.members[0].ProtectRequest(get("/a"), to)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(coap.GetOption(outer, coap.OptionOSCORE), outer.Payload)
-	}
-	f.Add([]byte{0x39, 0, 2, 0xdd, 0x11, 0}, make([]byte, 80))
-	f.Fuzz(func(t *testing.T, option, payload []byte) {
-		m := oscore.Finish(&coap.Message{Code: coap.POST}, option, payload)
-		req, b, err := server.UnprotectRequest(m)
-		if (err == nil) != (req != nil && b != nil) {
-			t.Errorf("%v, %v, %v", req, b, err)
-		}
-	})
-}

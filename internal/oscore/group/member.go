@@ -48,7 +48,7 @@ func (m *Member) Rekey(next *Context) {
 	m.drop()
 	known := map[string]bool{}
 	for _, r := range next.peers {
-		known[string(r.peer.Cred)] = true
+		known[r.name] = true
 	}
 	for _, old := range m.contexts[1:] {
 		old.expire(known)
@@ -67,7 +67,7 @@ func (c *Context) inherit(old *Context) {
 	for kid, r := range c.peers {
 		was := old.peers[kid]
 		switch {
-		case was != nil && bytes.Equal(was.peer.Cred, r.peer.Cred):
+		case was.holds(r.peer.Cred):
 			r.window, r.valid, r.proven, r.echo = was.window, was.valid, was.proven, was.echo
 		case was != nil || old.echoFirst:
 			r.valid = false
@@ -85,7 +85,7 @@ func (c *Context) inherit(old *Context) {
 func (c *Context) expire(known map[string]bool) {
 	c.restored = nil
 	for kid, r := range c.peers {
-		if known[string(r.peer.Cred)] {
+		if known[r.name] {
 			r.echo = oscore.Echo{}
 		} else {
 			delete(c.peers, kid)

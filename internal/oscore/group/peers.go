@@ -14,6 +14,7 @@ import (
 type recipient struct {
 	peer   Peer
 	cred   cose.Credential
+	name   string      // the credential, as a key of maps
 	key    cose.Secret // Recipient Key
 	aead   cose.AEAD   // group mode; nil until needed
 	window oscore.Window
@@ -32,7 +33,7 @@ type recipient struct {
 func (c *Context) SetPeer(p Peer) error {
 	kid := string(p.KID)
 	old := c.peers[kid]
-	if old != nil && bytes.Equal(old.peer.Cred, p.Cred) {
+	if old.holds(p.Cred) {
 		old.peer.Roles = p.Roles
 		return nil
 	}
@@ -50,6 +51,10 @@ func (c *Context) SetPeer(p Peer) error {
 	if err != nil {
 		return fmt.Errorf("adding peer %x: %w", p.KID, err)
 	}
+	if old.holds(cred.Raw) {
+		old.peer.Roles = p.Roles
+		return nil
+	}
 	if old != nil {
 		c.RemovePeer(p.KID)
 	}
@@ -62,12 +67,16 @@ func (c *Context) SetPeer(p Peer) error {
 	c.peers[kid] = &recipient{
 		peer:   Peer{KID: present(p.KID), Cred: cred.Raw, Roles: p.Roles},
 		cred:   cred,
+		name:   string(cred.Raw),
 		window: window,
 		valid:  restored || !c.echoFirst,
 		proven: restored,
 	}
 	return nil
 }
+
+// holds says whether r is there and has this credential.
+func (r *recipient) holds(cred []byte) bool { return r != nil && bytes.Equal(r.peer.Cred, cred) }
 
 // RemovePeer forgets a peer, its keys and its window. As that loses what was
 // received, windows that are made later in this epoch start invalid. RFC 10021,
@@ -153,11 +162,11 @@ func (c *Context) find(kid []byte) (*recipient, error) {
 // ID since: the credential decides.
 func (c *Context) current(p Peer) (*recipient, error) {
 	r, err := c.find(p.KID)
-	if err == nil && bytes.Equal(r.peer.Cred, p.Cred) {
+	if err == nil && r.holds(p.Cred) {
 		return r, nil
 	}
 	for _, other := range c.peers {
-		if bytes.Equal(other.peer.Cred, p.Cred) {
+		if other.holds(p.Cred) {
 			return other, nil
 		}
 	}

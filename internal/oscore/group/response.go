@@ -197,7 +197,7 @@ func (c *Context) responder(o oscore.Option, b *Binding, mode Mode) (*recipient,
 	if err != nil {
 		return nil, err
 	}
-	if b.Mode == Pairwise && !bytes.Equal(peer.peer.Cred, b.From.Cred) {
+	if b.Mode == Pairwise && !peer.holds(b.From.Cred) {
 		return nil, oscore.ErrVerify // another server than the one that was asked
 	}
 	return peer, nil
