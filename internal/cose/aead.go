@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"fmt"
 
-	"github.com/pion/dtls/v3/pkg/crypto/ccm"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -44,14 +43,6 @@ var aeadTable = map[Algorithm]aeadParams{
 	A128CTR:          {16, 12, 0, makeCTR},
 	A192CTR:          {24, 12, 0, makeCTR},
 	A256CTR:          {32, 12, 0, makeCTR},
-}
-
-func makeCCM(key []byte, p aeadParams) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return ccm.NewCCM(block, p.tagSize, p.nonceSize)
 }
 
 func makeGCM(key []byte, _ aeadParams) (cipher.AEAD, error) {

@@ -3,6 +3,7 @@ package cose
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"slices"
 )
 
 // ctr is AES-CTR in the shape of an AEAD without tag: it ignores the additional
@@ -24,11 +25,14 @@ func (c ctr) Seal(dst, nonce, plaintext, _ []byte) []byte {
 	if len(nonce) != nonceSizeCTR {
 		panic("cose: nonce of the wrong length for AES-CTR")
 	}
-	var first [aes.BlockSize]byte
-	copy(first[:], nonce)
-	out := append(dst, plaintext...)
-	cipher.NewCTR(c.block, first[:]).XORKeyStream(out[len(dst):], out[len(dst):])
-	return out
+	w := works.Get().(*work)
+	defer works.Put(w)
+	w.counter = [aes.BlockSize]byte{}
+	copy(w.counter[:], nonce)
+	n := len(dst)
+	dst = slices.Grow(dst, len(plaintext))[:n+len(plaintext)]
+	count(c.block, w, dst[n:], plaintext)
+	return dst
 }
 
 func (c ctr) Open(dst, nonce, ciphertext, _ []byte) ([]byte, error) {
