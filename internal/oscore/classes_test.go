@@ -93,3 +93,135 @@ func TestResponseClasses(t *testing.T) {
 	coap.AddOption(resp, coap.OptionReplyFrom, []byte("proxy's"))
 	sameMessage(t, "response", got, resp)
 }
+
+// optionClasses is how each option travels that has a class. In the table of RFC
+// 8613 some have both; an outer instance of these is made and used by proxies
+// only, so that here they are of Class E.
+var optionClasses = []struct {
+	id    coap.OptionID
+	name  string
+	outer bool
+}{
+	// RFC 8613, Figure 5, but for Observe and OSCORE.
+	{1, "If-Match", false},
+	{3, "Uri-Host", true},
+	{4, "ETag", false},
+	{5, "If-None-Match", false},
+	{7, "Uri-Port", true},
+	{8, "Location-Path", false},
+	{11, "Uri-Path", false},
+	{12, "Content-Format", false},
+	{14, "Max-Age", false}, // and U
+	{15, "Uri-Query", false},
+	{17, "Accept", false},
+	{20, "Location-Query", false},
+	{23, "Block2", false}, // and U
+	{27, "Block1", false}, // and U
+	{28, "Size2", false},  // and U
+	{39, "Proxy-Scheme", true},
+	{60, "Size1", false},        // and U
+	{258, "No-Response", false}, // and U
+	// Defined later.
+	{16, "Hop-Limit", true},        // RFC 8768: each proxy counts it down
+	{19, "Q-Block1", false},        // RFC 9177, and U
+	{21, "EDHOC", true},            // RFC 9668
+	{31, "Q-Block2", false},        // RFC 9177, and U
+	{252, "Echo", false},           // RFC 9175, and U
+	{292, "Request-Tag", false},    // RFC 9175, and U
+	{2, "Multicast-Timeout", true}, // draft-ietf-core-groupcomm-proxy
+	{24, "Group-ETag", true},
+	{248, "Reply-From", true},
+	// Without a class.
+	{13, "unknown", false},
+	{65000, "unknown", false},
+	{65001, "unknown and critical", false},
+}
+
+// One option at a time, in a request and in a response: where it travels, and
+// that an outer instance which is not of Class U alone counts for nothing.
+func TestEachClass(t *testing.T) {
+	client, server := newPair(t)
+	value, injected := []byte("mine"), []byte("injected")
+	for _, c := range optionClasses {
+		req, resp := get("/p"), content("b")
+		coap.RemoveOption(req, c.id)
+		coap.RemoveOption(resp, c.id)
+		plainReq, plainResp := coap.Clone(req), coap.Clone(resp)
+		coap.AddOption(req, c.id, value)
+		coap.AddOption(resp, c.id, value)
+
+		outerReq, cb, err := client.ProtectRequest(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotReq, sb, err := server.UnprotectRequest(over(t, outerReq))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameMessage(t, c.name, gotReq, req)
+		outerResp, err := server.ProtectResponse(resp, sb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotResp, err := client.UnprotectResponse(over(t, outerResp), cb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameMessage(t, c.name, gotResp, resp)
+		if coap.HasOption(outerReq, c.id) != c.outer || coap.HasOption(outerResp, c.id) != c.outer {
+			t.Errorf("%s: outside %v", c.name, coap.HasOption(outerReq, c.id))
+		}
+
+		outerReq, cb, err = client.ProtectRequest(plainReq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		coap.AddOption(outerReq, c.id, injected)
+		gotReq, sb, err = server.UnprotectRequest(over(t, outerReq))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if outerResp, err = server.ProtectResponse(plainResp, sb); err != nil {
+			t.Fatal(err)
+		}
+		coap.AddOption(outerResp, c.id, injected)
+		if gotResp, err = client.UnprotectResponse(over(t, outerResp), cb); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []*coap.Message{gotReq, gotResp} {
+			if got := coap.GetOption(m, c.id); (got != nil) != c.outer || c.outer && !bytes.Equal(got, injected) {
+				t.Errorf("%s: an outer instance arrives as %q", c.name, got)
+			}
+		}
+	}
+}
+
+// What is inside is authentic: an outer instance does not replace it.
+func TestInnerBeatsOuter(t *testing.T) {
+	client, server := newPair(t)
+	plaintext := appendCoAPOption([]byte{byte(coap.GET)}, coap.OptionURIHost, []byte("inside"))
+	outer := client.sealRaw(t, plaintext)
+	coap.AddOption(outer, coap.OptionURIHost, []byte("outside"))
+	req, _, err := server.UnprotectRequest(over(t, outer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(req.Options) != 1 || string(req.Options[0].Value) != "inside" {
+		t.Errorf("got %v", req.Options)
+	}
+}
+
+// RFC 8613, Section 4.1.3.5: Observe is inside and outside, in a notification
+// empty inside.
+func TestObserveClass(t *testing.T) {
+	client, server := newPair(t)
+	_, sb := registration(t, client, server)
+	notify(t, server, sb, 5)
+	m, err := parsePlaintext(server.plaintext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := coap.GetOption(m, coap.OptionObserve); v == nil || len(v) > 0 {
+		t.Errorf("inside %x", v)
+	}
+}

@@ -2,7 +2,6 @@ package oscore
 
 import (
 	"bytes"
-	"slices"
 
 	"lamplighter/internal/coap"
 )
@@ -90,19 +89,4 @@ func (c *Context) unprotectResponse(outer *coap.Message, o Option, b *Binding) (
 		return nil, err
 	}
 	return resp, nil
-}
-
-// CheckResponse refuses a response that asks with a critical option for what
-// nobody here understands, and takes elective options of illegal length off.
-// Who takes the protection off himself calls it, as [Client] does. It fails with
-// [coap.ErrBadOption]. RFC 7252, Section 5.4.1.
-func CheckResponse(resp *coap.Message) error {
-	// A block-wise transfer is for the layer above.
-	isBlock := func(o coap.Option) bool { return o.ID == coap.OptionBlock1 || o.ID == coap.OptionBlock2 }
-	if !slices.ContainsFunc(resp.Options, isBlock) {
-		return coap.CheckOptions(resp)
-	}
-	rest := coap.Clone(resp)
-	rest.Options = slices.DeleteFunc(rest.Options, isBlock)
-	return coap.CheckOptions(rest)
 }
