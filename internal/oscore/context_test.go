@@ -327,6 +327,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+func TestContextNames(t *testing.T) {
+	c, _ := newPair(t, func(c, s *Params) { c.IDContext, s.IDContext = []byte{3}, []byte{3} })
+	equal(t, "Sender ID", c.SenderID(), []byte{1})
+	equal(t, "Recipient ID", c.RecipientID(), []byte{2})
+	equal(t, "ID Context", c.IDContext(), []byte{3})
+	if got := c.String(); got != "OSCORE context 01-02" {
+		t.Error(got)
+	}
+	if without, _ := newPair(t); without.IDContext() != nil {
+		t.Error("an ID Context that is not there")
+	}
+}
+
 func TestSpentContext(t *testing.T) {
 	client, _ := newPair(t, func(c, _ *Params) { c.Sequence = NewSequence(maxSequence-1, nil) })
 	if _, _, err := client.ProtectRequest(get("/a")); err != nil {

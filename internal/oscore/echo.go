@@ -46,7 +46,7 @@ func (e *Echo) Proves(req *coap.Message) bool {
 func (c *Context) synchronise(req *coap.Message, b *Binding, number uint64) (*coap.Message, *Binding, error) {
 	if c.echo.Proves(req) {
 		c.window.StartAt(number)
-		c.lost = false
+		c.lost, c.echo = false, Echo{}
 		b.observe = Registers(req)
 		return req, b, nil
 	}

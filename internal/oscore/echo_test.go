@@ -1,6 +1,7 @@
 package oscore
 
 import (
+	"crypto/rand"
 	"errors"
 	"testing"
 
@@ -96,6 +97,52 @@ func TestEchoNeedsRandomness(t *testing.T) {
 	server.rand = failing{}
 	if _, _, err := server.UnprotectRequest(outer); !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)
+	}
+	server.rand = rand.Reader
+	server.sequence.Stop()
+	if _, _, err := server.UnprotectRequest(outer); !errors.Is(err, ErrSpent) {
+		t.Errorf("without numbers: %v", err)
+	}
+}
+
+// A request that cannot be read is not challenged, and one that is forged proves
+// nothing.
+func TestEchoIsForRequests(t *testing.T) {
+	client, server := newPair(t, func(_, s *Params) { s.EchoFirst = true })
+	if _, _, err := server.UnprotectRequest(client.sealRaw(t, []byte{0})); !errors.Is(err, ErrDecode) {
+		t.Errorf("nonsense inside: %v", err)
+	}
+	outer, cb, err := client.ProtectRequest(get("/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = server.UnprotectRequest(outer)
+	asked, ok := errors.AsType[*EchoError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	challenge, err := client.UnprotectResponse(asked.Challenge, cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := coap.Clone(outer)
+	coap.AddOption(forged, coap.OptionEcho, coap.GetOption(challenge, coap.OptionEcho)) // outside
+	if _, _, err := server.UnprotectRequest(forged); !errors.As(err, new(*EchoError)) {
+		t.Errorf("Echo outside: %v", err)
+	}
+	outer, _, err = client.ProtectRequest(WithEcho(get("/a"), challenge))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged = over(t, outer)
+	forged.Payload[0] ^= 1
+	if _, _, err := server.UnprotectRequest(forged); !errors.Is(err, ErrVerify) || !server.lost {
+		t.Errorf("forged: %v", err)
+	}
+	if _, b, err := server.UnprotectRequest(outer); err != nil || server.lost {
+		t.Error(err)
+	} else if resp, err := server.ProtectResponse(content("b"), b); err != nil || piv(t, resp) != nil {
+		t.Errorf("the response to a fresh request: %v, %v", resp, err)
 	}
 }
 

@@ -6,11 +6,17 @@
 //
 // A [Context] protects a message and hands out a [Binding], which ties the
 // responses to their request. [Client] and [Server] put contexts behind the
-// interfaces of package coap. The functions on which Group OSCORE builds
-// (nonce, option, plaintext, window) are exported for package group.
+// interfaces of package coap; a Client observes too. The functions on which Group
+// OSCORE builds (nonce, option, plaintext, window) are exported for package
+// group.
 //
-// AES-CCM-16-64-128 and HKDF SHA-256 are built. Outer block-wise transfer,
-// protected signalling messages and HTTP are not.
+// The AEAD is AES-CCM in all eight variants, AES-GCM with any key or
+// ChaCha20/Poly1305, the key derivation HKDF with SHA-256 or SHA-512. Sessions
+// use the default ones. Inner block-wise transfer is for the layer above, and
+// outer blocks are for who hands messages in: package coap. Not built are
+// protected signalling messages (Section 4.3), the mapping to HTTP (Section 11),
+// and outer instances of options that an endpoint may add for proxies (Max-Age
+// in notifications, No-Response).
 package oscore
 
 import (

@@ -81,7 +81,7 @@ func splitResponse(dst []byte, resp *coap.Message, observed bool) ([]byte, *enve
 // all have: a few outer options and a short OSCORE Option.
 type envelope struct {
 	message coap.Message
-	options [3]coap.Option
+	options [2]coap.Option
 	value   [19]byte
 	piv     [5]byte
 }

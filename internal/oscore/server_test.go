@@ -153,7 +153,7 @@ func TestClientRefusesPlainAnswers(t *testing.T) {
 	l := &link{t: t, handler: &echoHandler{}}
 	_, err := NewClient(client, l, peerAddr).Call(t.Context(), get("/x"))
 	bare, ok := errors.AsType[*UnprotectedError](err)
-	if !ok || errors.Is(err, coap.ErrNoContext) || bare.Error() == "" {
+	if !ok || errors.Is(err, coap.ErrNoContext) || bare.Error() != "answered without protection (Content)" {
 		t.Errorf("a plain 2.05: %v", err)
 	}
 	l.handler = coap.HandlerFunc(func(context.Context, *coap.Request) *coap.Message {
