@@ -18,13 +18,13 @@ for package in $packages; do
 done >"$logs/targets"
 
 one() {
-  package=$1 binary=$2 target=$3
+  package=$1 binary=$2 target=$3 log=$2.$3.log
   if (cd "$package" && "$binary" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
-    -test.parallel 1 -test.fuzzcachedir "$logs/cache/$package") >"$logs/$target.log" 2>&1; then
-    echo "ok    $package $target $(grep -oE 'execs: [0-9]+' "$logs/$target.log" | tail -1)"
+    -test.parallel 1 -test.fuzzcachedir "$logs/cache/$package") >"$log" 2>&1; then
+    echo "ok    $package $target $(grep -oE 'execs: [0-9]+' "$log" | tail -1)"
   else
     echo "FAIL  $package $target"
-    sed 's/^/      | /' "$logs/$target.log"
+    sed 's/^/      | /' "$log"
     return 1
   fi
 }

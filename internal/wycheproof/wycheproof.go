@@ -67,20 +67,18 @@ type Agreement struct {
 	}
 }
 
-// Load returns the test groups of a file. Without the file it skips the test; in
-// CI (where the variable CI is set) that is a failure.
+// Load returns the test groups of a file. Without LAMPLIGHTER_VECTORS_DIR it skips
+// the test, as a clone alone has no vectors; a file that is missing where the
+// variable points is a failure.
 func Load[Group any](t testing.TB, name string) []Group {
 	t.Helper()
 	dir := os.Getenv("LAMPLIGHTER_VECTORS_DIR")
-	b, err := os.ReadFile(filepath.Join(dir, "fetched", "wycheproof", name))
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatalf("%s is missing in CI (LAMPLIGHTER_VECTORS_DIR=%q): %v", name, dir, err)
-	case dir == "":
+	if dir == "" {
 		t.Skipf("skipping %s: LAMPLIGHTER_VECTORS_DIR is not set", name)
-	default:
-		t.Skipf("skipping %s: %v", name, err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "fetched", "wycheproof", name))
+	if err != nil {
+		t.Fatalf("%s is missing where LAMPLIGHTER_VECTORS_DIR points: %v", name, err)
 	}
 	var file struct {
 		TestGroups []Group
