@@ -9,7 +9,7 @@ import (
 )
 
 // aiocoapCases are the cases with aiocoap. A case's name says who asks whom.
-var aiocoapCases = slices.Concat(oscoreCases, observeCases, oscoreAlgorithms(), groupCases, groupAlgorithms(), linkCases)
+var aiocoapCases = slices.Concat(oscoreCases, observeCases, blockCases, oscoreAlgorithms(), groupCases, groupAlgorithms(), linkCases)
 
 // oscoreCases are of RFC 8613.
 var oscoreCases = []testCase{
@@ -27,9 +27,9 @@ var oscoreCases = []testCase{
 
 // observeCases are of RFC 7641.
 var observeCases = []testCase{
-	{"coap: we observe, and cancel", plainObserves},
+	{"coap: we observe, and cancel", linkObserves(overUDP)},
 	{"coap: it observes, and cancels", plainObserved},
-	{"oscore: we observe, and cancel", oscoreObserves},
+	{"oscore: we observe, and cancel", linkOSCOREObserves(overUDP, true)},
 	{"oscore: it observes", oscoreObserved},
 	{"group: we observe in group mode, it notifies in pairwise mode", groupObserves(group.Group, group.Pairwise)},
 	{"group: we observe in group mode, it notifies in group mode", groupObserves(group.Group, group.Group)},
@@ -37,6 +37,25 @@ var observeCases = []testCase{
 	{"group: it observes in group mode, we notify in pairwise mode", groupObserved(group.Group, group.Pairwise)},
 	{"group: it observes in group mode, we notify in group mode", groupObserved(group.Group, group.Group)},
 	{"group: it observes in pairwise mode, we notify in pairwise mode", groupObserved(group.Pairwise, group.Pairwise)},
+}
+
+// blockCases are of RFC 7959.
+var blockCases = []testCase{
+	{"coap: we ask in blocks", weAskInBlocks(overUDP, openCaller, 0)},
+	{"coap: it asks in blocks", itAsksInBlocks(openMeets, plain, 0)},
+	{"oscore: we ask in blocks", weAskInBlocks(overUDP, pairCaller, 0)},
+	{"oscore: we ask in blocks of 128", weAskInBlocks(overUDP, pairCaller, 128)},
+	{"oscore: it asks in blocks", itAsksInBlocks(pairMeets, single, 0)},
+	{"oscore: it asks in blocks of 128", itAsksInBlocks(pairMeets, single, 128)},
+	{"oscore: it observes in blocks", itObservesInBlocks},
+	{"group: we ask in blocks in group mode", weAskInBlocks(overUDP, memberCaller(group.Group, group.Group), 0)},
+	{"group: we ask in blocks in pairwise mode", weAskInBlocks(overUDP, memberCaller(group.Pairwise, group.Pairwise), 0)},
+	{"group: it asks in blocks in group mode", itAsksInBlocks(groupMeets(group.Group, group.Group), grouped, 0)},
+	{"group: it asks in blocks in pairwise mode", itAsksInBlocks(groupMeets(group.Pairwise, group.Pairwise), pairwise, 0)},
+	{"coap+ws: we ask in blocks through its proxy, with OSCORE", weAskInBlocks(throughProxy, pairCaller, 0)},
+	{"coap+ws: we ask its server in blocks, with OSCORE", weAskInBlocks(directly, pairCaller, 0)},
+	{"coap+ws: it asks in blocks through our bridge, with OSCORE", acrossBridge(pairMeets, inBlocks(single))},
+	{"coap+ws: it asks in blocks through our bridge, in a group", acrossBridge(groupMeets(group.Group, group.Group), inBlocks(grouped))},
 }
 
 func oscoreAlgorithms() (cases []testCase) {

@@ -22,8 +22,9 @@ const parting = 2 * time.Second
 // lab is what one case has started. It ends with the case.
 type lab struct {
 	tools
-	log  bytes.Buffer // the peers' standard error
-	ends []func()
+	blockSize int          // of our lamps' blocks; 0: the default
+	log       bytes.Buffer // the peers' standard error
+	ends      []func()
 }
 
 // later has f called at the end of the case, the last one first.

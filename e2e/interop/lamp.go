@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lamplighter/internal/coap"
@@ -58,7 +58,11 @@ type asker func(ctx context.Context, s step) (reply, error)
 // walk does the exercise: every answer must come as expected and protected in
 // the given mode.
 func walk(ctx context.Context, ask asker, mode string) error {
-	for _, s := range exercise {
+	return walkAlong(ctx, exercise, ask, mode)
+}
+
+func walkAlong(ctx context.Context, steps []step, ask asker, mode string) error {
+	for _, s := range steps {
 		what := fmt.Sprintf("%v %s", s.method, s.path)
 		r, err := ask(ctx, s)
 		switch {
@@ -142,8 +146,8 @@ type lamp struct {
 	state      []byte
 	used       int // requests obeyed
 	challenges int // requests answered by an Echo challenge
-	observers  []*coap.Request
-	version    uint32 // of the state, for Observe Options
+	observers  *coap.Observers
+	arrived    atomic.Int32 // requests, blocks among them
 }
 
 // Serve answers for /light.
@@ -161,10 +165,11 @@ func (l *lamp) Serve(_ context.Context, req *coap.Request) *coap.Message {
 		l.change(req.Payload)
 		return coap.Respond(coap.Changed, coap.NoFormat, nil)
 	}
-	if v, ok := coap.OptionUint(req.Message, coap.OptionObserve); ok && v == coap.ObserveRegister && req.Push != nil {
-		l.observers = append(l.observers, req)
-		return l.notification()
-	}
+	return l.observers.Register(time.Now(), req, l.show())
+}
+
+// show is the state as a response; l.mu is held.
+func (l *lamp) show() *coap.Message {
 	return coap.Respond(coap.Content, coap.FormatText, append([]byte{}, l.state...))
 }
 
@@ -178,24 +183,7 @@ func (l *lamp) set(state []byte) {
 // change changes the state and tells the observers; l.mu is held.
 func (l *lamp) change(state []byte) {
 	l.state = append([]byte{}, state...)
-	l.version++
-	l.observers = slices.DeleteFunc(l.observers, func(r *coap.Request) bool {
-		return r.Push(l.notification()) != nil // it has gone
-	})
-}
-
-// notification is the state for an observer; l.mu is held.
-func (l *lamp) notification() *coap.Message {
-	resp := coap.Respond(coap.Content, coap.FormatText, append([]byte{}, l.state...))
-	coap.SetOption(resp, coap.OptionObserve, coap.EncodeUint(l.version))
-	return resp
-}
-
-// observed returns how many observe the lamp.
-func (l *lamp) observed() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.observers)
+	l.observers.Notify(time.Now(), func(*coap.Request) *coap.Message { return l.show() })
 }
 
 // counts returns how many requests the lamp obeyed and how many were challenged.
@@ -222,16 +210,32 @@ func (w watched) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *
 	return opened, reply, err
 }
 
+// counted counts the requests to a lamp, blocks among them.
+type counted struct {
+	coap.Handler
+	lamp *lamp
+}
+
+// Serve implements [coap.Handler].
+func (c counted) Serve(ctx context.Context, req *coap.Request) *coap.Message {
+	c.lamp.arrived.Add(1)
+	return c.Handler.Serve(ctx, req)
+}
+
+// Understands says which critical options the handler knows.
+func (c counted) Understands(id coap.OptionID) bool { return coap.Understands(c.Handler, id) }
+
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 
 // newLamp starts a lamp on a free port. Without an opener it is open to all.
 func (l *lab) newLamp(kind coap.PeerKind, opener coap.Opener) (*lamp, netip.AddrPort, error) {
-	lamp := &lamp{kind: kind, state: []byte("off")}
-	handler := coap.Secure(lamp)
+	lamp := &lamp{kind: kind, state: []byte("off"), observers: coap.NewObservers(4)}
+	whole := coap.NewBlockServer(coap.BlockLimits{Size: l.blockSize}, time.Now).Wrap(lamp)
+	handler := coap.Secure(whole)
 	if opener != nil {
-		handler = coap.Secure(lamp, watched{opener, lamp})
+		handler = coap.Secure(whole, watched{opener, lamp})
 	}
-	udp, err := endpoint.ListenUDP(loopback, handler, endpoint.UDPOptions{})
+	udp, err := endpoint.ListenUDP(loopback, counted{handler, lamp}, endpoint.UDPOptions{})
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}

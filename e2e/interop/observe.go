@@ -108,23 +108,8 @@ func observing(value uint32) *coap.Message {
 	return req
 }
 
-// oscoreObserves: our client observes the peer's lamp.
-func oscoreObserves(ctx context.Context, l *lab) error {
-	pair := newPair(variant{})
-	server, err := l.oscorePeer(ctx, pair, variant{})
-	if err != nil {
-		return err
-	}
-	udp, err := l.newUDP()
-	if err != nil {
-		return err
-	}
-	return pair.observe(ctx, udp, server, true)
-}
-
-// observe observes the peer's lamp over ex, which is a [coap.Observer]. At the
-// end it deregisters, or forgets the observation.
-func (p pair) observe(ctx context.Context, ex coap.Exchanger, server *peer, deregister bool) error {
+// observe observes the peer's lamp over ex. At the end it deregisters, or forgets the observation.
+func (p pair) observe(ctx context.Context, ex exchanger, server *peer, deregister bool) error {
 	client, err := p.newClient(ex, server)
 	if err != nil {
 		return err
@@ -156,25 +141,6 @@ func oscoreObserved(ctx context.Context, l *lab) error {
 		return err
 	}
 	return m.watched(ctx, single, false)
-}
-
-// plainObserves: our client observes the peer's lamp, without protection.
-func plainObserves(ctx context.Context, l *lab) error {
-	server, err := l.start(ctx, "server.py", peerConfig{})
-	if err != nil {
-		return err
-	}
-	udp, err := l.newUDP()
-	if err != nil {
-		return err
-	}
-	return observePlain(ctx, udp, server)
-}
-
-// exchanger asks and observes.
-type exchanger interface {
-	coap.Exchanger
-	coap.Observer
 }
 
 // observePlain observes the peer's lamp over ex without protection.
@@ -296,13 +262,13 @@ func (m meeting) watched(ctx context.Context, mode string, rejects bool) error {
 			return fmt.Errorf("a notification: %w", err)
 		}
 	}
-	if n := l.observed(); n != 1 {
+	if n := l.observers.Len(); n != 1 {
 		return fmt.Errorf("%d observers, not 1", n)
 	}
 	if _, err := client.question(map[string]any{"cancel": true, "patience": peerPatience.Seconds()}); err != nil {
 		return err
 	}
-	for rejects && l.observed() > 0 { // its rejection is on its way
+	for rejects && l.observers.Len() > 0 { // its rejection is on its way
 		l.set([]byte("bright"))
 		select {
 		case <-time.After(10 * time.Millisecond):

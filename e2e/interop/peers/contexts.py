@@ -53,7 +53,7 @@ class OwnPIV:
         return opened, request_id
 
 
-class Member(OwnPIV, faults.LongTag, oscore._GroupContextAspect):
+class Member(OwnPIV, faults.LongTag, faults.CannotGoOn, oscore._GroupContextAspect):
     """What a Group becomes for group-mode messages of one member."""
 
 

@@ -51,6 +51,17 @@ class LongTag:
         return alg
 
 
+class CannotGoOn:
+    """After an answer in group mode the next block is asked for under the context
+    of the answer, which cannot protect."""
+
+    def protect(self, message, request_id=None, *, kid_context=True):
+        return self.groupcontext.protect(message, request_id, kid_context=kid_context)
+
+    def context_from_response(self, unprotected):
+        return self.groupcontext.context_from_response(unprotected)
+
+
 class Unset:
     """An algorithm that the group has not set fails an assertion or an attribute
     in several places. This one stands as null in the external_aad, as it should,
