@@ -12,7 +12,7 @@ import (
 
 const (
 	maxBatch = 256 // answers that are opened at a time; a longer queue waits at the link
-	openers  = 2   // batches at a time: one is decrypted here while another's signatures are verified elsewhere
+	openers  = 2   // batches at a time: one is decrypted here while a browser that has threads for it verifies another
 )
 
 // arrival is an answer to a group request that is not opened yet.
