@@ -100,6 +100,8 @@ func bridge(m *coap.Message) []*coap.Message {
 		return all
 	case !coap.HasOption(m, coap.OptionProxyScheme):
 		return []*coap.Message{}
+	case coap.HasOption(m, coap.OptionObserve):
+		return notifications(m)
 	}
 	code := coap.Content
 	if coap.Path(m) == "/timeout" {
@@ -108,6 +110,72 @@ func bridge(m *coap.Message) []*coap.Message {
 	r := coap.Respond(code, coap.NoFormat, m.Payload)
 	r.Token = m.Token
 	return []*coap.Message{r}
+}
+
+// notifications answers a registration by three notifications, and a cancellation
+// by a plain response.
+func notifications(m *coap.Message) (all []*coap.Message) {
+	v, _ := coap.OptionUint(m, coap.OptionObserve)
+	for i := range 3 {
+		r := coap.Respond(coap.Content, coap.NoFormat, []byte{byte(i)})
+		r.Token = m.Token
+		all = append(all, r)
+		if v == coap.ObserveDeregister {
+			break
+		}
+		coap.AddUint(r, coap.OptionObserve, uint32(i))
+	}
+	return all
+}
+
+func TestBrowserObserves(t *testing.T) {
+	fakeBridge(t, "coap", bridge)
+	ws, err := DialWS(context.Background(), "ws://127.0.0.1/.well-known/coap", WSOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type heard struct {
+		m   *coap.Message
+		err error
+	}
+	calls := make(chan heard, 10)
+	request := func(value uint32) *coap.Message {
+		m := coap.NewRequest(coap.GET, "/state", nil)
+		coap.AddUint(m, coap.OptionObserve, value)
+		return m
+	}
+	observe := func() coap.Observation {
+		t.Helper()
+		o, err := ws.Observe(context.Background(), lamp, request(0), func(m *coap.Message, err error) { calls <- heard{m, err} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if h := <-calls; h.err != nil || h.m.Payload[0] != byte(i) {
+				t.Fatal(h.m, h.err)
+			}
+		}
+		return o
+	}
+	o := observe()
+	if err := o.Again(request(1)); err != nil {
+		t.Fatal(err)
+	}
+	if h := <-calls; h.err != nil || coap.IsNotification(h.m) {
+		t.Error("cancelled:", h.m, h.err)
+	}
+	if h := <-calls; !errors.Is(h.err, coap.ErrUnobserved) {
+		t.Error("cancelled:", h.m, h.err)
+	}
+	observe().Close()
+	observe()
+	ws.fail(errors.New("gone"))
+	if h := <-calls; !errors.Is(h.err, coap.ErrLink) {
+		t.Error("the link breaks:", h.m, h.err)
+	}
+	if _, err := ws.Observe(context.Background(), lamp, request(0), nil); !errors.Is(err, coap.ErrLink) {
+		t.Error("over a broken link:", err)
+	}
 }
 
 func TestBrowserWebSocket(t *testing.T) {
@@ -128,7 +196,7 @@ func TestBrowserWebSocket(t *testing.T) {
 		t.Error(rtt, err)
 	}
 	got := 0
-	err = ws.Multicast(ctx, netip.MustParseAddrPort("224.0.1.187:5683"), coap.NewRequest(coap.GET, "/", nil), 50*time.Millisecond, func(*coap.Message, netip.AddrPort) { got++ })
+	err = ws.Multicast(ctx, netip.MustParseAddrPort("224.0.1.187:5683"), coap.NewRequest(coap.GET, "/", nil), time.Second, func(*coap.Message, netip.AddrPort) { got++ })
 	if err != nil || got != 3 {
 		t.Error(got, err)
 	}
