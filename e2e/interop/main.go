@@ -40,6 +40,7 @@ type implementation struct {
 // implementations are the suite.
 var implementations = []implementation{
 	{"aiocoap", identifyAiocoap, aiocoapCases},
+	{"libcoap", identifyLibcoap, libcoapCases},
 }
 
 // tools say where the peers' programs are; what is empty is missing.

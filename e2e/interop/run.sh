@@ -46,7 +46,19 @@ aiocoap() {
   fi
 }
 
+# libcoap installs libcoap's programs where Debian's packages can be had.
+libcoap() {
+  command -v coap-client-notls >/dev/null && command -v coap-server-notls >/dev/null && return
+  local log=build/interop-apt.log
+  if ! command -v apt-get >/dev/null; then
+    missing libcoap "there is no apt-get: install coap-client-notls and coap-server-notls"
+  elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libcoap3-bin; } >"$log" 2>&1; then
+    missing libcoap "the package libcoap3-bin cannot be installed (see $log)"
+  fi
+}
+
 mkdir -p build
 aiocoap
+libcoap
 go build -o build/interop ./e2e/interop
 exec build/interop -python "$python" "$@"

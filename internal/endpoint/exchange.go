@@ -170,7 +170,7 @@ func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 // Observe implements [coap.Observer]. Closing rejects the next notification,
 // which ends the observation at the server. RFC 7641, Section 3.6.
 func (u *UDP) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
-	o := newObservation(to, each)
+	o := newObservation(to, req, each)
 	call, err := u.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) { o.put(m, err) })
 	if err != nil {
 		return nil, fmt.Errorf("asking %v: %w", to, err)

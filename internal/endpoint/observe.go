@@ -17,6 +17,7 @@ const maxNotifications = 64
 // [coap.Observation].
 type observation struct {
 	to      netip.AddrPort
+	bound   bool // responses prove themselves by OSCORE: who injects a bad one ends nothing (RFC 8613, Section 8.4.2)
 	each    func(*coap.Message, error)
 	again   func(req *coap.Message) error
 	release func()        // forgets the token
@@ -28,8 +29,8 @@ type observation struct {
 	shut  bool // nothing is taken any more
 }
 
-func newObservation(to netip.AddrPort, each func(*coap.Message, error)) *observation {
-	return &observation{to: to, each: each, news: make(chan struct{}, 1), over: make(chan struct{})}
+func newObservation(to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) *observation {
+	return &observation{to: to, bound: coap.HasOption(req, coap.OptionOSCORE), each: each, news: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // Again implements [coap.Observation].
@@ -107,8 +108,11 @@ func (o *observation) hand(ctx context.Context) error {
 		if d.err != nil {
 			return d.err
 		}
-		if checkResponse(ctx, d.m) == nil { // a bad one does not end the others
+		switch err := checkResponse(ctx, d.m); {
+		case err == nil:
 			o.each(d.m, nil)
+		case !o.bound:
+			return err
 		}
 	}
 }

@@ -152,7 +152,7 @@ func fromGroup(ctx context.Context, m *coap.Message, each func(*coap.Message, ne
 // bridge rejects the next notification then, which ends the observation at the
 // server. draft-ietf-core-groupcomm-proxy-07, Section 5.1.3.
 func (w *WS) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
-	o := newObservation(to, each)
+	o := newObservation(to, req, each)
 	f := &forwarded{observation: o}
 	token, err := w.call(f.receive)
 	if err != nil {
