@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,18 +48,19 @@ func (o observer) quiet(t *testing.T) {
 // announcer is a resource that notifies when it is told to.
 type announcer struct {
 	requests chan *coap.Request
-	n        uint32
+	n        atomic.Uint32
 }
 
 func (a *announcer) Serve(_ context.Context, req *coap.Request) *coap.Message {
+	m := a.state()
 	a.requests <- req
-	return a.state()
+	return m
 }
 
 func (a *announcer) state() *coap.Message {
-	a.n++
-	m := coap.Respond(coap.Content, coap.FormatText, fmt.Append(nil, a.n))
-	coap.AddUint(m, coap.OptionObserve, a.n)
+	n := a.n.Add(1)
+	m := coap.Respond(coap.Content, coap.FormatText, fmt.Append(nil, n))
+	coap.AddUint(m, coap.OptionObserve, n)
 	return m
 }
 
@@ -97,7 +99,7 @@ func TestObserveOverUDP(t *testing.T) {
 		if err := req.Push(a.state()); err != nil {
 			t.Fatal(err)
 		}
-		if h := o.next(t); h.err != nil || string(h.m.Payload) != fmt.Sprint(a.n) {
+		if h := o.next(t); h.err != nil || string(h.m.Payload) != fmt.Sprint(a.n.Load()) {
 			t.Fatalf("notification: %v %v", h.m, h.err)
 		}
 	}
