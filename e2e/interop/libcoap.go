@@ -80,19 +80,19 @@ func (l *lab) newShelf() (*shelf, netip.AddrPort, error) {
 	return s, udp.Addr(), nil
 }
 
-// counted notes the block sizes of requests on their way to a handler.
-type counted struct {
+// sized notes the block sizes of requests on their way to a handler.
+type sized struct {
 	coap.Handler
 	shelf *shelf
 }
 
-func (s *shelf) count(h coap.Handler) coap.Handler { return &counted{h, s} }
+func (s *shelf) count(h coap.Handler) coap.Handler { return &sized{h, s} }
 
 // Understands implements what [coap.Understands] looks for.
-func (c *counted) Understands(id coap.OptionID) bool { return coap.Understands(c.Handler, id) }
+func (c *sized) Understands(id coap.OptionID) bool { return coap.Understands(c.Handler, id) }
 
 // Serve implements [coap.Handler].
-func (c *counted) Serve(ctx context.Context, req *coap.Request) *coap.Message {
+func (c *sized) Serve(ctx context.Context, req *coap.Request) *coap.Message {
 	for _, id := range []coap.OptionID{coap.OptionBlock1, coap.OptionBlock2} {
 		if b, has, err := coap.BlockOption(req.Message, id); has && err == nil {
 			c.shelf.mu.Lock()

@@ -71,10 +71,11 @@ func TestBlocksOverUDP(t *testing.T) {
 	}
 }
 
-// pair is an OSCORE client and the opener of its server.
-func pair(t *testing.T, ex coap.Exchanger, to netip.AddrPort) (*oscore.Client, *oscore.Server) {
+// pair makes an OSCORE client and puts its context into its server's opener.
+func pair(t *testing.T, opener *oscore.Server, ex coap.Exchanger, to netip.AddrPort) *oscore.Client {
 	t.Helper()
-	secret := []byte("0123456789abcdef")
+	secret := make([]byte, 16)
+	_, _ = rand.Read(secret)
 	ours, err := oscore.New(oscore.Params{MasterSecret: secret, SenderID: []byte{1}, RecipientID: []byte{2}})
 	if err != nil {
 		t.Fatal(err)
@@ -83,9 +84,8 @@ func pair(t *testing.T, ex coap.Exchanger, to netip.AddrPort) (*oscore.Client, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := oscore.NewServer(rand.Reader)
-	s.Add("pair", nil, theirs)
-	return oscore.NewClient(ours, ex, to), s
+	opener.Add("pair", nil, theirs)
+	return oscore.NewClient(ours, ex, to)
 }
 
 // TestBlocksWithOSCORE has blocks inside OSCORE messages, and outside of them as a
@@ -96,16 +96,11 @@ func TestBlocksWithOSCORE(t *testing.T) {
 	inner := coap.NewBlockServer(coap.BlockLimits{}, time.Now)
 	outer := coap.NewOuterBlockServer(coap.BlockLimits{MaxBody: 4000}, time.Now)
 	var largest atomic.Int64
-	var opener coap.Opener
-	handler := coap.HandlerFunc(func(ctx context.Context, req *coap.Request) *coap.Message {
-		return outer.Wrap(coap.Secure(inner.Wrap(repeater), opener)).Serve(ctx, req)
-	})
-	// What proves to understand blocks is asked before opener is there.
-	server := listen(t, loopback, understanding{handler}, UDPOptions{Params: quick(), Record: func(_ bool, _ netip.AddrPort, b []byte) {
+	opener := oscore.NewServer(rand.Reader)
+	server := listen(t, loopback, outer.Wrap(coap.Secure(inner.Wrap(repeater), opener)), UDPOptions{Params: quick(), Record: func(_ bool, _ netip.AddrPort, b []byte) {
 		largest.Store(max(largest.Load(), int64(len(b))))
 	}})
-	caller, opens := pair(t, client, server.Addr())
-	opener = opens
+	caller := pair(t, opener, client, server.Addr())
 	want := body(9000)
 	c := coap.NewBlockCaller(caller, coap.BlockLimits{}, rand.Reader)
 	if m, err := c.Call(ctx, coap.NewRequest(coap.POST, "/", want)); err != nil || !bytes.Equal(m.Payload, want) {
@@ -119,8 +114,7 @@ func TestBlocksWithOSCORE(t *testing.T) {
 	proxy := &fragmenting{client, func(to netip.AddrPort) coap.Caller {
 		return coap.NewBlockCaller(towards{client, to}, coap.BlockLimits{Size: 256, Early: true}, rand.Reader)
 	}}
-	caller, opens = pair(t, proxy, server.Addr())
-	opener = opens
+	caller = pair(t, opener, proxy, server.Addr())
 	largest.Store(0)
 	want = body(1000)
 	if m, err := caller.Call(ctx, coap.NewRequest(coap.POST, "/", want)); err != nil || !bytes.Equal(m.Payload, want) {
@@ -134,13 +128,6 @@ func TestBlocksWithOSCORE(t *testing.T) {
 	if m, err := caller.Call(ctx, coap.NewRequest(coap.POST, "/", body(4001))); !errors.As(err, &refused) || refused.Code != coap.RequestEntityTooLarge {
 		t.Error(m, err)
 	}
-}
-
-// understanding is a handler that understands block options.
-type understanding struct{ coap.Handler }
-
-func (understanding) Understands(id coap.OptionID) bool {
-	return id == coap.OptionBlock1 || id == coap.OptionBlock2
 }
 
 // fragmenting is a proxy that sends OSCORE messages on in blocks.
