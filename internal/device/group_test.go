@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -182,5 +183,41 @@ func TestUnknownCriticalToGroup(t *testing.T) {
 	}
 	if w.lamp.State().Light.On {
 		t.Error("obeyed")
+	}
+}
+
+// A response that is made after the group got new keys is under the new ones. RFC
+// 10021, Section 7.3.
+func TestAnswerAfterRekeying(t *testing.T) {
+	w, in := commissioned(t)
+	outer, binding, err := in.group.ProtectRequest(lightMessage(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, _, err := groupOpener{w.lamp}.Open(t.Context(), &coap.Request{Message: outer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+		t.Fatal(err)
+	}
+	in.refresh()
+	if _, err := in.light(nil); err != nil {
+		t.Fatal(err) // the lamp has the new keys now
+	}
+	resp, err := opened.Seal(coap.Respond(coap.Content, coap.NoFormat, []byte("late")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !in.group.MatchGID(resp) {
+		t.Error("under the old keys")
+	}
+	got, _, _, err := in.group.UnprotectResponse(resp, binding)
+	if err != nil || string(got.Payload) != "late" {
+		t.Errorf("%v, %v", got, err)
+	}
+	delete(w.lamp.members, "hall")
+	if _, err := opened.Seal(coap.Respond(coap.Content, coap.NoFormat, nil)); !errors.Is(err, coap.ErrNoContext) {
+		t.Errorf("after the group was left: %v", err)
 	}
 }

@@ -75,20 +75,24 @@ func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Mess
 			Kind: kind, Name: m.name, KID: from.KID, Cred: from.Cred,
 			Data: &sender{epoch: e, kid: string(from.KID), piv: piv, roles: ace.Role(from.Roles)},
 		},
-		Seal: func(resp *coap.Message) (*coap.Message, error) { return d.seal(e, resp, binding) },
+		Seal: func(resp *coap.Message) (*coap.Message, error) { return d.seal(m.name, resp, binding) },
 	}, nil, nil
 }
 
-// seal protects a response in the Security Context of its request: the sender
-// had no other when it asked.
-func (d *Device) seal(e *epoch, resp *coap.Message, b *group.Binding) (*coap.Message, error) {
+// seal protects a response in the Security Context that is in force when it is
+// made, whichever its request came under. RFC 10021, Section 7.3.
+func (d *Device) seal(name string, resp *coap.Message, b *group.Binding) (*coap.Message, error) {
 	mode := group.Pairwise
 	if b.Mode == group.Group && d.cfg.ResponseMode != nil {
 		mode = *d.cfg.ResponseMode
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return e.ctx.ProtectResponse(resp, b, mode)
+	m := d.members[name]
+	if m == nil || m.epoch == nil {
+		return nil, fmt.Errorf("answering in a group that was left: %w", coap.ErrNoContext)
+	}
+	return m.epoch.ctx.ProtectResponse(resp, b, mode)
 }
 
 // windowKey is where the replay window of one sender is.
