@@ -14,8 +14,14 @@ import (
 	"lamplighter/internal/cose"
 )
 
-//go:embed testdata/oscore-rfc8613.json
-var vectorFile []byte
+// Both files of testdata: RFC 8613, Appendix C, and what aiocoap made with every
+// algorithm.
+var (
+	//go:embed testdata/oscore-rfc8613.json
+	vectorsRFC []byte
+	//go:embed testdata/oscore-aiocoap.json
+	vectorsAiocoap []byte
+)
 
 // hexBytes is a hex string; absent and empty differ.
 type hexBytes []byte
@@ -59,7 +65,7 @@ type vector struct {
 	Ciphertext   hexBytes `json:"ciphertext"`
 	SSN          uint64   `json:"ssn"`
 
-	// Of further files; RFC 8613 has the default algorithms only.
+	// Not in RFC 8613, which has the default algorithms only.
 	AEAD cose.Algorithm `json:"alg_aead"`
 	Hash string         `json:"hkdf_hash"`
 }
@@ -70,11 +76,11 @@ type vectors struct {
 	Vectors []vector `json:"vectors"`
 }
 
-// vectorFiles is the embedded file and those named in LAMPLIGHTER_VECTORS,
+// vectorFiles is the embedded files and those named in LAMPLIGHTER_VECTORS,
 // separated by colons.
 func vectorFiles(t testing.TB) map[string]*vectors {
 	t.Helper()
-	raw := map[string][]byte{"oscore-rfc8613.json": vectorFile}
+	raw := map[string][]byte{"oscore-rfc8613.json": vectorsRFC, "oscore-aiocoap.json": vectorsAiocoap}
 	for _, path := range strings.Split(os.Getenv("LAMPLIGHTER_VECTORS"), ":") {
 		if path == "" {
 			continue
@@ -97,8 +103,10 @@ func vectorFiles(t testing.TB) map[string]*vectors {
 		}
 		files[name] = v
 	}
-	if n := len(files["oscore-rfc8613.json"].Vectors); n != 11 {
-		t.Fatalf("%d vectors, want 11", n)
+	for name, want := range map[string]int{"oscore-rfc8613.json": 11, "oscore-aiocoap.json": 12 * 2 * 5} {
+		if n := len(files[name].Vectors); n != want {
+			t.Fatalf("%s: %d vectors, want %d", name, n, want)
+		}
 	}
 	return files
 }
