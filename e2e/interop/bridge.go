@@ -59,7 +59,7 @@ func openMeets(ctx context.Context, l *lab, proxy string) (m meeting, err error)
 	if m.lamp, m.at, err = l.newLamp(coap.PeerNone, nil); err != nil {
 		return m, err
 	}
-	m.client, err = l.start(ctx, "client.py", peerConfig{Proxy: proxy})
+	m.client, err = l.start(ctx, "client", peerConfig{Proxy: proxy})
 	return m, err
 }
 

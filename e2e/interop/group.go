@@ -155,7 +155,7 @@ func (l *lab) newAsking(ctx context.Context, e encounter) (*asking, error) {
 	}
 	config := party.config()
 	config.Answer, config.OwnPIV = e.answer.String(), e.ownPIV
-	server, err := l.start(ctx, "server.py", peerConfig{Group: config})
+	server, err := l.start(ctx, "server", peerConfig{Group: config})
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +286,7 @@ func (l *lab) groupPair(ctx context.Context, e encounter) (m meeting, err error)
 	if m.lamp, m.at, err = l.newLamp(kind, opener); err != nil {
 		return m, err
 	}
-	m.client, err = l.start(ctx, "client.py", peerConfig{Group: config, Proxy: e.proxy})
+	m.client, err = l.start(ctx, "client", peerConfig{Group: config, Proxy: e.proxy})
 	return m, err
 }
 

@@ -24,7 +24,7 @@ func overUDP(_ context.Context, l *lab, _ *peer) (exchanger, error) { return l.n
 // Proxy-Scheme with Uri-Host and Uri-Port. (It answers Proxy-Uri with 5.01 and
 // Multicast-Timeout with 4.02: there are no group requests through it.)
 func throughProxy(ctx context.Context, l *lab, _ *peer) (exchanger, error) {
-	forward, err := l.start(ctx, "proxy.py", struct{}{})
+	forward, err := l.start(ctx, "proxy", peerConfig{})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func linkObserves(by way) func(context.Context, *lab) error {
 }
 
 func (l *lab) plainLink(ctx context.Context, by way) (exchanger, *peer, error) {
-	server, err := l.start(ctx, "server.py", peerConfig{})
+	server, err := l.start(ctx, "server", peerConfig{})
 	if err != nil {
 		return nil, nil, err
 	}

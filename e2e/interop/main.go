@@ -46,6 +46,7 @@ var implementations = []implementation{
 // tools say where the peers' programs are; what is empty is missing.
 type tools struct {
 	python string
+	peers  *processes // of python
 }
 
 // errMissing says that an implementation is not installed.
@@ -59,7 +60,7 @@ type unavailable string
 func (u unavailable) Error() string { return string(u) }
 
 func main() {
-	s := suite{Writer: os.Stdout}
+	s := suite{Writer: os.Stdout, tools: tools{peers: &processes{}}}
 	flag.StringVar(&s.python, "python", "build/venv/bin/python", "Python `program` that has aiocoap; empty: there is none")
 	flag.IntVar(&s.lanes, "lanes", 3, "run so many cases side by side")
 	only := flag.String("only", "", "run only the cases whose names match this `expression`")
@@ -73,7 +74,9 @@ func main() {
 	defer cancel()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if !s.run(ctx, wanted) {
+	well := s.run(ctx, wanted)
+	s.peers.close()
+	if !well {
 		os.Exit(1)
 	}
 }
@@ -85,6 +88,7 @@ func runOne(ctx context.Context, t tools, c testCase) (log []byte, err error) {
 	defer cancel()
 	l := &lab{tools: t}
 	err = c.run(ctx, l)
+	l.failed = err != nil
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}

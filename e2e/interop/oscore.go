@@ -67,8 +67,9 @@ type oscoreConfig struct {
 	WindowLost bool           `json:"window_lost,omitempty"`
 }
 
-// peerConfig is the first line to a peer program.
+// peerConfig is the first line to a peer.
 type peerConfig struct {
+	Role   string        `json:"role"`
 	OSCORE *oscoreConfig `json:"oscore,omitempty"`
 	Group  *groupConfig  `json:"group,omitempty"`
 	Proxy  string        `json:"proxy,omitempty"` // URI of a forward proxy
@@ -133,7 +134,7 @@ func (l *lab) oscorePeer(ctx context.Context, p pair, v variant) (*peer, error) 
 	if err != nil {
 		return nil, err
 	}
-	return l.start(ctx, "server.py", peerConfig{OSCORE: config})
+	return l.start(ctx, "server", peerConfig{OSCORE: config})
 }
 
 // newClient makes our client of a peer's server.
@@ -183,7 +184,7 @@ func (l *lab) oscoreAsker(ctx context.Context, p pair, proxy string) (*peer, err
 	if err != nil {
 		return nil, err
 	}
-	return l.start(ctx, "client.py", peerConfig{OSCORE: config, Proxy: proxy})
+	return l.start(ctx, "client", peerConfig{OSCORE: config, Proxy: proxy})
 }
 
 // oscoreRefused: the peer refuses a request that it had before, and one under

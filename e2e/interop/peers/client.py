@@ -71,6 +71,3 @@ async def judged(asker, question):
         "payload": response.payload.hex(),
         "mode": contexts.mode(response.remote),
     }
-
-
-line.run(main)

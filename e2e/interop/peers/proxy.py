@@ -18,6 +18,3 @@ async def main(config):
     await line.read()
     await server.shutdown()
     await out.shutdown()
-
-
-line.run(main)

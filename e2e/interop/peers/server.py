@@ -49,6 +49,3 @@ async def main(config):
     line.hello(udp=ports.udp(server), ws=ports.ws(server))
     await line.read()
     await server.shutdown()
-
-
-line.run(main)
