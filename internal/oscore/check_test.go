@@ -41,8 +41,7 @@ func TestClientRefusesCriticalOptions(t *testing.T) {
 		"critical of illegal length":  {coap.OptionURIPort, []byte{1, 2, 3}, true},
 		"long Block2":                 {coap.OptionBlock2, make([]byte, 4), true},
 		"elective and unknown":        {65000, nil, false},
-		"Block2":                      {coap.OptionBlock2, []byte{6}, false},
-		"Block1":                      {coap.OptionBlock1, []byte{6}, false},
+		"Block2":                      {coap.OptionBlock2, []byte{6}, true},
 		"ETag":                        {coap.OptionETag, []byte{6}, false},
 	} {
 		add := func(m *coap.Message) { coap.AddOption(m, c.id, c.value) }
@@ -68,22 +67,13 @@ func TestClientRefusesCriticalOptions(t *testing.T) {
 	}
 }
 
-// Beside a block option the others are still looked at.
-func TestCheckResponseWithBlocks(t *testing.T) {
-	m := content("b")
-	coap.AddOption(m, coap.OptionBlock2, []byte{6})
-	coap.AddOption(m, coap.OptionETag, make([]byte, 9)) // elective, of illegal length
-	if err := CheckResponse(m); err != nil || coap.HasOption(m, coap.OptionETag) || !coap.HasOption(m, coap.OptionBlock2) {
-		t.Errorf("%v %v", m.Options, err)
-	}
-	coap.AddOption(m, coap.OptionBlock2, []byte{6})
-	if err := CheckResponse(m); !errors.Is(err, coap.ErrBadOption) {
-		t.Error("two Block2 Options:", err)
-	}
-	coap.SetOption(m, coap.OptionBlock2, []byte{6})
-	coap.AddOption(m, 65001, nil)
-	if err := CheckResponse(m); !errors.Is(err, coap.ErrBadOption) {
-		t.Error("a critical option:", err)
+// Who does block-wise transfers says so, and gets its options.
+func TestClientPassesBlocks(t *testing.T) {
+	client, server := newPair(t)
+	l := &link{t: t, handler: sealed(t, server, func(m *coap.Message) { coap.AddOption(m, coap.OptionBlock2, []byte{6}) })}
+	resp, err := NewClient(client, l, peerAddr).Call(coap.WithBlocks(t.Context()), get("/a"))
+	if err != nil || !coap.HasOption(resp, coap.OptionBlock2) {
+		t.Errorf("%v, %v", resp, err)
 	}
 }
 

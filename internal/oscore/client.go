@@ -46,19 +46,19 @@ func (c *Client) exchange(ctx context.Context, req *coap.Message) (*coap.Message
 	if !IsProtected(resp) {
 		return nil, &UnprotectedError{Response: resp}
 	}
-	return c.unprotect(resp, b)
+	return c.unprotect(ctx, resp, b)
 }
 
 // unprotect opens a response; one with a critical option that is not understood
-// is refused.
-func (c *Client) unprotect(outer *coap.Message, b *Binding) (*coap.Message, error) {
+// is refused. RFC 7252, Section 5.4.1.
+func (c *Client) unprotect(ctx context.Context, outer *coap.Message, b *Binding) (*coap.Message, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	resp, err := c.context.UnprotectResponse(outer, b)
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckResponse(resp); err != nil {
+	if err := coap.CheckResponseOptions(ctx, resp); err != nil {
 		return nil, err
 	}
 	return resp, nil

@@ -135,8 +135,6 @@ func FuzzUnprotectResponse(f *testing.F) {
 				t.Fatal("refused, and the state has changed")
 			case err == nil && !isVector(all, outer):
 				t.Fatalf("accepted a forgery: %v", resp)
-			case err == nil:
-				_ = CheckResponse(resp)
 			}
 		}
 	})

@@ -176,7 +176,7 @@ func (o *observation) receive(round int, outer *coap.Message, err error) {
 // that was renewed meanwhile; an error only when the end is not understood.
 func (o *observation) open(outer *coap.Message) (*coap.Message, *asked, error) {
 	for i, a := range o.pending {
-		resp, err := o.client.unprotect(outer, a.binding)
+		resp, err := o.client.unprotect(o.ctx, outer, a.binding)
 		switch {
 		case errors.Is(err, ErrVerify):
 			continue

@@ -203,12 +203,12 @@ func (c *PSKClient) exchange(ctx context.Context, s *session, req *coap.Message)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open(s, outerResp, b)
+	return c.open(ctx, s, outerResp, b)
 }
 
 // open opens a response in the session, or a response #1 under the context R2 |
 // ID of the request. RFC 8613, Appendix B.2, steps 3 and 5.
-func (c *PSKClient) open(s *session, outer *coap.Message, b *Binding) (answer, error) {
+func (c *PSKClient) open(ctx context.Context, s *session, outer *coap.Message, b *Binding) (answer, error) {
 	o, err := MessageOption(outer)
 	if err != nil {
 		return answer{}, err
@@ -216,7 +216,7 @@ func (c *PSKClient) open(s *session, outer *coap.Message, b *Binding) (answer, e
 	if o.KIDContext == nil || bytes.Equal(o.KIDContext, s.context.kidContext) {
 		resp, err := s.context.UnprotectResponse(outer, b)
 		if err == nil {
-			err = CheckResponse(resp)
+			err = coap.CheckResponseOptions(ctx, resp)
 		}
 		return answer{resp: resp}, err
 	}

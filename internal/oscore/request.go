@@ -32,7 +32,7 @@ func (c *Context) ProtectRequest(req *coap.Message) (*coap.Message, *Binding, er
 // Registers says whether a request is an Observe registration.
 func Registers(req *coap.Message) bool {
 	value, ok := coap.OptionUint(req, coap.OptionObserve)
-	return ok && value == 0
+	return ok && value == coap.ObserveRegister
 }
 
 // UnprotectRequest verifies and decrypts a request. The binding is for

@@ -50,8 +50,8 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, o Option) (*co
 // UnprotectResponse verifies and decrypts a response to the request of b. It
 // accepts one response, or after an Observe registration notifications in
 // ascending order of their Partial IVs; a late or repeated one fails with
-// [ErrReplay], which ends nothing. Options are for the caller to judge, see
-// [CheckResponse]. RFC 8613, Sections 8.4, 8.4.2 and 7.4.1.
+// [ErrReplay], which ends nothing. Critical options are for the caller to
+// judge, see [coap.CheckResponseOptions]. RFC 8613, Sections 8.4, 8.4.2 and 7.4.1.
 func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (*coap.Message, error) {
 	o, err := MessageOption(outer)
 	if err != nil {
