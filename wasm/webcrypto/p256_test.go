@@ -15,6 +15,7 @@ import (
 
 	"lamplighter/internal/cose"
 	"lamplighter/internal/cose/p256"
+	"lamplighter/internal/wycheproof"
 )
 
 // verifyInGo is the standard library's word.
@@ -99,6 +100,41 @@ func TestP256Refuses(t *testing.T) {
 	}
 	if _, err := cose.NewPublicKey(cose.P256, append([]byte{4}, make([]byte, 64)...)); !errors.Is(err, cose.ErrCredential) {
 		t.Errorf("a point that is not on the curve: %v", err)
+	}
+}
+
+// TestWycheproofECDH: WebCrypto's secrets are those of the file. Its public keys
+// are SubjectPublicKeyInfo, of which the point is the end; others are for whoever
+// reads certificates.
+func TestWycheproofECDH(t *testing.T) {
+	ran, refused := 0, 0
+	for _, g := range wycheproof.Load[wycheproof.Agreement](t, "ecdh_secp256r1_test.json") {
+		for _, v := range g.Tests {
+			private := new(big.Int).SetBytes(v.Private)
+			if len(v.Public) != 91 || private.BitLen() > 256 {
+				continue
+			}
+			public, err := cose.NewPublicKey(cose.P256, v.Public[91-65:])
+			if err != nil {
+				refused++
+				if v.Result == "valid" {
+					t.Errorf("test %d (%s): %v", v.ID, v.Comment, err)
+				}
+				continue
+			}
+			key, err := ImportP256(private.FillBytes(make([]byte, 32)))
+			if err != nil {
+				t.Fatalf("test %d (%s): %v", v.ID, v.Comment, err)
+			}
+			secret, err := key.SharedSecret(public)
+			if v.Result == "valid" && !bytes.Equal(secret, v.Shared) {
+				t.Errorf("test %d (%s): %x, %v", v.ID, v.Comment, secret, err)
+			}
+			ran++
+		}
+	}
+	if ran < 200 || refused == 0 {
+		t.Errorf("%d were agreed, %d refused", ran, refused)
 	}
 }
 

@@ -6,54 +6,15 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"syscall/js"
 	"testing"
 
 	"lamplighter/internal/commission"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/cose/p256"
+	"lamplighter/internal/wycheproof"
 )
-
-// wycheproof is what is needed of a file of signatures of C2SP Wycheproof.
-type wycheproof struct {
-	Groups []struct {
-		Public struct{ PK, Uncompressed hexBytes } `json:"publicKey"`
-		Tests  []struct {
-			ID              int `json:"tcId"`
-			Msg, Sig        hexBytes
-			Result, Comment string
-		} `json:"tests"`
-	} `json:"testGroups"`
-}
-
-type hexBytes []byte
-
-func (h *hexBytes) UnmarshalText(text []byte) error {
-	b, err := hex.DecodeString(string(text))
-	*h = b
-	return err
-}
-
-func read(t *testing.T, name string) wycheproof {
-	t.Helper()
-	dir := os.Getenv("LAMPLIGHTER_VECTORS_DIR")
-	if dir == "" {
-		t.Skipf("%s: LAMPLIGHTER_VECTORS_DIR is not set", name)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "fetched", "wycheproof", name))
-	if err != nil {
-		t.Skipf("%s: %v", name, err)
-	}
-	var file wycheproof
-	if err := json.Unmarshal(b, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
 
 // needsEd25519 skips a test where WebCrypto would not be asked.
 func needsEd25519(t testing.TB) {
@@ -70,11 +31,11 @@ func TestWycheproof(t *testing.T) {
 	var want []bool
 	var names []string
 	for _, f := range []string{"ed25519_test.json", "ecdsa_secp256r1_sha256_p1363_test.json"} {
-		for _, g := range read(t, f).Groups {
-			public := cose.Ed25519PublicKey([]byte(g.Public.PK))
-			if g.Public.Uncompressed != nil {
+		for _, g := range wycheproof.Load[wycheproof.Signature](t, f) {
+			public := cose.Ed25519PublicKey([]byte(g.PublicKey.PK))
+			if g.PublicKey.Uncompressed != nil {
 				var err error
-				if public, err = cose.NewPublicKey(cose.P256, g.Public.Uncompressed); err != nil {
+				if public, err = cose.NewPublicKey(cose.P256, g.PublicKey.Uncompressed); err != nil {
 					t.Fatal(err)
 				}
 			}
