@@ -25,8 +25,8 @@ var outlined = []string{
 	"bufio", "context", "encoding/base64", "encoding/csv", "encoding/hex", "encoding/json", "fmt", "internal/fmtsort",
 	"internal/poll", "internal/strconv", "io/fs", "log/...", "math/big", "net/netip", "net/url", "os", "path", "reflect",
 	"strconv", "strings", "time", "unique",
-	"github.com/fxamacker/...", "github.com/plgd-dev/...",
-	"lamplighter/internal/ace", "lamplighter/internal/coap", "lamplighter/internal/commission",
+	"github.com/fxamacker/...",
+	"lamplighter/internal/ace", "lamplighter/internal/commission",
 	"lamplighter/internal/endpoint", "lamplighter/internal/join", "lamplighter/internal/label",
 	"lamplighter/internal/store/...", "lamplighter/wasm",
 }
