@@ -10,8 +10,8 @@ import (
 )
 
 // Member is one endpoint of a group across rekeyings: the current context, and
-// earlier ones for as long as exchanges that the endpoint began under them are
-// open. Like [Context] it is not safe for concurrent use. RFC 10021, Sections
+// earlier ones for as long as exchanges that the endpoint began are open and may
+// get late responses under them. Like [Context] it is not safe for concurrent use. RFC 10021, Sections
 // 2.6.2.2 and 13.
 type Member struct {
 	contexts []*held // the latest first, the current one always there
@@ -35,13 +35,13 @@ func (m *Member) Current() *Context { return m.contexts[0].Context }
 // Rekey makes next the current context, which the member then owns. Credentials
 // that next does not know are gone in earlier contexts too, whose keys former
 // members may have. When next is of the same epoch, with another Sender ID, it
-// takes the Replay Windows over and replaces the current context altogether. RFC
-// 10021, Sections 2.6.2 and 12.2.
+// takes the Replay Windows over and replaces the current context altogether; with
+// the same one its sequence goes on. RFC 10021, Sections 2.6.2 and 12.2.
 func (m *Member) Rekey(next *Context) {
 	current := m.contexts[0]
 	if next.id.epoch == current.id.epoch {
 		next.inherit(current.Context)
-		current.Context = next
+		current.Context = next // also for the exchanges that are open
 	} else {
 		m.contexts = slices.Insert(m.contexts, 0, &held{Context: next})
 	}
@@ -55,10 +55,36 @@ func (m *Member) Rekey(next *Context) {
 	}
 }
 
-// drop forgets earlier contexts that no exchange needs.
+// drop forgets earlier contexts that no exchange needs. The one before the
+// current one is kept for those that began earlier still: the server may be late
+// by one rekeying.
 func (m *Member) drop() {
-	current := m.contexts[0]
-	m.contexts = slices.DeleteFunc(m.contexts, func(h *held) bool { return h != current && h.exchanges == 0 })
+	current, previous := m.contexts[0], m.contexts[min(1, len(m.contexts)-1)]
+	needed := false
+	for _, h := range m.contexts[1:] {
+		needed = needed || h.exchanges > 0
+	}
+	m.contexts = slices.DeleteFunc(m.contexts, func(h *held) bool {
+		return h != current && h.exchanges == 0 && !(h == previous && needed)
+	})
+}
+
+// advance notes that the only server of an exchange has answered under c: what it
+// sent before is of no interest any more.
+func (m *Member) advance(b *Binding, c *Context) {
+	from := m.open[b]
+	if b.Mode == Group || from == nil || from.Context == c {
+		return
+	}
+	for _, h := range m.contexts {
+		if h.Context == c {
+			from.exchanges--
+			h.exchanges++
+			m.open[b] = h
+			m.drop()
+			return
+		}
+	}
 }
 
 // inherit takes over the state of the Recipient Contexts of an earlier context of
@@ -77,6 +103,9 @@ func (c *Context) inherit(old *Context) {
 		c.echoFirst = c.echoFirst || c.peers[kid] == nil && r.proven
 	}
 	c.echoFirst = c.echoFirst || old.echoFirst
+	if !c.silent() && old.own(c.senderID) && c.sequence.Peek() < old.sequence.Peek() {
+		c.sequence = old.sequence
+	}
 }
 
 // expire leaves in a context that is not current any more only what responses
@@ -133,6 +162,7 @@ func (m *Member) UnprotectResponse(outer *coap.Message, b *Binding) (resp *coap.
 		var problem error
 		resp, from, mode, problem = c.UnprotectResponse(outer, b)
 		if problem == nil {
+			m.advance(b, c)
 			if b.done {
 				m.Close(b)
 			}
