@@ -35,6 +35,7 @@ const least = 2 * time.Millisecond
 func Compare(b *testing.B, own, reference Work) {
 	b.Helper()
 	b.ReportAllocs() // prints them
+	calibrate(reference) // browsers compile again what is used much
 	n := calibrate(own)
 	var mine, theirs, ratios []float64
 	for i := 0; b.Loop(); i++ {
