@@ -8,12 +8,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // result is one measured figure.
@@ -57,18 +59,30 @@ func main() {
 	}
 }
 
+// run measures the sections. One that fails does not hide the figures of the
+// others.
 func run(only, out string) error {
 	var all []result
+	var failed error
 	for _, s := range sections {
 		if only != "" && !strings.Contains(","+only+",", ","+s.name+",") {
 			continue
 		}
+		start := time.Now()
 		results, err := s.run()
 		if err != nil {
-			return fmt.Errorf("measuring %s: %w", s.name, err)
+			failed = errors.Join(failed, fmt.Errorf("measuring %s: %w", s.name, err))
 		}
 		all = append(all, results...)
+		fmt.Fprintf(os.Stderr, "%s: %d figures in %.0f s\n", s.name, len(results), time.Since(start).Seconds())
 	}
+	if len(all) == 0 && failed == nil {
+		failed = fmt.Errorf("nothing measured of %q", only)
+	}
+	return errors.Join(write(out, all), print(all), failed)
+}
+
+func write(out string, all []result) error {
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err
@@ -76,10 +90,7 @@ func run(only, out string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
-		return err
-	}
-	return print(all)
+	return os.WriteFile(out, append(text, '\n'), 0o644)
 }
 
 func print(all []result) error {

@@ -34,7 +34,7 @@ const least = 2 * time.Millisecond
 // own allocates (allocs/op, B/op).
 func Compare(b *testing.B, own, reference Work) {
 	b.Helper()
-	b.ReportAllocs() // prints them
+	b.ReportAllocs()     // prints them
 	calibrate(reference) // browsers compile again what is used much
 	n := calibrate(own)
 	var mine, theirs, ratios []float64
