@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"time"
 )
@@ -74,10 +75,13 @@ type BlockLimits struct {
 	Threshold    int           // servers: larger answers go in blocks even when nobody asked; default Size
 	Early        bool          // callers: ask for blocks with the first request already; only for servers that know blocks
 	MaxBody      int           // bytes of one body; default 64 KiB
-	MaxTransfers int           // servers: transfers at a time, a quarter of them for one peer; default 128
-	MaxBytes     int           // servers: bytes of all bodies, a quarter of them for one peer; default 2 MiB
+	MaxTransfers int           // servers: transfers at a time; default 128. A quarter for one peer, half for all that prove nothing
+	MaxBytes     int           // servers: bytes of all bodies, shared out like MaxTransfers; default 2 MiB
 	Lifetime     time.Duration // servers: how long a transfer may rest; default 2 minutes
 }
+
+// WhenAsked is a Threshold: answers go in blocks to those only who ask for blocks.
+const WhenAsked = math.MaxInt
 
 func (l BlockLimits) withDefaults() BlockLimits {
 	set := func(v *int, otherwise int) {
@@ -92,6 +96,7 @@ func (l BlockLimits) withDefaults() BlockLimits {
 	l.MaxBody = min(l.MaxBody, maxBlockNum*minBlockSize) // else a block could have no number
 	set(&l.MaxTransfers, 128)
 	set(&l.MaxBytes, 2<<20)
+	l.MaxBytes = max(l.MaxBytes, l.MaxBody)
 	if l.Lifetime <= 0 {
 		l.Lifetime = 2 * time.Minute
 	}

@@ -122,7 +122,7 @@ func readBlocks(req *Request) (w blockwise, err error) {
 	if w.b2, w.has2, err = BlockOption(req.Message, OptionBlock2); err != nil {
 		return w, err
 	}
-	w.key = transferKey{peer: peerIdentity(req), op: operation(req.Message)}
+	w.key = transferKey{peer: peerIdentity(req), open: req.Peer.Kind == PeerNone, op: operation(req.Message)}
 	w.get = req.Code == GET
 	return w, nil
 }

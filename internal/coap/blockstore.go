@@ -1,6 +1,7 @@
 package coap
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 // transferKey names a transfer: whose, of which operation, and which way.
 type transferKey struct {
 	peer string
+	open bool // nobody is proven: anyone can make up such peers
 	op   [sha256.Size]byte
 	down bool // Block2
 }
@@ -25,8 +27,9 @@ type transfer struct {
 }
 
 // transferTable holds transfers within limits. One peer may hold a quarter, and
-// makes room for new ones among its own; where all peers together hold too much,
-// a new transfer is refused until another is finished or rests too long.
+// makes room for new ones among its own; all who prove nothing may hold a half
+// together. Where others hold too much, a new transfer is refused until one is
+// finished or rests too long: nobody can drop what others are doing.
 type transferTable struct {
 	limits BlockLimits
 	byKey  map[transferKey]*transfer
@@ -95,53 +98,60 @@ func (t *transferTable) grow(now time.Time, x *transfer, b []byte) bool {
 // peer of key, whose own transfer stays.
 func (t *transferTable) makeRoom(now time.Time, key transferKey, count, bytes int) bool {
 	for {
-		var all, own usage
-		for _, x := range t.byKey {
-			all.add(now, t, x, key, false)
-			own.add(now, t, x, key, true)
+		victim, fits := t.crowded(now, key, count, bytes)
+		if fits || victim == nil {
+			return fits
 		}
-		crowded := len(t.byKey)+count > t.limits.MaxTransfers || t.bytes+bytes > t.limits.MaxBytes
-		greedy := own.count+count > max(t.limits.MaxTransfers/4, 1) || own.bytes+bytes > max(t.limits.MaxBytes/4, t.limits.MaxBody)
-		switch {
-		case greedy && own.oldest != nil:
-			t.remove(own.oldest)
-		case greedy:
-			return false
-		case crowded && all.finished != nil:
-			t.remove(all.finished)
-		case crowded:
-			return false
-		default:
-			return true
+		t.remove(victim)
+	}
+}
+
+// crowded reports whether so much more fits, and if not, what may go for it.
+func (t *transferTable) crowded(now time.Time, key transferKey, count, bytes int) (victim *transfer, fits bool) {
+	var own, open, all usage
+	for _, x := range t.byKey {
+		over := x.done || t.resting(now, x)
+		all.add(x, key, over)
+		if x.key.open {
+			open.add(x, key, over)
+		}
+		if x.key.peer == key.peer {
+			own.add(x, key, over)
 		}
 	}
+	tooMuch := func(u usage, part int) bool {
+		return u.count+count > max(t.limits.MaxTransfers/part, 1) || u.bytes+bytes > max(t.limits.MaxBytes/part, t.limits.MaxBody)
+	}
+	switch {
+	case tooMuch(own, 4):
+		return cmp.Or(own.finished, own.oldest), false
+	case key.open && tooMuch(open, 2):
+		return open.finished, false
+	case tooMuch(all, 1):
+		return all.finished, false
+	}
+	return nil, true
 }
 
 // usage is what some transfers hold, and which of them would go first.
 type usage struct {
 	count, bytes int
-	oldest       *transfer // finished ones before others
+	oldest       *transfer
 	finished     *transfer // the oldest that nobody waits for
 }
 
-func (u *usage) add(now time.Time, t *transferTable, x *transfer, key transferKey, own bool) {
-	if own && x.key.peer != key.peer {
-		return
-	}
+// add counts x, which is never the one to go when it is the transfer of key.
+func (u *usage) add(x *transfer, key transferKey, over bool) {
 	u.count++
 	u.bytes += x.held
 	if x.key == key {
 		return
 	}
-	over := x.done || t.resting(now, x)
-	if over && (u.finished == nil || x.touched.Before(u.finished.touched)) {
-		u.finished = x
-	}
 	if u.oldest == nil || x.touched.Before(u.oldest.touched) {
 		u.oldest = x
 	}
-	if u.finished != nil {
-		u.oldest = u.finished
+	if over && (u.finished == nil || x.touched.Before(u.finished.touched)) {
+		u.finished = x
 	}
 }
 
