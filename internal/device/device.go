@@ -151,7 +151,8 @@ func New(cfg Config) (*Device, error) {
 	}
 	d.psk = oscore.NewPSKServer(cfg.Rand, cfg.Now)
 	d.setSessions()
-	d.handler = coap.Secure(d.admit(d.routes()), d.psk, groupOpener{d})
+	blocks := coap.NewBlockServer(coap.BlockLimits{Threshold: coap.WhenAsked}, cfg.Now)
+	d.handler = coap.Secure(blocks.Wrap(d.admit(d.routes())), d.psk, groupOpener{d})
 	return d, nil
 }
 
