@@ -5,8 +5,12 @@
 // responses, a [Caller] does so over a security association.
 //
 // go-coap's message package is the message in memory and the UDP codec; the
-// WebSocket framing (RFC 8323), the link format (RFC 6690) and the message
-// layer (RFC 7252, Section 4) live here as pure code without sockets or clocks.
+// WebSocket framing (RFC 8323), the link format (RFC 6690), the message layer
+// (RFC 7252, Section 4), block-wise transfer ([BlockServer], [BlockCaller]; RFC
+// 7959 and RFC 9175, Section 3) and observing ([Observer], [Observers]; RFC 7641)
+// live here as pure code without sockets or clocks.
+//
+// Not built: BERT (RFC 8323, Section 6), Q-Block (RFC 9177), caching.
 package coap
 
 import (

@@ -154,6 +154,10 @@ func (l *Link) set(ws *WS, s LinkState) {
 // conn returns the connection and waits a little for it.
 func (l *Link) conn(ctx context.Context) (*WS, error) {
 	l.mu.Lock()
+	if l.ws != nil && l.ws.Err() != nil { // it has just ended, and run has yet to notice
+		l.state = LinkState{Reason: l.ws.Err()}
+		l.ws, l.up = nil, make(chan struct{})
+	}
 	ws, up := l.ws, l.up
 	l.mu.Unlock()
 	if ws != nil {
