@@ -21,9 +21,13 @@ var oscoreCases = []testCase{
 	{"oscore: it asks, with an ID Context", oscoreServer(variant{idContext: []byte("site 7")})},
 	{"oscore: it asks, and answers our Echo challenge", oscoreServer(variant{windowLost: true})},
 	{"oscore: its wrong key is refused", oscoreRefuses},
+	{"oscore: Partial IVs of 5 bytes: we ask, then it asks", inTurn(oscoreClient(longPIVs), oscoreServer(longPIVs))},
 	{"oscore, Appendix B.2: we ask", lacks("no Appendix B.2")},
 	{"oscore, Appendix B.2: it asks", lacks("no Appendix B.2")},
 }
+
+// longPIVs starts where Partial IVs get their fifth byte, so that there are both.
+var longPIVs = variant{next: 1<<32 - 3}
 
 // observeCases are of RFC 7641.
 var observeCases = []testCase{
@@ -93,6 +97,10 @@ var groupCases = []testCase{
 	{"group: its wrong key is refused in both modes", groupRefuses},
 	{"group: we answer with Partial IVs of our own", groupOwnPIV},
 	{"group: it answers with Partial IVs of its own", groupTheirPIV},
+	{"group: two servers answer to one request in group mode", groupOfThree(group.Group)},
+	{"group: two servers answer to one request in pairwise mode", groupOfThree(group.Pairwise)},
+	{"group, Ed25519: our signature checker verifies it all", groupChecked(cose.EdDSA)},
+	{"group, ES256: our signature checker verifies it all", groupChecked(cose.ES256)},
 	{"group: deterministic requests", lacks("we have none: a draft of its own")},
 	{"group, A128CTR: we ask, then it asks", lacks("no AES-CTR")},
 }

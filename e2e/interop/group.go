@@ -126,6 +126,8 @@ type encounter struct {
 	proxy           string // the peer's client: URI of a forward proxy to go through; "": none
 	echoFirst       bool   // our server has lost its Replay Windows
 	wrongSecret     bool   // the peer's client has another Master Secret
+
+	overseer *overseer // checks signatures; nil: nobody does
 }
 
 // groupClient: our member asks the peer's lamp in one mode and is answered in
@@ -161,6 +163,9 @@ func (l *lab) newAsking(ctx context.Context, e encounter) (*asking, error) {
 	}
 	own, err := party.context(false)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.overseer.join(party, own); err != nil {
 		return nil, err
 	}
 	m := &asking{own: own, server: server, at: address(server.UDP)}
@@ -272,6 +277,9 @@ func (l *lab) groupPair(ctx context.Context, e encounter) (m meeting, err error)
 	if err != nil {
 		return m, err
 	}
+	if err := e.overseer.join(party, own); err != nil {
+		return m, err
+	}
 	if e.wrongSecret {
 		party.secret = random(16)
 	}
@@ -283,7 +291,7 @@ func (l *lab) groupPair(ctx context.Context, e encounter) (m meeting, err error)
 		config.To = hex.EncodeToString(party.ours.id)
 	}
 	opener := &groupMember{own: own, answer: e.answer, ownPIV: e.ownPIV}
-	if m.lamp, m.at, err = l.newLamp(kind, opener); err != nil {
+	if m.lamp, m.at, err = l.newLamp(kind, e.overseer.opener(opener)); err != nil {
 		return m, err
 	}
 	m.client, err = l.start(ctx, "client", peerConfig{Group: config, Proxy: e.proxy})

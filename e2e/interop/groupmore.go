@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,4 +123,58 @@ func groupTheirPIV(ctx context.Context, l *lab) error {
 		}
 	}
 	return nil
+}
+
+// groupOfThree: two servers of the peer answer to one request of our member, and
+// each answer is taken once. As aiocoap does not bind to loopback and to a
+// multicast address, the datagram goes to each.
+func groupOfThree(answer group.Mode) func(context.Context, *lab) error {
+	return func(ctx context.Context, l *lab) error {
+		p, err := newParty(group.DefaultAlgorithms)
+		if err != nil {
+			return err
+		}
+		own, err := p.context(false)
+		if err != nil {
+			return err
+		}
+		other := p
+		if other.theirs, err = newMember([]byte{0x09}, "", p.algs.Sign); err != nil {
+			return err
+		}
+		if err := own.SetPeer(group.Peer{KID: other.theirs.id, Cred: other.theirs.cred}); err != nil {
+			return err
+		}
+		udp, err := l.newUDP()
+		if err != nil {
+			return err
+		}
+		outer, binding, err := own.ProtectRequest(coap.NewRequest(coap.GET, "/light", nil), nil)
+		if err != nil {
+			return err
+		}
+		for _, p := range []party{p, other} {
+			config := p.config()
+			config.Answer = answer.String()
+			server, err := l.start(ctx, "server", peerConfig{Group: config})
+			if err != nil {
+				return err
+			}
+			resp, err := udp.Exchange(ctx, address(server.UDP), outer)
+			if err != nil {
+				return err
+			}
+			inner, from, mode, err := own.UnprotectResponse(resp, binding)
+			if err != nil {
+				return err
+			}
+			if string(inner.Payload) != "off" || mode != answer || !bytes.Equal(from.KID, p.theirs.id) {
+				return fmt.Errorf("%x answered %q in %v mode", from.KID, inner.Payload, mode)
+			}
+			if _, _, _, err := own.UnprotectResponse(resp, binding); !errors.Is(err, oscore.ErrReplay) {
+				return fmt.Errorf("the same answer again: %w", wrong(err))
+			}
+		}
+		return nil
+	}
 }

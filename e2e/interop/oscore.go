@@ -20,6 +20,7 @@ type pair struct {
 	secret, salt, idContext []byte
 	ours, theirs            []byte // Sender IDs
 	aead, hkdf              cose.Algorithm
+	next                    uint64 // Sender Sequence Number
 }
 
 // variant changes what an OSCORE case starts with.
@@ -28,6 +29,7 @@ type variant struct {
 	windowLost bool           // the server has lost its Replay Window
 	aead       cose.Algorithm // 0: AES-CCM-16-64-128
 	hkdf       cose.Algorithm // 0: HKDF SHA-256
+	next       uint64         // both sides' first Sender Sequence Number
 }
 
 // newPair draws a pair for a case.
@@ -35,7 +37,7 @@ func newPair(v variant) pair {
 	return pair{
 		secret: random(16), salt: random(8), idContext: v.idContext,
 		ours: []byte{0x0a}, theirs: []byte{},
-		aead: cmp.Or(v.aead, cose.AESCCM16_64_128), hkdf: cmp.Or(v.hkdf, cose.HKDFSHA256),
+		aead: cmp.Or(v.aead, cose.AESCCM16_64_128), hkdf: cmp.Or(v.hkdf, cose.HKDFSHA256), next: v.next,
 	}
 }
 
@@ -50,7 +52,7 @@ func (p pair) context(echoFirst bool) (*oscore.Context, error) {
 	return oscore.New(oscore.Params{
 		MasterSecret: p.secret, MasterSalt: p.salt, IDContext: p.idContext,
 		SenderID: p.ours, RecipientID: p.theirs, EchoFirst: echoFirst,
-		AEAD: p.aead, HKDF: p.hkdf,
+		AEAD: p.aead, HKDF: p.hkdf, Sequence: oscore.NewSequence(p.next, nil),
 	})
 }
 
@@ -65,6 +67,7 @@ type oscoreConfig struct {
 	AEAD       cose.Algorithm `json:"aead"`
 	Hash       string         `json:"hash"`
 	WindowLost bool           `json:"window_lost,omitempty"`
+	Next       uint64         `json:"next,omitempty"`
 }
 
 // peerConfig is the first line to a peer.
@@ -82,7 +85,7 @@ func (p pair) config(l *lab, v variant) (*oscoreConfig, error) {
 		Dir: dir, Secret: hex.EncodeToString(p.secret), Salt: hex.EncodeToString(p.salt),
 		ID: hex.EncodeToString(p.theirs), Peer: hex.EncodeToString(p.ours),
 		IDContext: hex.EncodeToString(p.idContext), WindowLost: v.windowLost,
-		AEAD: p.aead, Hash: hashes[p.hkdf],
+		AEAD: p.aead, Hash: hashes[p.hkdf], Next: p.next,
 	}, err
 }
 

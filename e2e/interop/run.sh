@@ -22,8 +22,11 @@ unreachable='connection broken|Max retries exceeded|ConnectionError|NewConnectio
 aiocoap() {
   python=$venv/bin/python
   cmp -s "$pinned" "$venv/installed" && "$python" -c '' 2>/dev/null && return
-  command -v python3 >/dev/null && python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-    fail "Python 3.10 or later is needed"
+  if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+    missing aiocoap "Python 3.10 or later is needed"
+    python=
+    return
+  fi
   if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     command -v apt-get >/dev/null || fail "Python's venv module is missing: install it and try again"
     apt-get update -qq

@@ -98,9 +98,12 @@ def _plain(c):
     if c.get("id_context"):
         settings["id-context_hex"] = c["id_context"]
     (base / "settings.json").write_text(json.dumps(settings))
-    if c.get("window_lost"):
-        state = {"next-to-send": 0, "received": "unknown"}
-        (base / "sequence.json").write_text(json.dumps(state))
+    window = {"index": 0, "bitfield": 0}
+    state = {
+        "next-to-send": c.get("next", 0),
+        "received": "unknown" if c.get("window_lost") else window,
+    }
+    (base / "sequence.json").write_text(json.dumps(state))
     return Plain(str(base))
 
 
