@@ -53,7 +53,7 @@ func (s *suite) run(ctx context.Context, wanted *regexp.Regexp) bool {
 		s.print(j)
 	}
 	lanes.Wait()
-	fmt.Fprintf(s, "%d cases: %d ok, %d failed, %d not available at the peer\n",
+	fmt.Fprintf(s, "%d cases: %d ok, %d failed, %d not available\n",
 		len(jobs), s.ok, s.failed, s.lacking)
 	if s.missing > 0 {
 		fmt.Fprintf(s, "\n*** INTEROP INCOMPLETE: %d implementations are missing ***\n\n", s.missing)
