@@ -10,7 +10,7 @@ PURE := ./internal/cbor/... ./internal/store ./internal/cose/... ./internal/coap
 	./internal/oscore/... ./internal/ace/... ./internal/as/... ./internal/gm/... ./internal/join/... \
 	./internal/device/... ./internal/commission/...
 # What runs in the browser only, against fakes of its objects.
-BROWSER := ./internal/store/indexeddb ./internal/endpoint
+BROWSER := ./internal/store/indexeddb ./internal/endpoint ./wasm/webcrypto
 WASM_EXEC := $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec
 FUZZTIME ?= 30s
 
