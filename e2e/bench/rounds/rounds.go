@@ -29,6 +29,9 @@ func Each(f func()) Work {
 // least is how long a round takes: browsers' clocks are coarse.
 const least = 2 * time.Millisecond
 
+// fewest is how many rounds there are at least, however busy the machine is.
+const fewest = 15
+
 // Compare reports the medians over rounds of own (ns/op) and of reference
 // (reference-ns/op), the median of their ratios in each round (ratio), and what
 // own allocates (allocs/op, B/op).
@@ -38,16 +41,23 @@ func Compare(b *testing.B, own, reference Work) {
 	calibrate(reference) // browsers compile again what is used much
 	n := calibrate(own)
 	var mine, theirs, ratios []float64
-	for i := 0; b.Loop(); i++ {
+	round := func() {
 		first, second := own, reference
-		if i%2 == 1 {
+		swapped := len(mine)%2 == 1
+		if swapped {
 			first, second = reference, own
 		}
 		x, y := timed(first, n), timed(second, n)
-		if i%2 == 1 {
+		if swapped {
 			x, y = y, x
 		}
 		mine, theirs, ratios = append(mine, x), append(theirs, y), append(ratios, x/y)
+	}
+	for b.Loop() {
+		round()
+	}
+	for len(mine) < fewest {
+		round()
 	}
 	allocs, bytes := allocations(own, min(100, 10*n))
 	b.ReportMetric(Median(mine), "ns/op")
