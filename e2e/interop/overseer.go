@@ -149,13 +149,16 @@ func (o overseenOpener) Open(ctx context.Context, outer *coap.Request) (*coap.Op
 // group mode, and to pairwise requests.
 func groupChecked(sign cose.Algorithm) func(context.Context, *lab) error {
 	return func(ctx context.Context, l *lab) error {
-		algs := mix(cose.AESCCM16_64_128, cose.AESCCM16_64_128, sign)
-		for _, request := range []group.Mode{group.Group, group.Pairwise} {
-			o := &overseer{}
-			e := encounter{algs: algs, request: request, answer: group.Group, overseer: o}
+		e := encounter{algs: mix(cose.AESCCM16_64_128, cose.AESCCM16_64_128, sign), answer: group.Group}
+		for _, e.request = range []group.Mode{group.Group, group.Pairwise} {
+			e.overseer = &overseer{}
 			if err := groupServer(e)(ctx, l); err != nil {
-				return fmt.Errorf("it asks in %v mode: %w", request, err)
+				return fmt.Errorf("it asks in %v mode: %w", e.request, err)
 			}
+			if err := e.overseer.enough(e.request); err != nil {
+				return err
+			}
+			e.overseer = &overseer{}
 			m, err := l.newAsking(ctx, e)
 			if err != nil {
 				return err
@@ -164,17 +167,28 @@ func groupChecked(sign cose.Algorithm) func(context.Context, *lab) error {
 			if err != nil {
 				return err
 			}
-			if err := walk(ctx, m.asker(overseen{udp, o}), grouped); err != nil {
-				return fmt.Errorf("we ask in %v mode: %w", request, err)
+			if err := walk(ctx, m.asker(overseen{udp, e.overseer}), grouped); err != nil {
+				return fmt.Errorf("we ask in %v mode: %w", e.request, err)
 			}
-			least := 2 * len(exercise) // the answers
-			if request == group.Group {
-				least *= 2
-			}
-			if o.checked < least {
-				return fmt.Errorf("only %d messages were checked", o.checked)
+			if err := e.overseer.enough(e.request); err != nil {
+				return err
 			}
 		}
 		return nil
 	}
+}
+
+// enough checks that all messages of the exercise in group mode were checked: the
+// answers, and the requests unless they were in pairwise mode.
+func (o *overseer) enough(request group.Mode) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	want := len(exercise)
+	if request == group.Group {
+		want *= 2
+	}
+	if o.checked != want {
+		return fmt.Errorf("%d messages were checked, not %d", o.checked, want)
+	}
+	return nil
 }
