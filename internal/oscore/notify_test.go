@@ -89,6 +89,24 @@ func TestRemovedServerIsSilent(t *testing.T) {
 	}
 }
 
+// A session that made room for others ends like one that was removed.
+func TestEvictedSessionIsSilent(t *testing.T) {
+	p := NewPSKServer(rand.Reader, time.Now)
+	psk := NewPSK([]byte("name"), randomBytes(16), SaltLabel)
+	p.Set("b", psk, nil)
+	var seals []func(*coap.Message) (*coap.Message, error)
+	h := &sealer{Opener: p, then: func(o *coap.Opened) { seals = append(seals, o.Seal) }}
+	l := &link{t: t, handler: coap.Secure(&echoHandler{}, h)}
+	for range maxSessionsPerSecret + 1 {
+		called(t, NewPSKClient(psk, l, peerAddr, rand.Reader), "x")
+	}
+	for i, seal := range seals {
+		if _, err := seal(content("further")); errors.Is(err, coap.ErrNoContext) != (i == 0) {
+			t.Errorf("session %d: %v", i, err)
+		}
+	}
+}
+
 // sealer is an Opener that shows what it opened.
 type sealer struct {
 	coap.Opener

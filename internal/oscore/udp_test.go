@@ -16,9 +16,20 @@ import (
 	"lamplighter/internal/oscore"
 )
 
-// Observe over sockets: a server that has lost its window, a renewal under the
-// same token, a cancellation, and the end with the association.
-func TestObserveOverUDP(t *testing.T) {
+// watched is an observable resource behind a socket, whose server has lost its
+// window.
+type watched struct {
+	t         *testing.T
+	opener    *oscore.Server
+	observers *coap.Observers
+	requests  chan *coap.Request
+	server    *endpoint.UDP
+	client    *oscore.Client
+	heard     chan string
+}
+
+func newWatched(t *testing.T) *watched {
+	t.Helper()
 	secret := make([]byte, 16)
 	_, _ = rand.Read(secret)
 	newContext := func(own, peer byte) *oscore.Context {
@@ -30,85 +41,100 @@ func TestObserveOverUDP(t *testing.T) {
 		}
 		return c
 	}
-	opener := oscore.NewServer(rand.Reader)
-	opener.Add("a", nil, newContext(2, 1))
-	observers := coap.NewObservers(8)
-	requests := make(chan *coap.Request, 8)
-	h := coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
-		requests <- req
-		return observers.Register(time.Now(), req, coap.Respond(coap.Content, coap.NoFormat, []byte("now")))
-	})
-	loopback := netip.MustParseAddrPort("127.0.0.1:0")
-	listen := func(h coap.Handler) *endpoint.UDP {
-		u, err := endpoint.ListenUDP(loopback, h, endpoint.UDPOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = u.Close() })
-		return u
+	w := &watched{
+		t: t, opener: oscore.NewServer(rand.Reader), observers: coap.NewObservers(8),
+		requests: make(chan *coap.Request, 8), heard: make(chan string, 8),
 	}
-	server, ex := listen(coap.Secure(h, opener)), listen(nil)
+	w.opener.Add("a", nil, newContext(2, 1))
+	w.server = w.listen(coap.Secure(coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
+		w.requests <- req
+		return w.observers.Register(time.Now(), req, state("now"))
+	}), w.opener))
+	w.client = oscore.NewClient(newContext(1, 2), w.listen(nil), w.server.Addr())
+	return w
+}
 
-	heard := make(chan string, 8)
-	next := func(want string) {
-		t.Helper()
-		select {
-		case got := <-heard:
-			if got != want {
-				t.Fatalf("heard %q, want %q", got, want)
-			}
-		case <-time.After(5 * time.Second):
-			t.Fatalf("nothing is heard, want %q", want)
-		}
+func (w *watched) listen(h coap.Handler) *endpoint.UDP {
+	w.t.Helper()
+	u, err := endpoint.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"), h, endpoint.UDPOptions{})
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	request := func(value uint32) *coap.Message {
-		req := coap.NewRequest(coap.GET, "/a", nil)
-		coap.AddUint(req, coap.OptionObserve, value)
-		return req
+	w.t.Cleanup(func() { _ = u.Close() })
+	return u
+}
+
+func state(payload string) *coap.Message {
+	return coap.Respond(coap.Content, coap.NoFormat, []byte(payload))
+}
+
+func watchRequest(value uint32) *coap.Message {
+	req := coap.NewRequest(coap.GET, "/a", nil)
+	coap.AddUint(req, coap.OptionObserve, value)
+	return req
+}
+
+func (w *watched) each(m *coap.Message, err error) {
+	if err != nil {
+		w.heard <- "error: " + err.Error()
+		return
 	}
-	o, err := oscore.NewClient(newContext(1, 2), ex, server.Addr()).Observe(t.Context(), request(0), func(m *coap.Message, err error) {
-		if err != nil {
-			heard <- "error: " + err.Error()
-			return
+	w.heard <- string(m.Payload)
+}
+
+func (w *watched) hears(want string) {
+	w.t.Helper()
+	select {
+	case got := <-w.heard:
+		if got != want {
+			w.t.Fatalf("heard %q, want %q", got, want)
 		}
-		heard <- string(m.Payload)
-	})
+	case <-time.After(5 * time.Second):
+		w.t.Fatalf("nothing is heard, want %q", want)
+	}
+}
+
+// says notifies and waits until it is heard.
+func (w *watched) says(payload string) {
+	w.t.Helper()
+	w.observers.Notify(time.Now(), func(*coap.Request) *coap.Message { return state(payload) })
+	w.hears(payload)
+}
+
+// Observe over sockets: after a challenge, renewed under the same token,
+// cancelled, and not heard from once the association has gone.
+func TestObserveOverUDP(t *testing.T) {
+	w := newWatched(t)
+	o, err := w.client.Observe(t.Context(), watchRequest(0), w.each)
 	if err != nil {
 		t.Fatal(err)
 	}
-	notify := func(payload string) {
-		observers.Notify(time.Now(), func(*coap.Request) *coap.Message {
-			return coap.Respond(coap.Content, coap.NoFormat, []byte(payload))
-		})
-	}
-	next("now")
-	first := <-requests
+	w.hears("now")
+	first := <-w.requests
 	for i := range 5 {
-		notify(fmt.Sprint(i))
-		next(fmt.Sprint(i))
+		w.says(fmt.Sprint(i))
 	}
-	if err := o.Again(request(0)); err != nil {
+	if err := o.Again(watchRequest(0)); err != nil {
 		t.Fatal(err)
 	}
-	next("now")
-	if again := <-requests; string(again.Token) != string(first.Token) || observers.Len() != 1 {
-		t.Errorf("renewed under %x, not %x; %d observers", again.Token, first.Token, observers.Len())
+	w.hears("now")
+	if again := <-w.requests; string(again.Token) != string(first.Token) || w.observers.Len() != 1 {
+		t.Errorf("renewed under %x, not %x; %d observers", again.Token, first.Token, w.observers.Len())
 	}
-	notify("renewed")
-	next("renewed")
-	if err := o.Again(request(1)); err != nil {
+	w.says("renewed")
+	if err := o.Again(watchRequest(1)); err != nil {
 		t.Fatal(err)
 	}
-	next("now")
-	if observers.Len() != 0 {
-		t.Errorf("%d observers after the cancellation", observers.Len())
+	w.hears("now")
+	if w.observers.Len() != 0 {
+		t.Errorf("%d observers after the cancellation", w.observers.Len())
 	}
-	last := <-requests
-	opener.Remove("a")
-	if err := last.Push(coap.Respond(coap.Content, coap.NoFormat, nil)); !errors.Is(err, coap.ErrNoContext) {
+	last := <-w.requests
+	w.opener.Remove("a")
+	if err := last.Push(state("")); !errors.Is(err, coap.ErrNoContext) {
 		t.Errorf("pushed without the association: %v", err)
 	}
-	if err := o.Again(request(0)); err == nil {
+	if err := o.Again(watchRequest(0)); err == nil {
 		t.Error("renewed after the end")
 	}
 }

@@ -257,6 +257,9 @@ func TestClientObservesWithEcho(t *testing.T) {
 	}
 	stubborn.hears(again())
 	stubborn.hears(again(), "again")
+	stubborn = newWatched(t)
+	stubborn.hears(again()) // and then it does not know the client
+	stubborn.hears(coap.Problem(coap.Unauthorized, noSecurity), "error: "+(&UnprotectedError{coap.Problem(coap.Unauthorized, noSecurity)}).Error())
 	away := newWatched(t)
 	stubborn, away.line.fail = away, coap.ErrLink
 	away.hears(again(), "error: "+coap.ErrLink.Error())
