@@ -272,3 +272,19 @@ func TestErrorsTellNothing(t *testing.T) {
 		}
 	}
 }
+
+// What a member sent before it got another Sender ID is not sent back to it as
+// somebody else's.
+func TestReflected(t *testing.T) {
+	w := newWorld(t, 2)
+	outer, _, err := w.members[0].ProtectRequest(get("/a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed := w.member(0, func(p *Params) { p.SenderID = []byte{9} }) // 0 is among its peers
+	for _, c := range []*Context{w.members[0], renewed} {
+		if _, _, err := c.UnprotectRequest(over(t, outer)); !errors.Is(err, ErrOwn) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+}

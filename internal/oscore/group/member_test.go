@@ -284,7 +284,6 @@ func TestMemberNewSenderID(t *testing.T) {
 		t.Fatal(err)
 	}
 	renewed := w.member(0, func(p *Params) { p.SenderID = []byte{9} })
-	renewed.RemovePeer([]byte{0})
 	client.Rekey(renewed)
 	if len(client.contexts) != 1 || client.Current().Sequence().Peek() != 0 {
 		t.Errorf("%d contexts", len(client.contexts))
@@ -307,7 +306,6 @@ func TestMemberNewSenderID(t *testing.T) {
 	}
 	// The same Sender ID again, from a careless caller: its sequence goes on.
 	again := w.member(0, func(p *Params) { p.SenderID = []byte{9} })
-	again.RemovePeer([]byte{0})
 	client.Rekey(again)
 	if n := client.Current().Sequence().Peek(); n != 1 {
 		t.Errorf("the sequence is at %d", n)

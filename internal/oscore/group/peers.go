@@ -147,15 +147,17 @@ func (c *Context) Window(kid []byte) oscore.WindowState {
 // own says whether a kid is the own Sender ID.
 func (c *Context) own(kid []byte) bool { return !c.silent() && bytes.Equal(kid, c.senderID) }
 
-// find returns the Recipient Context of a Sender ID.
+// find returns the Recipient Context of a Sender ID. What the own credential
+// signed under an earlier Sender ID is the own, too, and not to be reflected.
 func (c *Context) find(kid []byte) (*recipient, error) {
-	if c.own(kid) {
+	r, known := c.peers[string(kid)]
+	switch {
+	case c.own(kid) || !c.silent() && r.holds(c.cred):
 		return nil, ErrOwn
+	case !known:
+		return nil, &UnknownPeerError{GID: c.gid, KID: bytes.Clone(kid)}
 	}
-	if r, ok := c.peers[string(kid)]; ok {
-		return r, nil
-	}
-	return nil, &UnknownPeerError{GID: c.gid, KID: bytes.Clone(kid)}
+	return r, nil
 }
 
 // current returns the Recipient Context of a peer that may have another Sender
