@@ -147,7 +147,12 @@ func Finish(outer *coap.Message, option, payload []byte) *coap.Message {
 	for at < len(outer.Options) && outer.Options[at].ID < coap.OptionOSCORE {
 		at++
 	}
-	outer.Options = slices.Insert(outer.Options, at, coap.Option{ID: coap.OptionOSCORE, Value: option})
+	o := coap.Option{ID: coap.OptionOSCORE, Value: option}
+	if at == len(outer.Options) { // nearly always, and quicker
+		outer.Options = append(outer.Options, o)
+	} else {
+		outer.Options = slices.Insert(outer.Options, at, o)
+	}
 	outer.Payload = payload
 	return outer
 }

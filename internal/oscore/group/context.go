@@ -71,10 +71,15 @@ type Context struct {
 	echoFirst  bool // new windows are invalid
 	rand       io.Reader
 
+	sizes     [2]sizes     // by mode
 	plaintext []byte       // scratch
 	nonceRoom [13]byte     // scratch; the longest nonce that there is
 	pivRoom   [maxPIV]byte // scratch
 }
+
+// sizes are in bytes: of a nonce, and by how much a payload is longer than its
+// plaintext.
+type sizes struct{ nonce, sealed int }
 
 // identity stands for a context in bindings, which outlive the keys. epoch is
 // the same for contexts of the same Gid, Master Secret and Master Salt.
@@ -109,6 +114,8 @@ func New(p Params) (*Context, error) {
 		echoFirst:    p.EchoFirst,
 		rand:         p.Rand,
 	}
+	c.sizes[Group] = sizes{cose.NonceSize(c.algs.GroupEnc), c.tagSize + c.sigSize}
+	c.sizes[Pairwise] = sizes{cose.NonceSize(c.algs.AEAD), cose.TagSize(c.algs.AEAD)}
 	_, greatest := c.algs.nonceSizes()
 	c.commonIV = c.derive(nil, "IV", greatest)
 	c.id = &identity{epoch: string(c.gid) + string(c.commonIV)}

@@ -54,8 +54,8 @@ type opening struct {
 }
 
 // nonce returns the nonce of m in the context's scratch memory.
-func (c *Context) nonce(alg cose.Algorithm, m *message) []byte {
-	return oscore.AppendNonce(c.nonceRoom[:0], c.commonIV, m.nonceID, m.noncePIV, cose.NonceSize(alg))
+func (c *Context) nonce(mode Mode, m *message) []byte {
+	return oscore.AppendNonce(c.nonceRoom[:0], c.commonIV, m.nonceID, m.noncePIV, c.sizes[mode].nonce)
 }
 
 // groupAAD is what the Group Encryption Algorithm authenticates. One that
@@ -67,20 +67,11 @@ func (c *Context) groupAAD() []byte {
 	return c.structures.encrypt()
 }
 
-// sealedSize is how much longer than the plaintext a payload is.
-func (c *Context) sealedSize(mode Mode) int {
-	if mode == Group {
-		return c.tagSize + c.sigSize
-	}
-	return cose.TagSize(c.algs.AEAD)
-}
-
 // seal finishes outer: option and payload, which have their memory together. m
 // lacks the option. peer is nil in group mode.
 func (c *Context) seal(outer *coap.Message, peer *recipient, o oscore.Option, m *message) (*coap.Message, error) {
-	mode := modeOf(o)
 	size := 2 + len(o.PIV) + len(o.KIDContext) + len(o.KID) // at most
-	buf := oscore.AppendOption(make([]byte, 0, size+len(c.plaintext)+c.sealedSize(mode)), o)
+	buf := oscore.AppendOption(make([]byte, 0, size+len(c.plaintext)+c.sizes[modeOf(o)].sealed), o)
 	n := len(buf)
 	m.option = buf[:n:n]
 	buf, err := c.appendPayload(buf, peer, c.plaintext, m)
@@ -99,13 +90,13 @@ func (c *Context) appendPayload(dst []byte, peer *recipient, plaintext []byte, m
 	if err := c.pairwise(peer); err != nil {
 		return nil, err
 	}
-	return peer.toPeer.Seal(dst, c.nonce(c.algs.AEAD, m), plaintext, c.structures.encrypt()), nil
+	return peer.toPeer.Seal(dst, c.nonce(Pairwise, m), plaintext, c.structures.encrypt()), nil
 }
 
 // sealGroup encrypts plaintext, signs the ciphertext and appends ciphertext |
 // encrypted countersignature. RFC 10021, Sections 3.1 and 4.1.
 func (c *Context) sealGroup(dst, plaintext []byte, m *message) ([]byte, error) {
-	nonce := c.nonce(c.algs.GroupEnc, m)
+	nonce := c.nonce(Group, m)
 	out := c.sender.Seal(dst, nonce, plaintext, c.groupAAD())
 	sig, err := c.key.Sign(c.structures.countersign(out[len(dst):]))
 	if err != nil {
@@ -143,12 +134,12 @@ func (c *Context) decrypt(o *opening) ([]byte, error) {
 			return nil, err
 		}
 		ciphertext = ciphertext[:len(ciphertext)-c.sigSize]
-		aead, nonce, aad = o.peer.aead, c.nonce(c.algs.GroupEnc, &o.message), c.groupAAD()
+		aead, nonce, aad = o.peer.aead, c.nonce(Group, &o.message), c.groupAAD()
 	} else {
 		if err := c.pairwise(o.peer); err != nil {
 			return nil, err
 		}
-		aead, nonce, aad = o.peer.fromPeer, c.nonce(c.algs.AEAD, &o.message), c.structures.encrypt()
+		aead, nonce, aad = o.peer.fromPeer, c.nonce(Pairwise, &o.message), c.structures.encrypt()
 	}
 	plaintext, err := aead.Open(nil, nonce, ciphertext, aad)
 	if err != nil {

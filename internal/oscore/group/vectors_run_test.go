@@ -260,7 +260,7 @@ func checkSealed(t *testing.T, c *Context, v *vectorCase, outer *coap.Message) {
 	if v.Mode == "group" {
 		checkCountersigned(t, c, v, outer)
 	} else {
-		equal(t, "nonce", c.nonce(c.algs.AEAD, v.parts(t)), v.Inter.Nonce)
+		equal(t, "nonce", c.nonce(Pairwise, v.parts(t)), v.Inter.Nonce)
 		r := c.peers[string(v.Recipient)]
 		shared, err := c.key.SharedSecret(r.cred.Public)
 		if err != nil {
@@ -281,7 +281,7 @@ func checkSealed(t *testing.T, c *Context, v *vectorCase, outer *coap.Message) {
 // that is not deterministic is verified, the vector's too.
 func checkCountersigned(t *testing.T, c *Context, v *vectorCase, outer *coap.Message) {
 	t.Helper()
-	equal(t, "nonce", c.nonce(c.algs.GroupEnc, v.parts(t)), v.Inter.Nonce)
+	equal(t, "nonce", c.nonce(Group, v.parts(t)), v.Inter.Nonce)
 	equal(t, "key", c.senderKey, v.Inter.Key)
 	cut := len(outer.Payload) - c.sigSize
 	equal(t, "ciphertext", outer.Payload[:cut], v.Inter.Ciphertext)
