@@ -11,8 +11,9 @@ import (
 
 // Member is one endpoint of a group across rekeyings: the current context, and
 // earlier ones for as long as exchanges that the endpoint began are open and may
-// get late responses under them. Like [Context] it is not safe for concurrent use. RFC 10021, Sections
-// 2.6.2.2 and 13.
+// get late responses under them. Who must not keep old keys (Section 13 leaves it
+// to the application) closes its exchanges before a rekeying. Like [Context] it
+// is not safe for concurrent use. RFC 10021, Sections 2.6.2.2 and 13.
 type Member struct {
 	contexts []*held // the latest first, the current one always there
 	open     map[*Binding]*held

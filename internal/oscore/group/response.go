@@ -144,8 +144,10 @@ func (c *Context) FinishResponse(u *Unverified, verified bool) (resp *coap.Messa
 // server of an Observe registration, in ascending order of Partial IVs and at
 // most once without; to any other request there is one response. It fails as
 // [Context.UnprotectRequest] does; a late or repeated response gives
-// oscore.ErrReplay, and no failure ends anything. RFC 10021, Sections 5.3.1,
-// 7.4 and 8.6.
+// oscore.ErrReplay, and no failure ends anything. The Replay Window of the server
+// is for its requests and not looked at, nor whether it is valid: what was
+// received in answer to this request, the binding knows. RFC 10021, Sections
+// 5.3.1, 7.4 and 8.6.
 func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (resp *coap.Message, from Peer, mode Mode, err error) {
 	var u Unverified
 	if err := c.begin(&u, outer, b); err != nil {

@@ -49,6 +49,9 @@ func testGroup(t *testing.T, file *vectors, g *vectorGroup) (tested int) {
 			continue
 		}
 		tested++
+		if v.Kind != "request" && cases[v.Request] == nil {
+			t.Fatalf("the request of %s is not there", v.Name)
+		}
 		t.Run(strings.TrimPrefix(v.Name, g.Name+"/"), func(t *testing.T) {
 			if v.Kind == "request" {
 				testRequest(t, g, v)
@@ -67,8 +70,12 @@ func testGroup(t *testing.T, file *vectors, g *vectorGroup) (tested int) {
 		}
 		tested++
 		t.Run(strings.TrimPrefix(n.Name, g.Name+"/"), func(t *testing.T) {
-			err := refuse(t, g, based, cases[based.Request], n.Recv, decode(t, n.Message))
-			if !errors.Is(err, oscore.ErrVerify) && !errors.Is(err, oscore.ErrDecode) {
+			m, err := coap.UnmarshalUDP(n.Message)
+			if err == nil {
+				err = refuse(t, g, based, cases[based.Request], n.Recv, m)
+			}
+			known := errors.Is(err, oscore.ErrVerify) || errors.Is(err, oscore.ErrDecode)
+			if err == nil || file.name == ownVectors && !known {
 				t.Errorf("got %v, want: %s", err, n.Expect)
 			}
 		})
@@ -206,8 +213,9 @@ func testResponse(t *testing.T, g *vectorGroup, v, request *vectorCase) {
 // checker makes a signature checker that knows all members.
 func (g *vectorGroup) checker(t testing.TB) *Checker {
 	t.Helper()
+	key := g.context(t, g.Members[0].ID, 0).SignatureEncryptionKey()
 	c, err := NewChecker(CheckerParams{
-		GID: g.GID, GMCred: g.GMCred, Algs: g.algorithms(), SignatureEncryptionKey: []byte(g.SEKey),
+		GID: g.GID, GMCred: g.GMCred, Algs: g.algorithms(), SignatureEncryptionKey: key, ParseCred: parseAny,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/cose/p256"
+	_ "lamplighter/internal/cose/x509cert"
 	"lamplighter/internal/oscore"
 )
 
@@ -41,6 +42,7 @@ type hexOption struct {
 func (o *hexOption) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &[]any{&o.ID, &o.Value}) }
 
 type vectors struct {
+	name     string
 	Groups   []vectorGroup `json:"groups"`
 	Cases    []vectorCase  `json:"cases"`
 	Negative []struct {
@@ -122,14 +124,25 @@ type vectorCase struct {
 }
 
 func (g *vectorGroup) algorithms() Algorithms {
-	hash := map[string]cose.Algorithm{"sha256": cose.HMAC256, "sha512": cose.HMAC512}[g.Hash]
+	name := strings.ReplaceAll(strings.ToLower(g.Hash), "-", "")
+	hash := map[string]cose.Algorithm{"sha256": cose.HMAC256, "sha512": cose.HMAC512}[name]
 	return Algorithms{AEAD: g.AEAD, GroupEnc: g.GroupEnc, Sign: g.Sign, Pairwise: g.Pairwise, HKDF: hash}
+}
+
+// parseAny reads a credential of whichever format: the vectors do not name it.
+func parseAny(raw []byte) (cred cose.Credential, err error) {
+	for _, f := range []cose.Format{cose.C5C, cose.X5Chain, cose.KCWT, cose.KCCS} {
+		if cred, err = f.Parse(raw); err == nil {
+			break
+		}
+	}
+	return cred, err
 }
 
 // key makes the private key that goes with a credential.
 func (m *vectorMember) key(t testing.TB) cose.PrivateKey {
 	t.Helper()
-	cred, err := cose.ParseCCS(m.Cred)
+	cred, err := parseAny(m.Cred)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +173,7 @@ func (g *vectorGroup) context(t testing.TB, id []byte, ssn uint64) *Context {
 	c, err := New(Params{
 		Name: g.Name, GID: g.GID, MasterSecret: []byte(g.Secret), MasterSalt: g.Salt,
 		Algs: g.algorithms(), GMCred: g.GMCred, SenderID: own.ID, Cred: own.Cred,
-		Key: own.key(t), Sequence: oscore.NewSequence(ssn, nil),
+		Key: own.key(t), Sequence: oscore.NewSequence(ssn, nil), ParseCred: parseAny,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +255,7 @@ func vectorFiles(t testing.TB) map[string]*vectors {
 	}
 	files := map[string]*vectors{}
 	for name, b := range raw {
-		v := &vectors{}
+		v := &vectors{name: name}
 		if err := json.Unmarshal(b, v); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
