@@ -170,96 +170,133 @@ func TestObserveNumbersWrap(t *testing.T) {
 	}
 }
 
-// TestNotify plays a server's message layer with a client that acknowledges,
-// is slow, rejects, or is gone.
+// notifier is a server's message layer with one client at addrA.
+type notifier struct {
+	*Layer
+	t *testing.T
+}
+
+func (l notifier) state(s string) *Message {
+	m := Respond(Content, NoFormat, []byte(s))
+	AddUint(m, OptionObserve, 5)
+	return m
+}
+
+func (l notifier) notify(in *Inbound, s string) error { return l.Notify(start, in, l.state(s)) }
+
+// register has a request with that token come in.
+func (l notifier) register(token string) *Inbound {
+	l.t.Helper()
+	m := confirmable(token)
+	m.MessageID = int32(token[0])
+	b, err := MarshalUDP(m)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return l.Receive(start, addrA, b, false).Inbound
+}
+
+func (l notifier) answer(in *Inbound, resp *Message) {
+	l.t.Helper()
+	if err := l.Answer(start, in, resp); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// expect takes the one notification that is out.
+func (l notifier) expect(token, payload string) *Message {
+	l.t.Helper()
+	m, err := UnmarshalUDP(drain(l.t, l.Layer, 1)[0].Bytes)
+	if err != nil || m.Type != Confirmable || string(m.Token) != token || string(m.Payload) != payload {
+		l.t.Fatalf("sent %v (%v), not %q to %q", m, err, payload, token)
+	}
+	return m
+}
+
+// reply has the client acknowledge or reject a notification.
+func (l notifier) reply(typ MessageType, m *Message) {
+	l.t.Helper()
+	if ev := l.Receive(start, addrA, emptyMessage(typ, uint16(m.MessageID)), false); ev.Kind != EventNone {
+		l.t.Fatalf("a reply to a notification is %+v", ev)
+	}
+}
+
+// TestNotify has the response go first, then one notification at a time, of which
+// the newest replaces those that wait.
 func TestNotify(t *testing.T) {
-	l := newTestLayer(2, nil)
-	note := func(s string) *Message {
-		m := Respond(Content, NoFormat, []byte(s))
-		AddUint(m, OptionObserve, 5)
-		return m
-	}
-	notify := func(in *Inbound, s string) error { return l.Notify(start, in, note(s)) }
-	register := func(token string) *Inbound {
-		t.Helper()
-		b, err := MarshalUDP(func() *Message { m := confirmable(token); m.MessageID = int32(l.nextMID()); return m }())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l.Receive(start, addrA, b, false).Inbound
-	}
-	expect := func(token, payload string) *Message {
-		t.Helper()
-		m, err := UnmarshalUDP(drain(t, l, 1)[0].Bytes)
-		if err != nil || m.Type != Confirmable || string(m.Token) != token || string(m.Payload) != payload {
-			t.Fatalf("sent %v (%v), not %q to %q", m, err, payload, token)
-		}
-		return m
-	}
-	reply := func(typ MessageType, m *Message) {
-		t.Helper()
-		if ev := l.Receive(start, addrA, emptyMessage(typ, uint16(m.MessageID)), false); ev.Kind != EventNone {
-			t.Fatalf("a reply to a notification is %+v", ev)
-		}
-	}
-	a := register("a")
-	if err := notify(a, "early"); err != nil {
+	l := notifier{newTestLayer(2, nil), t}
+	a := l.register("a")
+	if err := l.notify(a, "early"); err != nil {
 		t.Fatal(err)
 	}
-	drain(t, l, 0) // the response comes first
-	if err := l.Answer(start, a, note("first")); err != nil {
-		t.Fatal(err)
+	drain(t, l.Layer, 0)
+	l.answer(a, l.state("first"))
+	out := drain(t, l.Layer, 2)
+	if first, err := UnmarshalUDP(out[0].Bytes); err != nil || string(first.Payload) != "first" {
+		t.Fatal(first, err)
 	}
-	if out := drain(t, l, 2); string(out[0].Bytes[len(out[0].Bytes)-5:]) != "first" || string(out[1].Bytes[len(out[1].Bytes)-5:]) != "early" {
-		t.Fatalf("sent %q", out)
+	early, err := UnmarshalUDP(out[1].Bytes)
+	if err != nil || string(early.Payload) != "early" {
+		t.Fatal(early, err)
 	}
-	early := uint16(l.peers[addrA].pending[l.mid].mid)
-	b := register("b")
-	if err := l.Answer(start, b, nil); err != nil {
-		t.Fatal(err)
+	b := l.register("b")
+	l.answer(b, nil)
+	for _, s := range []string{"one", "two"} { // the second takes the place of the first
+		_ = l.notify(a, s)
 	}
-	_ = notify(a, "one")
-	_ = notify(a, "two") // takes its place
-	_ = notify(b, "three")
-	drain(t, l, 0) // one at a time to a client
-	reply(Acknowledgement, &Message{MessageID: int32(early)})
-	three := expect("b", "three") // it is b's turn
+	_ = l.notify(b, "three")
+	drain(t, l.Layer, 0)
+	l.reply(Acknowledgement, early)
+	three := l.expect("b", "three") // it is b's turn
 	// An acknowledgement with a response in it means nothing.
 	odd := &Message{Code: Content, Type: Acknowledgement, MessageID: three.MessageID, Token: three.Token}
 	bytes, _ := MarshalUDP(odd)
 	if ev := l.Receive(start, addrA, bytes, false); ev.Kind != EventNone {
 		t.Errorf("a response to a notification is %+v", ev)
 	}
-	reply(Acknowledgement, three)
-	two := expect("a", "two")
-	// Unacknowledged: the repetition carries what is newest, and counts.
-	_ = notify(a, "four")
-	drain(t, l, 0)
+	l.reply(Acknowledgement, three)
+	l.reply(Acknowledgement, l.expect("a", "two"))
+	if len(l.outboxes) != 0 || len(l.peers) != 0 {
+		t.Error("something stays behind")
+	}
+}
+
+// TestNotifyWhoIsGone has a client that rejects, and one that is silent.
+func TestNotifyWhoIsGone(t *testing.T) {
+	l := notifier{newTestLayer(2, nil), t}
+	a, b := l.register("a"), l.register("b")
+	l.answer(a, nil)
+	l.answer(b, nil)
+	_ = l.notify(a, "two")
+	two := l.expect("a", "two")
+	// Unacknowledged: the repetition carries what is newest.
+	_ = l.notify(a, "four")
+	drain(t, l.Layer, 0)
 	now, _ := l.Next()
 	l.Poll(now)
-	four := expect("a", "four")
+	four := l.expect("a", "four")
 	if four.MessageID == two.MessageID {
 		t.Error("other content under the same message ID")
 	}
-	reply(Reset, two) // too late
-	_ = notify(a, "five")
-	reply(Reset, four)
-	drain(t, l, 0)
-	if err := notify(a, "six"); !errors.Is(err, ErrReset) {
+	l.reply(Reset, two) // too late
+	_ = l.notify(a, "five")
+	l.reply(Reset, four)
+	drain(t, l.Layer, 0)
+	if err := l.notify(a, "six"); !errors.Is(err, ErrReset) {
 		t.Errorf("who has rejected: %v", err)
 	}
-	// b does not answer any more: the count of attempts is that of one message.
-	_ = notify(b, "x")
-	expect("b", "x")
+	// Silence: whatever is newer meanwhile, the attempts are those of one message.
+	_ = l.notify(b, "x")
+	l.expect("b", "x")
 	sent := 1
 	for next, ok := l.Next(); ok; next, ok = l.Next() {
-		_ = notify(b, "y")
+		_ = l.notify(b, "y")
 		if failed := l.Poll(next); len(failed) != 0 {
 			t.Fatal("a notification is told as a request that failed")
 		}
 		sent += len(l.Drain(nil))
 	}
-	if err := notify(b, "z"); !errors.Is(err, ErrTimeout) || sent != 1+l.params.MaxRetransmit {
+	if err := l.notify(b, "z"); !errors.Is(err, ErrTimeout) || sent != 1+l.params.MaxRetransmit {
 		t.Errorf("who is gone: %v after %d attempts", err, sent)
 	}
 	if len(l.outboxes) != 0 || len(l.peers) != 0 {
