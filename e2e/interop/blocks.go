@@ -124,6 +124,18 @@ func itAsksInBlocks(meet meets, mode string, size int) func(context.Context, *la
 	}
 }
 
+// goesOn meets a lamp that obeys a member in both modes: after an answer in
+// pairwise mode the peer asks for the next block in that mode.
+func goesOn(meet meets) meets {
+	return func(ctx context.Context, l *lab, proxy string) (meeting, error) {
+		m, err := meet(ctx, l, proxy)
+		if err == nil {
+			m.lamp.anyMode = true
+		}
+		return m, err
+	}
+}
+
 // itObservesInBlocks: the peer's client observes our lamp, and fetches the rest
 // of notifications that do not fit in one block. RFC 7959, Section 2.6.
 func itObservesInBlocks(ctx context.Context, l *lab) error {

@@ -55,6 +55,7 @@ var blockCases = []testCase{
 	{"group: we ask in blocks in group mode", weAskInBlocks(overUDP, memberCaller(group.Group, group.Group), 0)},
 	{"group: we ask in blocks in pairwise mode", weAskInBlocks(overUDP, memberCaller(group.Pairwise, group.Pairwise), 0)},
 	{"group: it asks in blocks in group mode", itAsksInBlocks(groupMeets(group.Group, group.Group), grouped, 0)},
+	{"group: it asks in blocks in group mode, we answer in pairwise mode", itAsksInBlocks(goesOn(groupMeets(group.Group, group.Pairwise)), pairwise, 0)},
 	{"group: it asks in blocks in pairwise mode", itAsksInBlocks(groupMeets(group.Pairwise, group.Pairwise), pairwise, 0)},
 	{"coap+ws: we ask in blocks through its proxy, with OSCORE", weAskInBlocks(throughProxy, pairCaller, 0)},
 	{"coap+ws: we ask its server in blocks, with OSCORE", weAskInBlocks(directly, pairCaller, 0)},

@@ -140,7 +140,8 @@ func (p *peer) question(question map[string]any) (reply, error) {
 // lamp is our server: one lamp that obeys requests proven by one kind of
 // association.
 type lamp struct {
-	kind coap.PeerKind
+	kind    coap.PeerKind
+	anyMode bool // a group's member may go on in pairwise mode
 
 	mu         sync.Mutex
 	state      []byte
@@ -152,7 +153,7 @@ type lamp struct {
 
 // Serve answers for /light.
 func (l *lamp) Serve(_ context.Context, req *coap.Request) *coap.Message {
-	if req.Peer.Kind != l.kind {
+	if req.Peer.Kind != l.kind && !(l.anyMode && req.Peer.Kind == coap.PeerPairwise) {
 		return coap.Problem(coap.Unauthorized, "")
 	}
 	if coap.Path(req.Message) != "/light" {

@@ -156,10 +156,16 @@ func (u *usage) add(x *transfer, key transferKey, over bool) {
 }
 
 // peerIdentity names who may go on with a transfer: the association, whatever
-// its address, or without one the address.
+// its address, or without one the address. A group's member is one peer in both
+// modes: what it began by multicast it continues in pairwise mode (RFC 10021,
+// Section 14).
 func peerIdentity(req *Request) string {
-	if req.Peer.Kind == PeerNone {
+	switch p := &req.Peer; p.Kind {
+	case PeerNone:
 		return req.From.String()
+	case PeerGroup, PeerPairwise:
+		return fmt.Sprintf("group %q %x", p.Name, p.Cred)
+	default:
+		return fmt.Sprintf("%d %q %x", p.Kind, p.Name, p.KID)
 	}
-	return fmt.Sprintf("%d %q %x", req.Peer.Kind, req.Peer.Name, req.Peer.KID)
 }
