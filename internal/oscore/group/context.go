@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"sync/atomic"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
@@ -81,9 +82,15 @@ type Context struct {
 // plaintext.
 type sizes struct{ nonce, sealed int }
 
-// identity stands for a context in bindings, which outlive the keys. epoch is
-// the same for contexts of the same Gid, Master Secret and Master Salt.
-type identity struct{ epoch string }
+// identity stands for a context in bindings, which outlive the keys.
+type identity struct {
+	epoch string // the same for contexts of the same Gid, Master Secret and Master Salt
+	made  uint64 // greater for contexts that were made later
+}
+
+// made counts contexts. Nothing in keys or identifiers says which of two epochs is
+// the later one; that a member makes their contexts in that order does.
+var made atomic.Uint64
 
 // New derives a context without peers. It fails with [cose.ErrUnsupported],
 // [ErrMode] or an error of package cose about the own credential. RFC 10021,
@@ -118,7 +125,7 @@ func New(p Params) (*Context, error) {
 	c.sizes[Pairwise] = sizes{cose.NonceSize(c.algs.AEAD), cose.TagSize(c.algs.AEAD)}
 	_, greatest := c.algs.nonceSizes()
 	c.commonIV = c.derive(nil, "IV", greatest)
-	c.id = &identity{epoch: string(c.gid) + string(c.commonIV)}
+	c.id = &identity{epoch: string(c.gid) + string(c.commonIV), made: made.Add(1)}
 	if c.algs.hasGroup() {
 		c.seKey = c.derive(nil, "SEKey", cose.KeySize(c.algs.GroupEnc))
 	}

@@ -3,19 +3,16 @@ package group
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"lamplighter/internal/oscore"
 )
 
 // server is what a client keeps of one server that answered a request.
 type server struct {
-	kid   []byte // kid1
-	epoch string // of the last response
-	next  uint64 // 1 + the Response Number in epoch, 0: not initialised
-	plain bool   // a response without Partial IV was accepted
-
-	left []string // earlier epochs; what comes under them now is late or repeated
+	kid   []byte    // kid1
+	id    *identity // of the context of the last response
+	next  uint64    // 1 + the Response Number in that epoch, 0: not initialised
+	plain bool      // a response without Partial IV was accepted
 }
 
 // check applies, before any cryptography, the rules about a response's Partial
@@ -34,15 +31,15 @@ func (b *Binding) check(c *Context, peer *recipient, piv []byte) error {
 	}
 	if piv == nil {
 		// At most one, which counts as the oldest of all.
-		if s.plain || s.next > 0 || s.epoch != epoch {
+		if s.plain || s.next > 0 || s.id.epoch != epoch {
 			return oscore.ErrReplay
 		}
 		return nil
 	}
-	if slices.Contains(s.left, epoch) {
-		return oscore.ErrReplay
-	}
-	if s.epoch != epoch {
+	if s.id.epoch != epoch {
+		if c.id.made < s.id.made {
+			return oscore.ErrReplay // of an epoch that the server has left
+		}
 		return nil // a new epoch: the Response Number starts anew
 	}
 	if !bytes.Equal(s.kid, peer.peer.KID) || oscore.PIVNumber(piv) < s.next {
@@ -57,10 +54,10 @@ func (b *Binding) accept(c *Context, peer *recipient, piv []byte, notification b
 		b.done = true
 	}
 	s := b.servers[peer.name]
-	if s == nil || s.epoch != c.id.epoch {
-		next := &server{kid: peer.peer.KID, epoch: c.id.epoch}
+	if s == nil || s.id.epoch != c.id.epoch {
+		next := &server{kid: peer.peer.KID, id: c.id}
 		if s != nil {
-			next.plain, next.left = s.plain, append(s.left, s.epoch)
+			next.plain = s.plain
 		}
 		s = next
 		if b.servers == nil {
@@ -79,7 +76,7 @@ func (b *Binding) accept(c *Context, peer *recipient, piv []byte, notification b
 // the server's last response, else the one that it has in c. RFC 10021, Section
 // 7.4.
 func (b *Binding) assumedKID(c *Context) ([]byte, error) {
-	if s := b.servers[string(b.From.Cred)]; s != nil && s.epoch == c.id.epoch {
+	if s := b.servers[string(b.From.Cred)]; s != nil && s.id.epoch == c.id.epoch {
 		return s.kid, nil
 	}
 	r, err := c.current(b.From)
@@ -94,13 +91,13 @@ func (b *Binding) assumedKID(c *Context) ([]byte, error) {
 func (b *Binding) lastEpoch(kid []byte) string {
 	if b.Mode == Pairwise {
 		if s := b.servers[string(b.From.Cred)]; s != nil {
-			return s.epoch
+			return s.id.epoch
 		}
 		return ""
 	}
 	for _, s := range b.servers {
 		if bytes.Equal(s.kid, kid) {
-			return s.epoch
+			return s.id.epoch
 		}
 	}
 	return ""

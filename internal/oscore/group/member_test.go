@@ -187,7 +187,7 @@ func TestMemberWithoutGID(t *testing.T) {
 		}
 	}
 	for _, s := range cb.servers {
-		if s.epoch != w.members[0].id.epoch || s.next != 4 {
+		if s.id.epoch != w.members[0].id.epoch || s.next != 4 {
 			t.Errorf("%+v", s)
 		}
 	}

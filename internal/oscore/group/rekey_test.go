@@ -155,9 +155,16 @@ func TestServerWithNewSenderID(t *testing.T) {
 	}
 }
 
-// A response of the old epoch that was accepted is no new one after the client
-// has seen one of the new epoch.
+// After the client has seen a response of the new epoch one of an old epoch is
+// late, whether it was accepted before or is the first of that epoch, and does not
+// end what follows.
 func TestOldEpochAfterNew(t *testing.T) {
+	for name, accepted := range map[string]bool{"accepted before": true, "the first of its epoch": false} {
+		t.Run(name, func(t *testing.T) { testOldEpochAfterNew(t, accepted) })
+	}
+}
+
+func testOldEpochAfterNew(t *testing.T, accepted bool) {
 	w := newWorld(t, 2)
 	req := get("/a")
 	coap.AddUint(req, coap.OptionObserve, 0)
@@ -181,14 +188,23 @@ func TestOldEpochAfterNew(t *testing.T) {
 	}
 	notify()
 	before := notify()
-	if _, _, _, err := old.UnprotectResponse(before, cb); err != nil {
-		t.Fatal(err)
+	if accepted {
+		if _, _, _, err := old.UnprotectResponse(before, cb); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.rekey()
-	if _, _, _, err := w.members[0].UnprotectResponse(notify(), cb); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, _, err := old.UnprotectResponse(before, cb); !errors.Is(err, oscore.ErrReplay) {
-		t.Errorf("a response of the old epoch, accepted before: %v", err)
+	between, missed := w.members[0], notify()
+	w.rekey()
+	for range 2 {
+		if _, _, _, err := w.members[0].UnprotectResponse(notify(), cb); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := old.UnprotectResponse(before, cb); !errors.Is(err, oscore.ErrReplay) {
+			t.Errorf("a response of the old epoch: %v", err)
+		}
+		if _, _, _, err := between.UnprotectResponse(missed, cb); !errors.Is(err, oscore.ErrReplay) {
+			t.Errorf("a response of the epoch between: %v", err)
+		}
 	}
 }
