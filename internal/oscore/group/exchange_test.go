@@ -122,6 +122,29 @@ func TestAnsweredByAnother(t *testing.T) {
 	}
 }
 
+// The response of others to a pairwise request may say nothing at all.
+func TestEmptyOption(t *testing.T) {
+	w := newWorld(t, 2)
+	outer, cb, err := w.members[0].ProtectRequest(get("/a"), []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := w.members[1].UnprotectRequest(over(t, outer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := w.members[1].protectResponse(content("x"), sb, Pairwise, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if option := coap.GetOption(resp, coap.OptionOSCORE); len(option) != 0 {
+		t.Errorf("option %x", option)
+	}
+	if _, from, _, err := w.members[0].UnprotectResponse(over(t, resp), cb); err != nil || from.KID[0] != 1 {
+		t.Errorf("%+v, %v", from, err)
+	}
+}
+
 // The server of a pairwise exchange has a new Sender ID, which its response
 // names: from then on it is that one's, also where a response names none. RFC
 // 10021, Section 7.4.

@@ -208,3 +208,40 @@ func testOldEpochAfterNew(t *testing.T, accepted bool) {
 		}
 	}
 }
+
+// The client asks in pairwise mode by the server's earlier Sender ID, under which
+// the keys are the same; each response names the new one. RFC 10021, Sections 7.3
+// and 8.5.
+func TestServerNamesItsSenderID(t *testing.T) {
+	w := newWorld(t, 2)
+	client := w.members[0]
+	renamed := w.member(1, func(p *Params) { p.SenderID = []byte{8} })
+	for _, mode := range []Mode{Group, Pairwise} {
+		outer, cb, err := client.ProtectRequest(get("/a"), []byte{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, sb, err := renamed.UnprotectRequest(over(t, outer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := renamed.ProtectResponse(content("lost"), sb, mode); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := renamed.ProtectResponse(content("x"), sb, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode == Group { // it does not know of 8 yet
+			if _, _, _, err := client.UnprotectResponse(over(t, resp), cb); !errors.As(err, new(*UnknownPeerError)) {
+				t.Fatalf("got %v, want the new Sender ID to be asked for", err)
+			}
+			if err := client.SetPeer(Peer{KID: []byte{8}, Cred: w.creds[1]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, from, _, err := client.UnprotectResponse(over(t, resp), cb); err != nil || from.KID[0] != 8 {
+			t.Errorf("in %v mode: %+v, %v", mode, from, err)
+		}
+	}
+}

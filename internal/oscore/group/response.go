@@ -15,12 +15,14 @@ import (
 // nonce of the request if it was received under this same context; every other
 // has its own Partial IV. RFC 10021, Sections 7.3 and 8.5.
 func (c *Context) ProtectResponse(resp *coap.Message, b *Binding, mode Mode) (*coap.Message, error) {
-	// The kid may be left out towards who knows from whom it expects the answer:
-	// in response to a pairwise request under the same context.
-	withKID := mode == Group || b.Mode == Group || b.origin != c.id
-	return c.protectResponse(resp, b, mode, withKID)
+	return c.protectResponse(resp, b, mode, true)
 }
 
+// protectResponse can leave the kid out of a response to a pairwise request, as
+// others may. ProtectResponse never does: a pairwise request reaches its server
+// also by a Sender ID that the server has no more, the client would look for the
+// answer under that one, and to say the new one only once is not enough where
+// messages are lost.
 func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, withKID bool) (*coap.Message, error) {
 	if c.silent() {
 		return nil, ErrSilent
