@@ -122,6 +122,35 @@ func TestAnsweredByAnother(t *testing.T) {
 	}
 }
 
+// The client's binding protects nothing, which would use the nonce of its request
+// again, and the server's opens nothing.
+func TestBindingHasASide(t *testing.T) {
+	w := newWorld(t, 2)
+	client, server := w.members[0], w.members[1]
+	for _, to := range [][]byte{nil, {1}} {
+		outer, cb, err := client.ProtectRequest(get("/a"), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, sb, err := server.UnprotectRequest(outer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range []Mode{Group, Pairwise} {
+			if _, err := client.ProtectResponse(content("x"), cb, mode); !errors.Is(err, errRole) {
+				t.Errorf("to %x, protecting in %v mode under an own request: %v", to, mode, err)
+			}
+			resp, err := server.ProtectResponse(content("x"), sb, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, _, err := client.UnprotectResponse(resp, sb); !errors.Is(err, errRole) {
+				t.Errorf("to %x, opening in %v mode under another's request: %v", to, mode, err)
+			}
+		}
+	}
+}
+
 // The response of others to a pairwise request may say nothing at all.
 func TestEmptyOption(t *testing.T) {
 	w := newWorld(t, 2)

@@ -2,11 +2,16 @@ package group
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
 )
+
+// errRole says that a binding was handed to the wrong side: protecting a response
+// to an own request would use its nonce twice under one key.
+var errRole = errors.New("the binding is of the other side")
 
 // maxPIV is the greatest length of a Partial IV. RFC 8613, Section 6.1.
 const maxPIV = 5
@@ -24,6 +29,7 @@ type Binding struct {
 	request request
 	number  [maxPIV]byte // memory of request.piv
 	observe bool         // the request was an Observe registration
+	own     bool         // this endpoint made the request
 
 	used    bool               // server: the request's nonce was used, or must not be
 	done    bool               // client: the only response was accepted
@@ -37,7 +43,7 @@ func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *
 	if c.silent() {
 		return nil, nil, ErrSilent
 	}
-	b := &Binding{origin: c.id, Mode: Group, observe: oscore.Registers(req)}
+	b := &Binding{origin: c.id, Mode: Group, observe: oscore.Registers(req), own: true}
 	var peer *recipient
 	if to != nil {
 		var err error
@@ -116,9 +122,7 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 			return nil, nil, err
 		}
 	}
-	b := &Binding{
-		origin: c.id, From: peer.peer, Mode: mode,
-	}
+	b := &Binding{origin: c.id, From: peer.peer, Mode: mode}
 	b.request = request{kid: peer.peer.KID, piv: append(b.number[:0], o.PIV...), kidContext: c.gid}
 	plaintext, err := c.open(&opening{
 		message: received(outer, o, b.request, true, peer.peer), mode: mode, peer: peer, payload: outer.Payload,

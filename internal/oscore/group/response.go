@@ -24,6 +24,9 @@ func (c *Context) ProtectResponse(resp *coap.Message, b *Binding, mode Mode) (*c
 // answer under that one, and to say the new one only once is not enough where
 // messages are lost.
 func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, withKID bool) (*coap.Message, error) {
+	if b.own {
+		return nil, errRole
+	}
 	if c.silent() {
 		return nil, ErrSilent
 	}
@@ -99,6 +102,9 @@ func (c *Context) BeginResponse(outer *coap.Message, b *Binding) (*Unverified, e
 // begin finds out who claims to have sent a response and whether it may be
 // accepted.
 func (c *Context) begin(u *Unverified, outer *coap.Message, b *Binding) error {
+	if !b.own {
+		return errRole
+	}
 	o, err := oscore.MessageOption(outer)
 	if err != nil {
 		return err
