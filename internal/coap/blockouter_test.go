@@ -156,3 +156,31 @@ func TestOuterBlocksOfNotifications(t *testing.T) {
 		t.Error("an observer over an exchanger that is none")
 	}
 }
+
+// TestOuterBlocksPassBy has requests without OSCORE, whose blocks are not the
+// outer server's: a handler that knows none must not take a part for the whole.
+func TestOuterBlocksPassBy(t *testing.T) {
+	for _, inner := range []bool{false, true} {
+		r := &memory{}
+		var behind Handler = r
+		if inner {
+			behind = NewBlockServer(BlockLimits{}, time.Now).Wrap(r)
+		}
+		h := NewOuterBlockServer(outerLimits, time.Now).Wrap(Secure(behind))
+		c := NewBlockCaller(&direct{h: h, from: addrA}, BlockLimits{Size: 16}, seeded(1))
+		body := pattern(40, 1)
+		resp, err := c.Call(context.Background(), blockRequest(PUT, body))
+		switch {
+		case err != nil:
+			t.Error(err)
+		case inner && (resp.Code != Changed || !bytes.Equal(r.body, body)):
+			t.Errorf("blocks for who knows them: %v, %d bytes", resp, len(r.body))
+		case !inner && (resp.Code != BadOption || r.calls != 0):
+			t.Errorf("blocks for who knows none: %v, %d calls", resp, r.calls)
+		}
+		part := blockRequest(PUT, body[:16], OptionBlock1, Block{0, true, 16})
+		if resp := h.Serve(context.Background(), &Request{Message: part, From: addrA, Multicast: true}); resp != nil || !inner && r.calls != 0 {
+			t.Errorf("a block to a group: %v, %d calls", resp, r.calls)
+		}
+	}
+}

@@ -65,7 +65,7 @@ type blockwise struct {
 // Serve implements [Handler].
 func (h *blockHandler) Serve(ctx context.Context, req *Request) *Message {
 	if HasOption(req.Message, OptionOSCORE) != h.server.outer {
-		return h.next.Serve(ctx, req)
+		return h.passBy(ctx, req)
 	}
 	w, err := readBlocks(req)
 	switch {
@@ -97,6 +97,18 @@ func (h *blockHandler) Serve(ctx context.Context, req *Request) *Message {
 		}
 	}
 	return h.serve(ctx, w, &whole)
+}
+
+// passBy hands on what is not this server's: blocks only to who understands them,
+// or a part would be taken for the whole.
+func (h *blockHandler) passBy(ctx context.Context, req *Request) *Message {
+	if err := CheckRequestOptions(h.next, req.Message); err != nil {
+		if req.Multicast { // RFC 7252, Section 8.1
+			return nil
+		}
+		return Problem(BadOption, err.Error())
+	}
+	return h.next.Serve(ctx, req)
 }
 
 // serve has a whole request answered.
