@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 )
@@ -115,6 +116,25 @@ func TestObservers(t *testing.T) {
 	o.Notify(start, func(*Request) *Message { return Problem(NotFound, "") })
 	if last := q.got[len(q.got)-1]; last.Code != NotFound || HasOption(last, OptionObserve) || o.Len() != 0 {
 		t.Error("the end:", last, o.Len())
+	}
+}
+
+// TestObserversInOrder has a change while observers are told of the one before:
+// the newest state is the last that they hear.
+func TestObserversInOrder(t *testing.T) {
+	o, p := NewObservers(1), &pushed{}
+	o.Register(start, registration(addrA, "t", 0, p), Respond(Content, NoFormat, nil))
+	var second sync.WaitGroup
+	o.Notify(start, func(*Request) *Message {
+		second.Go(func() {
+			o.Notify(start, func(*Request) *Message { return Respond(Content, NoFormat, []byte("new")) })
+		})
+		time.Sleep(20 * time.Millisecond) // the other one would be faster
+		return Respond(Content, NoFormat, []byte("old"))
+	})
+	second.Wait()
+	if len(p.got) != 2 || string(p.got[0].Payload) != "old" || string(p.got[1].Payload) != "new" {
+		t.Errorf("notified in the order %v", p.got)
 	}
 }
 

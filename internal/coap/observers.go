@@ -12,6 +12,8 @@ import (
 type Observers struct {
 	limit int
 
+	notifying sync.Mutex // one Notify at a time, or an older state could go last
+
 	mu   sync.Mutex
 	list map[observerKey]*Request
 	last uint32 // the newest sequence number
@@ -74,9 +76,13 @@ func (o *Observers) Len() int {
 }
 
 // Notify sends every observer what state makes of its request: nil for nothing. An
-// error ends that observation. Who has gone is taken off the list. RFC 7641,
-// Sections 4.2 and 4.5.
+// error ends that observation. Who has gone is taken off the list. Calls follow
+// one after the other, so that of concurrent ones the last tells the newest state:
+// state must not call Notify, nor wait for somebody who does. RFC 7641, Sections
+// 4.2 and 4.5.
 func (o *Observers) Notify(now time.Time, state func(req *Request) *Message) {
+	o.notifying.Lock()
+	defer o.notifying.Unlock()
 	o.mu.Lock()
 	n := o.next(now)
 	list := make(map[observerKey]*Request, len(o.list))
