@@ -39,7 +39,8 @@ type Observation interface {
 	Again(req *Message) error
 
 	// Close forgets the registration: what still comes is rejected, which ends it
-	// at the server too. After Close has returned no further call of each begins.
+	// at the server too. Afterwards each is not called, but for a call that was
+	// about to begin: Close may come from each itself and does not wait for it.
 	Close()
 }
 
