@@ -14,8 +14,9 @@ import (
 // Verifier verifies signatures with WebCrypto: in a fifth of the time that Go takes
 // in WebAssembly. Chromium verifies when it is asked, on the calling thread; others
 // work on a batch in threads of theirs. What a batch saves everywhere is a turn of
-// the event loop for each signature. Where WebCrypto has no Ed25519 or fails, crypto/ed25519 decides. It is
-// safe for concurrent use. The zero value is ready for use.
+// the event loop for each signature. Where WebCrypto has no Ed25519 or fails,
+// crypto/ed25519 decides. It is safe for concurrent use. The zero value is ready
+// for use.
 type Verifier struct {
 	probe sync.Once
 	works bool // Ed25519 is there and tells right from wrong
