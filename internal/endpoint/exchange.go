@@ -53,13 +53,14 @@ func (u *UDP) Begin(to netip.AddrPort, req *coap.Message, deliver Deliver) (*Cal
 	}
 	u.calls[c.token] = c
 	if err := c.sendLocked(req); err != nil {
+		c.Cancel()
 		return nil, err
 	}
 	return c, nil
 }
 
 // Again sends another request under the same token: it renews or ends an
-// observation. RFC 7641, Section 3.6.
+// observation. When it fails the call goes on as it was. RFC 7641, Section 3.6.
 func (c *Call) Again(req *coap.Message) error {
 	u := c.udp
 	u.mu.Lock()
@@ -82,18 +83,19 @@ func (c *Call) sendLocked(req *coap.Message) error {
 	}
 	now := time.Now()
 	sent, err := u.layer.Send(now, c.to, &out)
-	if err != nil {
-		delete(u.calls, c.token)
-		u.mu.Unlock()
-		return err
-	}
 	c.sent = sent
 	if sent != nil {
 		sent.Value = c
 	}
-	if err := u.unlockAndSend(now); err != nil {
-		c.Cancel()
-		return fmt.Errorf("sending: %w", err)
+	failed := u.unlockAndSend(now)
+	if err != nil {
+		return err
+	}
+	if failed != nil {
+		u.mu.Lock()
+		u.layer.Stop(now, sent) // it does not go out behind the caller's back
+		_ = u.unlockAndSend(now)
+		return fmt.Errorf("sending: %w", failed)
 	}
 	return nil
 }

@@ -33,8 +33,17 @@ func newObservation(to netip.AddrPort, req *coap.Message, each func(*coap.Messag
 	return &observation{to: to, bound: coap.HasOption(req, coap.OptionOSCORE), each: each, news: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
-// Again implements [coap.Observation].
-func (o *observation) Again(req *coap.Message) error { return o.again(req) }
+// Again implements [coap.Observation]. One that has ended is not begun anew:
+// nobody would hear of it.
+func (o *observation) Again(req *coap.Message) error {
+	o.mu.Lock()
+	over := o.shut
+	o.mu.Unlock()
+	if over {
+		return coap.ErrUnobserved
+	}
+	return o.again(req)
+}
 
 // Close implements [coap.Observation].
 func (o *observation) Close() {

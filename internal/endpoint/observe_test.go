@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -103,6 +104,21 @@ func TestObserveOverUDP(t *testing.T) {
 			t.Fatalf("notification: %v %v", h.m, h.err)
 		}
 	}
+	// What cannot be sent ends nothing.
+	for what, req := range map[string]*coap.Message{
+		"an option": coap.NewRequest(coap.GET, "/"+strings.Repeat("a", 1<<17), nil), // cannot be encoded
+		"a payload": coap.NewRequest(coap.GET, "/", make([]byte, 1<<17)),            // is refused by the socket
+	} {
+		if err := watching.Again(req); err == nil {
+			t.Errorf("%s of 128 KiB is sent", what)
+		}
+	}
+	if err := req.Push(a.state()); err != nil {
+		t.Fatal(err)
+	}
+	if h := o.next(t); h.err != nil || string(h.m.Payload) != fmt.Sprint(a.n.Load()) {
+		t.Fatalf("notification: %v %v", h.m, h.err)
+	}
 	if err := watching.Again(observe(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +132,8 @@ func TestObserveOverUDP(t *testing.T) {
 		t.Errorf("pushing to who has closed: %v", err)
 	}
 	o.quiet(t)
-	if err := watching.Again(observe(0)); err == nil {
-		t.Error("a closed observation can be renewed")
+	if err := watching.Again(observe(0)); !errors.Is(err, coap.ErrUnobserved) {
+		t.Error("a closed observation is renewed:", err)
 	}
 }
 

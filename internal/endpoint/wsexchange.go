@@ -165,7 +165,9 @@ func (w *WS) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, 
 		}
 	}
 	o.again = func(req *coap.Message) error {
-		f.asks(req)
+		if err := f.asks(req); err != nil {
+			return err
+		}
 		return w.write(ctx, proxied(req, token, to))
 	}
 	if err := o.again(req); err != nil {
@@ -191,11 +193,17 @@ type forwarded struct {
 	closed bool // the bridge has forgotten the exchange
 }
 
-func (f *forwarded) asks(req *coap.Message) {
+// asks notes what a request asks for, unless the bridge would take it for a new
+// exchange.
+func (f *forwarded) asks(req *coap.Message) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return coap.ErrUnobserved
+	}
 	v, has := coap.OptionUint(req, coap.OptionObserve)
 	f.asked = has && v == coap.ObserveRegister
+	return nil
 }
 
 func (f *forwarded) isOpen() bool {
