@@ -104,8 +104,24 @@ func (c *Context) inherit(old *Context) {
 		c.echoFirst = c.echoFirst || c.peers[kid] == nil && r.proven
 	}
 	c.echoFirst = c.echoFirst || old.echoFirst
+	c.inheritRestored(old.restored)
 	if !c.silent() && old.own(c.senderID) && c.sequence.Peek() < old.sequence.Peek() {
 		c.sequence = old.sequence
+	}
+}
+
+// inheritRestored takes over Replay Windows that are still without a peer.
+func (c *Context) inheritRestored(windows map[string]oscore.WindowState) {
+	for kid, state := range windows {
+		if r := c.peers[kid]; r != nil {
+			r.window, _ = oscore.NewWindow(c.windowSize, state) // the size is good
+			r.valid, r.proven = true, true
+			continue
+		}
+		if c.restored == nil {
+			c.restored = map[string]oscore.WindowState{}
+		}
+		c.restored[kid] = state
 	}
 }
 
