@@ -25,7 +25,7 @@ const (
 type Credential struct {
 	Subject string    // sub or common name; may be empty
 	Public  PublicKey // the key that it confirms
-	Alg     Algorithm // the signature algorithm of the key; [Null] for a key that makes none
+	Alg     Algorithm // the signature algorithm of the key; [Null] for a key that makes none or may make none
 	Raw     []byte    // the bytes as distributed; they are what is bound, never a re-encoding
 }
 
@@ -91,10 +91,14 @@ func ParseCCS(cred []byte) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
+	signs := public.SignatureAlgorithm()
+	if claims.Confirmation.Key.Alg.agrees() {
+		signs = Null // the key is for nothing else: RFC 9052, Section 7.1
+	}
 	return Credential{
 		Subject: claims.Subject,
 		Public:  public,
-		Alg:     public.SignatureAlgorithm(),
+		Alg:     signs,
 		Raw:     append([]byte(nil), cred...),
 	}, nil
 }

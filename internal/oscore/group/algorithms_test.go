@@ -272,6 +272,14 @@ func TestCredentialFits(t *testing.T) {
 				}
 			}
 		}
+		if x.own == cose.P256 {
+			agrees := newKey(t, x.own).Public().CCS("")
+			agrees = bytes.Replace(agrees, []byte{1, 2, 3, 0x26}, []byte{1, 2, 3, 0x38, 26}, 1) // alg: -27
+			err := c.SetPeer(Peer{KID: []byte{6}, Cred: agrees})
+			if c.RemovePeer([]byte{6}); errors.Is(err, cose.ErrCredential) != x.algs.hasGroup() || (err == nil) == x.algs.hasGroup() {
+				t.Errorf("%+v, a key for agreement alone: %v", x.algs, err)
+			}
+		}
 		if len(c.Peers()) != len(x.fit) {
 			t.Errorf("%d peers", len(c.Peers()))
 		}
