@@ -125,22 +125,9 @@ func (c *common) appendExternalAAD(dst []byte, m *message) []byte {
 func (c *common) externalAADSize(m *message) int {
 	n := 3 + len(c.algsCBOR)
 	for _, b := range [...][]byte{m.kid, m.piv, m.kidContext, m.option, m.cred, c.gmCred} {
-		n += headSize(len(b)) + len(b)
+		n += cbor.HeadSize(len(b)) + len(b)
 	}
 	return n
-}
-
-// headSize is how long CBOR makes the head of n bytes.
-func headSize(n int) int {
-	switch {
-	case n < 24:
-		return 1
-	case n < 1<<8:
-		return 2
-	case n < 1<<16:
-		return 3
-	}
-	return 5
 }
 
 // split divides the payload of a message in group mode into ciphertext and
