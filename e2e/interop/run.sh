@@ -17,6 +17,11 @@ fail() {
 # What pip prints when it does not get to the index, or the index is down.
 unreachable='connection broken|Max retries exceeded|ConnectionError|NewConnectionError|ReadTimeout|timed out|HTTP error (403|407|429|5[0-9][0-9])'
 
+# debian installs a package, and fails where it cannot.
+debian() {
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } >build/interop-apt.log 2>&1
+}
+
 # aiocoap sets python to the one of a venv with aiocoap, to nothing where PyPI
 # cannot be reached.
 aiocoap() {
@@ -27,10 +32,10 @@ aiocoap() {
     python=
     return
   fi
-  if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    command -v apt-get >/dev/null || fail "Python's venv module is missing: install it and try again"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv >/dev/null
+  if ! python3 -c 'import ensurepip, venv' 2>/dev/null && ! debian python3-venv; then
+    missing aiocoap "Python's venv module is missing and cannot be installed (see build/interop-apt.log)"
+    python=
+    return
   fi
   rm -rf "$venv"
   python3 -m venv "$venv" >"$log" 2>&1 || fail "no venv in $venv: see $log"
@@ -52,12 +57,8 @@ aiocoap() {
 # libcoap installs libcoap's programs where Debian's packages can be had.
 libcoap() {
   command -v coap-client-notls >/dev/null && command -v coap-server-notls >/dev/null && return
-  local log=build/interop-apt.log
-  if ! command -v apt-get >/dev/null; then
-    missing libcoap "there is no apt-get: install coap-client-notls and coap-server-notls"
-  elif ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libcoap3-bin; } >"$log" 2>&1; then
-    missing libcoap "the package libcoap3-bin cannot be installed (see $log)"
-  fi
+  debian libcoap3-bin ||
+    missing libcoap "coap-client-notls and coap-server-notls are missing and libcoap3-bin cannot be installed (see build/interop-apt.log)"
 }
 
 mkdir -p build
