@@ -110,9 +110,7 @@ func weAskInBlocks(by way, make callerMaker, size int) func(context.Context, *la
 }
 
 // itAsksInBlocks: the peer's client uses our lamp with such a state; our blocks
-// have the given size. A group's lamp is asked and answers in one mode: to a
-// pairwise answer aiocoap goes on in pairwise mode, and our server takes blocks in
-// two modes for two bodies.
+// have the given size.
 func itAsksInBlocks(meet meets, mode string, size int) func(context.Context, *lab) error {
 	return func(ctx context.Context, l *lab) error {
 		l.blockSize = size
