@@ -89,39 +89,25 @@ func (m *Member) advance(b *Binding, c *Context) {
 }
 
 // inherit takes over the state of the Recipient Contexts of an earlier context of
-// the same epoch.
+// the same epoch. Windows that wait there for their peers are lost, and so who
+// comes later is challenged.
 func (c *Context) inherit(old *Context) {
+	lossy := old.echoFirst || len(old.restored) > 0
 	for kid, r := range c.peers {
 		was := old.peers[kid]
 		switch {
 		case was.holds(r.peer.Cred):
 			r.window, r.valid, r.proven, r.echo = was.window, was.valid, was.proven, was.echo
-		case was != nil || old.echoFirst:
+		case was != nil || lossy:
 			r.valid = false
 		}
 	}
 	for kid, r := range old.peers {
 		c.echoFirst = c.echoFirst || c.peers[kid] == nil && r.proven
 	}
-	c.echoFirst = c.echoFirst || old.echoFirst
-	c.inheritRestored(old.restored)
+	c.echoFirst = c.echoFirst || lossy
 	if !c.silent() && old.own(c.senderID) && c.sequence.Peek() < old.sequence.Peek() {
 		c.sequence = old.sequence
-	}
-}
-
-// inheritRestored takes over Replay Windows that are still without a peer.
-func (c *Context) inheritRestored(windows map[string]oscore.WindowState) {
-	for kid, state := range windows {
-		if r := c.peers[kid]; r != nil {
-			r.window, _ = oscore.NewWindow(c.windowSize, state) // the size is good
-			r.valid, r.proven = true, true
-			continue
-		}
-		if c.restored == nil {
-			c.restored = map[string]oscore.WindowState{}
-		}
-		c.restored[kid] = state
 	}
 }
 
