@@ -150,6 +150,39 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// during does something while signatures are verified.
+type during func()
+
+func (d during) Verify(batch []Signature) []bool {
+	d()
+	return inGo{}.Verify(batch)
+}
+
+// TestOpenWhileKeysChange: answers that are being verified when the group gets new
+// keys, or loses a member, are finished under the keys that they were begun under;
+// what comes later is not.
+func TestOpenWhileKeysChange(t *testing.T) {
+	c, next := newCircle(t, 4), newCircle(t, 1)
+	list := c.ask(oscoregroup.Group, func(i int) *coap.Message { return coap.Respond(coap.Content, 60, []byte{byte(i)}) })
+	old := c.browser.ctx
+	got := c.browser.open(during(func() {
+		c.browser.using.Lock()
+		defer c.browser.using.Unlock()
+		c.browser.ctx = next.browser.ctx
+		old.RemovePeer([]byte{2})
+	}), list[:2])
+	if got[0].err != nil || !bytes.Equal(got[0].resp.Payload, []byte{0}) {
+		t.Errorf("begun under the old keys: %v, %v", got[0].resp, got[0].err)
+	}
+	var unknown *oscoregroup.UnknownPeerError
+	if !errors.As(got[1].err, &unknown) {
+		t.Errorf("of a member that is gone: %v, %v", got[1].resp, got[1].err)
+	}
+	if got := c.browser.open(inGo{}, list[2:3]); got[0].err == nil {
+		t.Error("begun under keys that are not those of the answer:", got[0].resp)
+	}
+}
+
 // forger spoils multicast answers of some devices, and lets these devices answer
 // nothing else.
 type forger struct {
