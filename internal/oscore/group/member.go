@@ -106,6 +106,7 @@ func (c *Context) inherit(old *Context) {
 		c.echoFirst = c.echoFirst || c.peers[kid] == nil && r.proven
 	}
 	c.echoFirst = c.echoFirst || lossy
+	c.restored = nil // of a time before old received its last
 	if !c.silent() && old.own(c.senderID) && c.sequence.Peek() < old.sequence.Peek() {
 		c.sequence = old.sequence
 	}

@@ -326,7 +326,9 @@ func TestInherit(t *testing.T) {
 		t.Fatal(err)
 	}
 	challenge := challenged(t, old, outer)
-	next := w.member(0, func(p *Params) { p.SenderID = []byte{9} })
+	next := w.member(0, func(p *Params) {
+		p.SenderID, p.Windows = []byte{9}, map[string]oscore.WindowState{"\x05": {Next: 1, Seen: 1}}
+	})
 	delete(next.peers, "\x03")
 	_, cred := newCred(t, "another")
 	if err := next.SetPeer(Peer{KID: []byte{4}, Cred: cred}); err != nil {
@@ -334,6 +336,9 @@ func TestInherit(t *testing.T) {
 	}
 	m := NewMember(old)
 	m.Rekey(next)
+	if err := next.SetPeer(Peer{KID: []byte{5}, Cred: cred}); err != nil || next.peers["\x05"].valid {
+		t.Errorf("a window of the caller's is relied on: %v", err)
+	}
 	if next.peers["\x01"].valid != true || next.peers["\x02"].valid || next.peers["\x04"].valid || !next.echoFirst {
 		t.Errorf("%+v", next.Peers())
 	}
