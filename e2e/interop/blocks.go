@@ -40,7 +40,7 @@ func openCaller(ctx context.Context, l *lab, by way) (coap.Caller, *recording, s
 		return nil, nil, "", err
 	}
 	sent := &recording{Exchanger: ex}
-	return unprotected{sent, address(server.UDP)}, sent, plain, nil
+	return coap.To(sent, address(server.UDP)), sent, plain, nil
 }
 
 // pairCaller: with OSCORE.

@@ -90,17 +90,6 @@ func byCaller(c coap.Caller, mode string) asker {
 	}
 }
 
-// unprotected is a [coap.Caller] without security.
-type unprotected struct {
-	ex coap.Exchanger
-	to netip.AddrPort
-}
-
-// Call sends req as it is.
-func (u unprotected) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	return u.ex.Exchange(ctx, u.to, req)
-}
-
 // peerPatience is how long a peer's client waits for an answer at most.
 const peerPatience = 8 * time.Second
 

@@ -70,7 +70,7 @@ func askLibcoap(ctx context.Context, l *lab) error {
 		{coap.DELETE, "/light", "", coap.Deleted, ""},
 		{coap.GET, "/light", "", coap.NotFound, ""},
 	}
-	return walkAlong(ctx, steps, byCaller(unprotected{udp, to}, plain), plain)
+	return walkAlong(ctx, steps, byCaller(coap.To(udp, to), plain), plain)
 }
 
 func askLibcoapInBlocks(ctx context.Context, l *lab) error {
@@ -81,7 +81,7 @@ func askLibcoapInBlocks(ctx context.Context, l *lab) error {
 	for _, b := range blockSizes {
 		body := text(3000 + b.size)
 		for _, early := range []bool{false, true} {
-			c := coap.NewBlockCaller(unprotected{udp, to}, coap.BlockLimits{Size: b.size, Early: early}, strings.NewReader("seed"))
+			c := coap.NewBlockCaller(coap.To(udp, to), coap.BlockLimits{Size: b.size, Early: early}, strings.NewReader("seed"))
 			put, err := c.Call(ctx, coap.NewRequest(coap.PUT, "/example_data", body))
 			if err != nil || coap.Class(put.Code) != 2 {
 				return fmt.Errorf("PUT in blocks of %d: %v %w", b.size, put, err)
@@ -116,7 +116,7 @@ func observeLibcoap(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer o.Close()
-	c := coap.NewBlockCaller(unprotected{udp, to}, coap.BlockLimits{}, strings.NewReader("seed"))
+	c := coap.NewBlockCaller(coap.To(udp, to), coap.BlockLimits{}, strings.NewReader("seed"))
 	var order coap.Order
 	hear := func(want []byte, notification bool) error {
 		var heard call

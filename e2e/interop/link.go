@@ -57,7 +57,7 @@ func linkPlain(by way) func(context.Context, *lab) error {
 		if err != nil {
 			return err
 		}
-		return walk(ctx, byCaller(unprotected{ex, address(server.UDP)}, plain), plain)
+		return walk(ctx, byCaller(coap.To(ex, address(server.UDP)), plain), plain)
 	}
 }
 

@@ -158,7 +158,7 @@ func observePlain(ctx context.Context, ex exchanger, server *peer) error {
 	}
 	defer o.Close()
 	w.cancel = func() error { return o.Again(observing(coap.ObserveDeregister)) }
-	return w.watch(ctx, setter(ctx, byCaller(unprotected{ex, to}, plain)), plain)
+	return w.watch(ctx, setter(ctx, byCaller(coap.To(ex, to), plain)), plain)
 }
 
 // plainObserved: the peer's client observes our lamp, without protection.

@@ -105,7 +105,7 @@ func TestDevicesRefuse(t *testing.T) {
 	good := map[int]any{1: thumbprint(7), 2: "lamp"}
 	path := "/devices/" + hallLamp
 	for _, method := range []coap.Code{coap.GET, coap.PUT, coap.DELETE} {
-		p.expect(p.do(unprotected{p.wire}, method, path, ace.FormatCBOR, good), coap.Unauthorized)
+		p.expect(p.do(coap.To(p.wire, asAddr), method, path, ace.FormatCBOR, good), coap.Unauthorized)
 		guest.expect(guest.do(guest.guest, method, path, ace.FormatCBOR, good), coap.Unauthorized)
 	}
 	for _, id := range []string{"lamp", "000B57FFFE401AC2", "000b57fffe401ac", "000b57fffe401ac200", "zzzzzzzzzzzzzzzz"} {

@@ -149,7 +149,7 @@ func TestUnprotectedChangesNothing(t *testing.T) {
 	for _, path := range []string{"/token", "/enroll", "/devices/" + hallLamp, "/", "/.well-known/core"} {
 		for _, method := range []coap.Code{coap.GET, coap.POST, coap.PUT, coap.DELETE, coap.FETCH} {
 			for _, body := range []any{nil, []byte{0xff}, map[int]any{1: p.cred, 2: "eve"}, cbor.MustMarshal(map[int]any{5: audience})} {
-				m := p.do(unprotected{p.wire}, method, path, ace.FormatCBOR, body)
+				m := p.do(coap.To(p.wire, asAddr), method, path, ace.FormatCBOR, body)
 				if coap.Class(m.Code) != 4 {
 					t.Errorf("%v %s: %s", method, path, coap.CodeString(m.Code))
 				}

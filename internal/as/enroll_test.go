@@ -122,7 +122,7 @@ func TestEnrolRefuses(t *testing.T) {
 	}
 	good := map[int]any{1: p.cred, 2: "anna"}
 	p.expect(p.do(p.guest, coap.POST, "/enroll", ace.FormatACE, good), coap.BadRequest)
-	p.expect(p.do(unprotected{p.wire}, coap.POST, "/enroll", ace.FormatCBOR, good), coap.Unauthorized)
+	p.expect(p.do(coap.To(p.wire, asAddr), coap.POST, "/enroll", ace.FormatCBOR, good), coap.Unauthorized)
 	if s.records("installer/") != 0 {
 		t.Error("somebody was enrolled")
 	}

@@ -1,7 +1,6 @@
 package as_test
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -184,13 +183,6 @@ func (p *party) open() {
 		p.t.Fatal(err)
 	}
 	p.call = oscore.NewPSKClient(oscore.NewPSK(p.cred, secret, oscore.SaltInstaller), p.wire, asAddr, rand.Reader)
-}
-
-// unprotected makes requests without a session.
-type unprotected struct{ wire coap.Exchanger }
-
-func (u unprotected) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	return u.wire.Exchange(ctx, asAddr, req)
 }
 
 // try makes a request; body is CBOR, or bytes as they are, or nil.

@@ -52,7 +52,7 @@ func TestStatement03_Errors(t *testing.T) {
 	p := s.enrolled("anna", as.Policy{})
 	guest := s.invited("guest", as.Policy{})
 	body := ace.TokenRequest{Scope: scope("hall", req)}
-	p.expectDenial(p.do(unprotected{p.wire}, coap.POST, "/token", ace.FormatACE, body), coap.Unauthorized, ace.ErrorInvalidClient)
+	p.expectDenial(p.do(coap.To(p.wire, asAddr), coap.POST, "/token", ace.FormatACE, body), coap.Unauthorized, ace.ErrorInvalidClient)
 	guest.expectDenial(guest.do(guest.guest, coap.POST, "/token", ace.FormatACE, body), coap.Unauthorized, ace.ErrorInvalidClient)
 	p.expectDenial(p.do(p.call, coap.POST, "/token", ace.FormatCBOR, body), coap.BadRequest, ace.ErrorInvalidRequest)
 

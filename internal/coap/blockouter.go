@@ -41,20 +41,9 @@ func (o *OuterBlocks) rest(ctx context.Context, to netip.AddrPort, req, first *M
 	if !HasOption(first, OptionBlock2) {
 		return first, nil
 	}
-	c := &BlockCaller{caller: exchangerTo{o.Exchanger, to}, limits: o.limits}
+	c := &BlockCaller{caller: To(o.Exchanger, to), limits: o.limits}
 	whole, _, err := c.Rest(ctx, req, first)
 	return whole, err
-}
-
-// exchangerTo is an [Exchanger] with one peer as a [Caller].
-type exchangerTo struct {
-	ex Exchanger
-	to netip.AddrPort
-}
-
-// Call implements [Caller].
-func (e exchangerTo) Call(ctx context.Context, req *Message) (*Message, error) {
-	return e.ex.Exchange(ctx, e.to, req)
 }
 
 type observingOuterBlocks struct {

@@ -101,6 +101,20 @@ type Caller interface {
 	Call(ctx context.Context, req *Message) (*Message, error)
 }
 
+// To is an [Exchanger] with one peer as a [Caller]: without an association, plain
+// requests leave as they are.
+func To(ex Exchanger, peer netip.AddrPort) Caller { return exchangerTo{ex, peer} }
+
+type exchangerTo struct {
+	ex   Exchanger
+	peer netip.AddrPort
+}
+
+// Call implements [Caller].
+func (e exchangerTo) Call(ctx context.Context, req *Message) (*Message, error) {
+	return e.ex.Exchange(ctx, e.peer, req)
+}
+
 // Opener finds the association of a protected request and opens it.
 type Opener interface {
 	// Open opens outer. An error that wraps [ErrNoContext] means that outer is

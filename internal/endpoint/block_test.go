@@ -21,16 +21,6 @@ var repeater = coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap
 	return coap.Respond(coap.Content, coap.NoFormat, req.Payload)
 })
 
-// towards is an exchanger with one peer as a caller.
-type towards struct {
-	coap.Exchanger
-	to netip.AddrPort
-}
-
-func (o towards) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	return o.Exchange(ctx, o.to, req)
-}
-
 func body(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -44,7 +34,7 @@ func TestBlocksOverUDP(t *testing.T) {
 	client := listen(t, loopback, nil, UDPOptions{Params: quick()})
 	blocks := coap.NewBlockServer(coap.BlockLimits{}, time.Now)
 	server := listen(t, loopback, blocks.Wrap(repeater), UDPOptions{Params: quick()})
-	to := towards{client, server.Addr()}
+	to := coap.To(client, server.Addr())
 	want := body(9000)
 	c := coap.NewBlockCaller(to, coap.BlockLimits{}, rand.Reader)
 	if m, err := c.Call(ctx, coap.NewRequest(coap.POST, "/", want)); err != nil || !bytes.Equal(m.Payload, want) {
@@ -65,7 +55,7 @@ func TestBlocksOverUDP(t *testing.T) {
 	}
 	// A server without blocks refuses them.
 	plain := listen(t, loopback, repeater, UDPOptions{Params: quick()})
-	c = coap.NewBlockCaller(towards{client, plain.Addr()}, coap.BlockLimits{}, rand.Reader)
+	c = coap.NewBlockCaller(coap.To(client, plain.Addr()), coap.BlockLimits{}, rand.Reader)
 	if m, err := c.Call(ctx, coap.NewRequest(coap.POST, "/", want)); err != nil || m.Code != coap.BadOption {
 		t.Error("a server without blocks:", m, err)
 	}
@@ -112,7 +102,7 @@ func TestBlocksWithOSCORE(t *testing.T) {
 
 	// The exchanger of the next client is a proxy that makes outer blocks.
 	proxy := &fragmenting{client, func(to netip.AddrPort) coap.Caller {
-		return coap.NewBlockCaller(towards{client, to}, coap.BlockLimits{Size: 256, Early: true}, rand.Reader)
+		return coap.NewBlockCaller(coap.To(client, to), coap.BlockLimits{Size: 256, Early: true}, rand.Reader)
 	}}
 	caller = pair(t, opener, proxy, server.Addr())
 	largest.Store(0)
