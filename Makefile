@@ -52,8 +52,10 @@ go-test: page
 COVERED := ./internal/cose/... ./internal/oscore/...
 LEAST := 90
 coverage:
-	go test -cover $(COVERED) | tee /dev/stderr | \
-		awk '{for (i = 1; i < NF; i++) if ($$i == "coverage:" && $$(i+1)+0 < $(LEAST)) {print "less than $(LEAST) %: " $$0; bad = 1}} END {exit bad}'
+	@mkdir -p build
+	@go test -cover $(COVERED) >build/coverage.txt || { cat build/coverage.txt; exit 1; }
+	@awk '{print} {for (i = 1; i < NF; i++) if ($$i == "coverage:" && $$(i+1)+0 < $(LEAST)) bad = 1} \
+		END {if (bad) print "less than $(LEAST) % of statements is covered"; exit bad}' build/coverage.txt
 
 wasm-test:
 	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" $(PURE) $(BROWSER)
