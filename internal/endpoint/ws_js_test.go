@@ -16,7 +16,17 @@ import (
 func fakeBridge(t *testing.T, protocol string, answer func(m *coap.Message) []*coap.Message) {
 	t.Helper()
 	old := js.Global().Get("WebSocket")
-	later := func(fn func()) { go func() { time.Sleep(time.Millisecond); fn() }() }
+	// As in a browser, events come when the program yields to the event loop, not
+	// between two of its steps.
+	later := func(fn func()) {
+		var f js.Func
+		f = js.FuncOf(func(js.Value, []js.Value) any {
+			f.Release()
+			fn()
+			return nil
+		})
+		js.Global().Call("setTimeout", f, 1)
+	}
 	class := js.FuncOf(func(this js.Value, args []js.Value) any {
 		this.Set("readyState", 0)
 		this.Set("protocol", protocol)

@@ -35,9 +35,13 @@ func dialWebSocket(ctx context.Context, url string, opts WSOptions) (conn *wsCon
 		return nil, 0, err
 	}
 	c.ws.Set("binaryType", "arraybuffer")
-	c.listen("open", func(js.Value) { close(c.opened) })
+	open := sync.OnceFunc(func() { close(c.opened) })
+	c.listen("open", func(js.Value) { open() })
 	c.listen("message", func(event js.Value) { c.receive(event.Get("data"), opts.MaxMessage) })
 	c.listen("close", c.end)
+	if c.ws.Get("readyState").Int() == readyOpen {
+		open() // it opened before anybody listened
+	}
 	select {
 	case <-c.opened:
 	case <-c.closed:
