@@ -64,6 +64,7 @@ type shelf struct {
 	mu    sync.Mutex
 	state []byte
 	seen  map[int]bool // block sizes that requests asked for
+	asked int          // further blocks that were asked for
 }
 
 // blockRoom is the largest body that our server takes from libcoap.
@@ -97,6 +98,9 @@ func (c *sized) Serve(ctx context.Context, req *coap.Request) *coap.Message {
 		if b, has, err := coap.BlockOption(req.Message, id); has && err == nil {
 			c.shelf.mu.Lock()
 			c.shelf.seen[b.Size] = true
+			if id == coap.OptionBlock2 && b.Num > 0 {
+				c.shelf.asked++
+			}
 			c.shelf.mu.Unlock()
 		}
 	}
@@ -133,6 +137,13 @@ func (s *shelf) set(state []byte) {
 	s.observers.Notify(time.Now(), func(*coap.Request) *coap.Message {
 		return coap.Respond(coap.Content, coap.FormatText, state)
 	})
+}
+
+// furtherBlocks says how many blocks but the first ones were asked for.
+func (s *shelf) furtherBlocks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 // holds checks what the shelf has.
@@ -305,15 +316,19 @@ func libcoapObserves(ctx context.Context, l *lab) error {
 	}
 	states := [][]byte{[]byte("<one>"), text(3000), []byte("<three>")}
 	go func() {
-		for s.observers.Len() == 0 && ctx.Err() == nil {
-			time.Sleep(10 * time.Millisecond)
+		until := func(done func() bool) {
+			for !done() && ctx.Err() == nil {
+				time.Sleep(10 * time.Millisecond)
+			}
 		}
+		until(func() bool { return s.observers.Len() > 0 })
 		for _, state := range states { // a newer one replaces one that is not out yet
 			time.Sleep(400 * time.Millisecond)
 			s.set(state)
+			until(func() bool { return s.furtherBlocks() >= (len(state)-1)/1024 })
 		}
 	}()
-	r, err := l.run(ctx, to, "/light", nil, "-m", "get", "-s", "2")
+	r, err := l.run(ctx, to, "/light", nil, "-m", "get", "-s", "5") // seconds: the machine may be busy
 	if err != nil {
 		return err
 	}
