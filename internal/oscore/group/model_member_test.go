@@ -237,6 +237,14 @@ func (m *model) rename(p *modelNode) {
 			v.lossy = true // a window is gone
 		}
 	}
+	v.restored = map[string]*modelPeer{}
+	for kid, peer := range old.restored {
+		if v.peers[kid] != nil {
+			v.peers[kid] = peer
+		} else {
+			v.restored[kid] = peer
+		}
+	}
 }
 
 // join takes in someone new, or someone who left, with the old credential.

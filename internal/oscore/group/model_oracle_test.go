@@ -37,7 +37,6 @@ const (
 	// Not verdicts, but counted with them.
 	lost         verdict = "lost on the link"
 	malformed    verdict = "no CoAP any more"
-	unnamed      verdict = "fault: from a new Sender ID that it does not name"
 	gone         verdict = "nobody at the address"
 	noMember     verdict = "the Group Manager knows no member with the Sender ID"
 	unreachable  verdict = "the Group Manager cannot be reached"
@@ -73,7 +72,6 @@ type modelSent struct {
 	body      *coap.Message // what was protected
 	observe   bool
 	piv       int64 // on the wire; -1: none
-	named     bool  // the wire has a kid
 }
 
 func (s *modelSent) String() string {
@@ -147,7 +145,6 @@ func (m *model) record(p *modelNode, s *modelSent, outer *coap.Message) *modelSe
 	m.t.Helper()
 	w, ok := readModelWire(coap.GetOption(outer, coap.OptionOSCORE))
 	s.serial, s.from, s.epoch, s.kid, s.piv = len(m.oracle.sent), p.person, p.view.epoch, p.view.kid, w.piv
-	s.named = w.kid != nil
 	m.logf("%v sends %v", p, s)
 	switch {
 	case !ok:
@@ -276,35 +273,6 @@ func (m *model) judgeResponse(p *modelNode, x *modelAsked, s *modelSent) verdict
 		return outOfOrder
 	}
 	return accepted
-}
-
-// Faults of the implementation that the model steps round until they are gone.
-const (
-	// A late response of an earlier epoch is taken when it is the first of that
-	// epoch; what follows under the later keys is refused.
-	faultLateEpoch = true
-	// A server with a new Sender ID does not name it in a pairwise response to a
-	// pairwise request, and the client takes it for the old one, or the other way
-	// round when it has forgotten the new one.
-	faultUnnamed = true
-)
-
-// knownFault says whether what happened is one of them; what comes of it is of no
-// interest.
-func (m *model) knownFault(p *modelNode, x *modelAsked, s *modelSent, want verdict, err error) bool {
-	switch {
-	case faultLateEpoch && want == lateEpoch && err == nil:
-		p.member.Close(x.b)
-		x.over, x.token = true, ""
-		p.release()
-	case faultUnnamed && err != nil && s != nil && s.request == x.sent && x.sent.mode == Pairwise && !s.named &&
-		(s.kid != x.kid || want == needsCredential):
-		want = unnamed
-	default:
-		return false
-	}
-	m.counts[want]++
-	return true
 }
 
 // last returns the last response that was accepted of the server that sent s,

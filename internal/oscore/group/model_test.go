@@ -138,7 +138,7 @@ var modelActions = []struct {
 	{10, func(m *model, p *modelNode) { m.renew(p, m.lose) }},
 	{10, func(m *model, p *modelNode) { m.renew(p, m.rename) }},
 	{15, (*model).forget},
-	{20, func(m *model, _ *modelNode) { m.rekey() }},
+	{20, func(m *model, _ *modelNode) { m.rekeyAmid() }},
 	{10, (*model).change},
 	{10, func(m *model, _ *modelNode) { m.weather() }},
 	{5, func(m *model, _ *modelNode) { m.advance(time.Duration(m.rng.Int64N(int64(3 * time.Hour)))) }},
@@ -169,6 +169,17 @@ func (m *model) notify(p *modelNode) {
 	if len(from) > 0 {
 		m.respond(p, pick(m, from))
 	}
+}
+
+// rekeyAmid rekeys the group while responses are on their way for long.
+func (m *model) rekeyAmid() {
+	slow := m.link.slow
+	m.link.slow = 0.8
+	for range 6 {
+		m.notify(pick(m, m.gm.members))
+	}
+	m.link.slow = slow
+	m.rekey()
 }
 
 // renew gives a member a new Sender ID; when they run out, the group is rekeyed.
