@@ -147,8 +147,7 @@ func (s *Server) Handler() coap.Handler {
 	mux.Handle(coap.GET, "/devices/{id}", s.showDevice)
 	mux.Handle(coap.PUT, "/devices/{id}", s.registerDevice)
 	mux.Handle(coap.DELETE, "/devices/{id}", s.forgetDevice)
-	blocks := coap.NewBlockServer(coap.BlockLimits{Threshold: coap.WhenAsked}, s.cfg.Now)
-	return coap.Secure(blocks.Wrap(mux), s.psk)
+	return coap.SecureInBlocks(mux, s.cfg.Now, s.psk)
 }
 
 // commit runs a change as one transaction and returns when it is durable. fn may

@@ -43,6 +43,15 @@ func NewOuterBlockServer(limits BlockLimits, now func() time.Time) *BlockServer 
 	return s
 }
 
+// SecureInBlocks is [Secure] with block-wise transfer on both sides of it: inside
+// the messages, where answers go in blocks to who asks for them, and outside, for
+// proxies that cut OSCORE messages.
+func SecureInBlocks(h Handler, now func() time.Time, openers ...Opener) Handler {
+	inner := NewBlockServer(BlockLimits{Threshold: WhenAsked}, now)
+	outer := NewOuterBlockServer(BlockLimits{}, now)
+	return outer.Wrap(Secure(inner.Wrap(h), openers...))
+}
+
 // Wrap puts the server in front of h.
 func (s *BlockServer) Wrap(h Handler) Handler { return &blockHandler{s, h} }
 

@@ -151,8 +151,7 @@ func New(cfg Config) (*Device, error) {
 	}
 	d.psk = oscore.NewPSKServer(cfg.Rand, cfg.Now)
 	d.setSessions()
-	blocks := coap.NewBlockServer(coap.BlockLimits{Threshold: coap.WhenAsked}, cfg.Now)
-	d.handler = coap.Secure(blocks.Wrap(d.admit(d.routes())), d.psk, groupOpener{d})
+	d.handler = coap.SecureInBlocks(d.admit(d.routes()), cfg.Now, d.psk, groupOpener{d})
 	return d, nil
 }
 

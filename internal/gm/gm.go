@@ -115,8 +115,7 @@ func New(cfg Config) (*Server, error) {
 // Handler serves the Group Manager's resources; it takes off the protection
 // itself.
 func (s *Server) Handler() coap.Handler {
-	blocks := coap.NewBlockServer(coap.BlockLimits{Threshold: coap.WhenAsked}, s.cfg.Now)
-	return coap.Secure(blocks.Wrap(coap.HandlerFunc(s.serve)), opener{s})
+	return coap.SecureInBlocks(coap.HandlerFunc(s.serve), s.cfg.Now, opener{s})
 }
 
 // commit runs a change as one transaction and returns when it is durable. fn may
