@@ -3,6 +3,7 @@ package group
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"slices"
 
 	"lamplighter/internal/coap"
@@ -89,24 +90,30 @@ func (m *Member) advance(b *Binding, c *Context) {
 }
 
 // inherit takes over the state of the Recipient Contexts of an earlier context of
-// the same epoch. Windows that wait there for their peers are lost, and so who
-// comes later is challenged.
+// the same epoch, and the windows that wait there for their peers. What c was
+// given to restore is of a time before old received its last.
 func (c *Context) inherit(old *Context) {
-	lossy := old.echoFirst || len(old.restored) > 0
 	for kid, r := range c.peers {
 		was := old.peers[kid]
 		switch {
 		case was.holds(r.peer.Cred):
 			r.window, r.valid, r.proven, r.echo = was.window, was.valid, was.proven, was.echo
-		case was != nil || lossy:
+		case was != nil || old.echoFirst:
 			r.valid = false
 		}
 	}
 	for kid, r := range old.peers {
 		c.echoFirst = c.echoFirst || c.peers[kid] == nil && r.proven
 	}
-	c.echoFirst = c.echoFirst || lossy
-	c.restored = nil // of a time before old received its last
+	c.echoFirst = c.echoFirst || old.echoFirst
+	c.restored = maps.Clone(old.restored)
+	for kid, state := range old.restored {
+		if r := c.peers[kid]; r != nil {
+			r.window, _ = oscore.NewWindow(c.windowSize, state) // the size is good
+			r.valid, r.proven = true, true
+			delete(c.restored, kid)
+		}
+	}
 	if !c.silent() && old.own(c.senderID) && c.sequence.Peek() < old.sequence.Peek() {
 		c.sequence = old.sequence
 	}
