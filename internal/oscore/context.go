@@ -2,6 +2,7 @@ package oscore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -47,6 +48,8 @@ type Context struct {
 	plaintext, external, aad, nonce []byte
 }
 
+var errNoSecret = errors.New("there is no Master Secret")
+
 // New derives a context. RFC 8613, Section 3.2.
 func New(p Params) (*Context, error) {
 	if p.AEAD == cose.Null {
@@ -54,6 +57,9 @@ func New(p Params) (*Context, error) {
 	}
 	if p.HKDF == cose.Null {
 		p.HKDF = cose.HKDFSHA256
+	}
+	if len(p.MasterSecret) == 0 {
+		return nil, errNoSecret
 	}
 	derive, err := deriver(p)
 	if err != nil {

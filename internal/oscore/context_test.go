@@ -303,6 +303,7 @@ func TestNewRefuses(t *testing.T) {
 		"equal IDs":           func(p *Params) { p.RecipientID = p.SenderID },
 		"both IDs empty":      func(p *Params) { p.SenderID, p.RecipientID = nil, []byte{} },
 		"ID Context too long": func(p *Params) { p.IDContext = long(248) },
+		"no Master Secret":    func(p *Params) { p.MasterSecret = nil },
 		"window size":         func(p *Params) { p.WindowSize = 65 },
 	} {
 		p := good

@@ -266,7 +266,7 @@ func TestCredentialFits(t *testing.T) {
 				t.Errorf("%+v, a peer on %v: %v", x.algs, curve, err)
 			}
 			if x.algs.hasGroup() {
-				_, err := New(Params{Algs: x.algs, SenderID: []byte{1}, Cred: key.Public().CCS(""), Key: key})
+				_, err := New(Params{MasterSecret: randomBytes(16), Algs: x.algs, SenderID: []byte{1}, Cred: key.Public().CCS(""), Key: key})
 				if !errors.Is(err, cose.ErrCredential) {
 					t.Errorf("%+v, a member on %v: %v", x.algs, curve, err)
 				}

@@ -2,6 +2,7 @@ package group
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -92,10 +93,15 @@ type identity struct {
 // the later one; that a member makes their contexts in that order does.
 var made atomic.Uint64
 
+var errNoSecret = errors.New("there is no Master Secret")
+
 // New derives a context without peers. It fails with [cose.ErrUnsupported],
 // [ErrMode] or an error of package cose about the own credential. RFC 10021,
 // Section 2.3.
 func New(p Params) (*Context, error) {
+	if len(p.MasterSecret) == 0 {
+		return nil, errNoSecret
+	}
 	shared, err := newCommon(p.GID, p.GMCred, p.Algs)
 	if err != nil {
 		return nil, err

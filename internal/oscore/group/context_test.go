@@ -138,6 +138,7 @@ func TestNewRefuses(t *testing.T) {
 		"another's key":     func(p *Params) { p.Key = cose.NewEd25519(w.keys[1]) },
 		"no credential":     func(p *Params) { p.Cred = nil },
 		"broken credential": func(p *Params) { p.Cred = p.Cred[1:] },
+		"no Master Secret":  func(p *Params) { p.MasterSecret = nil },
 		"window size":       func(p *Params) { p.WindowSize = 65 },
 	} {
 		p := w.params(0)
@@ -328,6 +329,29 @@ func TestReflected(t *testing.T) {
 	for _, c := range []*Context{w.members[0], renewed} {
 		if _, _, err := c.UnprotectRequest(over(t, outer)); !errors.Is(err, ErrOwn) {
 			t.Errorf("%v: %v", c, err)
+		}
+	}
+}
+
+// A Replay Window of n numbers takes a request that is up to n-1 numbers late,
+// once, in any order.
+func TestWindowSize(t *testing.T) {
+	for size, want := range map[int]int{0: oscore.DefaultWindowSize, 1: 1, 8: 8, 64: 64} {
+		w := newWorld(t, 2)
+		server := w.member(1, func(p *Params) { p.WindowSize = size })
+		var sent []*coap.Message
+		for range 70 {
+			outer, _, err := w.members[0].ProtectRequest(get("/a"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent = append(sent, outer)
+		}
+		for late := range sent {
+			_, _, err := server.UnprotectRequest(sent[len(sent)-1-late])
+			if fresh := late < want; fresh != (err == nil) || !fresh && !errors.Is(err, oscore.ErrReplay) {
+				t.Errorf("a window of %d, %d late: %v", size, late, err)
+			}
 		}
 	}
 }
