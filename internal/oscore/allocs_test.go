@@ -34,8 +34,8 @@ func TestAllocations(t *testing.T) {
 		most float64
 		f    func()
 	}{
-		"ProtectRequest":   {3, func() { _, _, err = client.ProtectRequest(req) }},
-		"UnprotectRequest": {3, func() { server.window = window; _, _, err = server.UnprotectRequest(outer) }},
+		"ProtectRequest":   {2, func() { _, _, err = client.ProtectRequest(req) }},
+		"UnprotectRequest": {2, func() { server.window = window; _, _, err = server.UnprotectRequest(outer) }},
 		"ProtectResponse":  {2, func() { _, err = server.ProtectResponse(resp, sb) }}, // with a Partial IV of its own
 		"UnprotectResponse": {2, func() {
 			*cb = fresh

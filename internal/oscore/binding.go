@@ -16,10 +16,9 @@ type Binding struct {
 	notified uint64 // client: 1 + the Notification Number, 0 while there is none
 }
 
-func newBinding(c *Context, kid, piv []byte) *Binding {
-	b := &Binding{context: c, kid: kid}
+func (b *Binding) init(c *Context, kid, piv []byte) {
+	*b = Binding{context: c, kid: kid}
 	b.pivSize = uint8(copy(b.pivBuf[:], piv))
-	return b
 }
 
 // piv returns the Partial IV of the request.

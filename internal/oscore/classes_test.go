@@ -217,7 +217,7 @@ func TestObserveClass(t *testing.T) {
 	client, server := newPair(t)
 	_, sb := registration(t, client, server)
 	notify(t, server, sb, 5)
-	m, err := parsePlaintext(server.plaintext)
+	m, err := parse(server.plaintext)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,17 +38,13 @@ func extended(n int) (nibble byte, ext [2]byte, size int) {
 // byte in it, and 32 in a message. No message of CoAP comes near.
 const maxOptions = 256
 
-// parsePlaintext reads a plaintext. The message shares its memory.
-func parsePlaintext(b []byte) (*coap.Message, error) {
+// parsePlaintext reads a plaintext into room. The message shares its memory.
+func parsePlaintext(b []byte, room *Room) (*coap.Message, error) {
 	if len(b) == 0 {
 		return nil, fmt.Errorf("%w: empty plaintext", ErrDecode)
 	}
-	// Most messages have few options; these come with the message.
-	few := &struct {
-		message coap.Message
-		options [4]coap.Option
-	}{message: coap.Message{Code: coap.Code(b[0])}}
-	options := few.options[:0]
+	room.message = coap.Message{Code: coap.Code(b[0])}
+	options := room.options[:0]
 	rest := b[1:]
 	id := 0
 	for len(rest) > 0 && rest[0] != payloadMarker {
@@ -63,7 +59,7 @@ func parsePlaintext(b []byte) (*coap.Message, error) {
 	if len(rest) == 1 {
 		return nil, fmt.Errorf("%w: payload marker without payload", ErrDecode)
 	}
-	m := &few.message
+	m := &room.message
 	if len(options) > 0 {
 		m.Options = options
 	}

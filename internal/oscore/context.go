@@ -46,6 +46,7 @@ type Context struct {
 
 	// Used again for each message; none of them leaves the context.
 	plaintext, external, aad, nonce []byte
+	pivRoom                         [5]byte
 }
 
 var errNoSecret = errors.New("there is no Master Secret")

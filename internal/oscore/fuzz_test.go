@@ -181,10 +181,10 @@ func TestAllocationIsBounded(t *testing.T) {
 			t.Errorf("%s: %d bytes for %d", name, n, len(m.Payload))
 		}
 	}
-	if m, err := parsePlaintext(options(maxOptions)); err != nil || len(m.Options) != maxOptions {
+	if m, err := parse(options(maxOptions)); err != nil || len(m.Options) != maxOptions {
 		t.Errorf("%d options: %v", maxOptions, err)
 	}
-	if _, err := parsePlaintext(options(maxOptions + 1)); !errors.Is(err, ErrDecode) {
+	if _, err := parse(options(maxOptions + 1)); !errors.Is(err, ErrDecode) {
 		t.Errorf("%d options: %v", maxOptions+1, err)
 	}
 	req := get("/a")

@@ -197,3 +197,11 @@ func (h *echoHandler) served() int {
 	defer h.mu.Unlock()
 	return h.count
 }
+
+func parse(plaintext []byte) (*coap.Message, error) { return parsePlaintext(plaintext, new(Room)) }
+
+func newBinding(c *Context, kid, piv []byte) *Binding {
+	b := new(Binding)
+	b.init(c, kid, piv)
+	return b
+}

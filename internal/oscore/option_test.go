@@ -112,7 +112,7 @@ func FuzzPlaintext(f *testing.F) {
 		f.Add(unhex(f, s))
 	}
 	f.Fuzz(func(t *testing.T, plaintext []byte) {
-		m, err := parsePlaintext(plaintext)
+		m, err := parse(plaintext)
 		if err != nil {
 			return
 		}
@@ -143,7 +143,7 @@ func TestPlaintextMalformed(t *testing.T) {
 		"extended length cut off":   "011d",
 		"option number above 65535": "01e0ffff",
 	} {
-		if m, err := parsePlaintext(unhex(t, s)); !errors.Is(err, ErrDecode) {
+		if m, err := parse(unhex(t, s)); !errors.Is(err, ErrDecode) {
 			t.Errorf("%s: %v, %v", name, m, err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestOptionFormatBorders(t *testing.T) {
 	for _, delta := range []int{0, 12, 13, 268, 269, 65000} {
 		for _, length := range []int{0, 12, 13, 268, 269, 1000} {
 			value := bytes.Repeat([]byte{7}, length)
-			m, err := parsePlaintext(appendCoAPOption([]byte{1}, coap.OptionID(delta), value))
+			m, err := parse(appendCoAPOption([]byte{1}, coap.OptionID(delta), value))
 			if err != nil || len(m.Options) != 1 || int(m.Options[0].ID) != delta || !bytes.Equal(m.Options[0].Value, value) {
 				t.Errorf("delta %d, length %d: %v", delta, length, err)
 			}

@@ -23,77 +23,56 @@ func isOuter(id coap.OptionID) bool {
 	return false
 }
 
+// Room is the memory of a message for as many options as nearly all have. It is
+// made to be part of what the caller allocates anyway: an allocation costs as much
+// as encrypting a short message.
+type Room struct {
+	message coap.Message
+	options [4]coap.Option
+}
+
 // SplitRequest appends the plaintext of a request to dst and returns the OSCORE
-// message so far: without the OSCORE Option and the payload. RFC 8613, Sections
-// 4 and 5.3.
-func SplitRequest(dst []byte, req *coap.Message) (plaintext []byte, outer *coap.Message, err error) {
-	plaintext, e, err := splitRequest(dst, req)
+// message so far, in room: without the OSCORE Option and the payload. RFC 8613,
+// Sections 4 and 5.3.
+func SplitRequest(dst []byte, req *coap.Message, room *Room) (plaintext []byte, outer *coap.Message, err error) {
+	if !isRequestCode(req.Code) {
+		return nil, nil, fmt.Errorf("protecting a request with code %v", req.Code)
+	}
+	req, err = splitProxyURI(req)
 	if err != nil {
 		return nil, nil, err
 	}
-	return plaintext, &e.message, nil
+	outer = room.envelope(req, coap.POST)
+	if coap.HasOption(req, coap.OptionObserve) {
+		outer.Code = coap.FETCH // RFC 8613, Section 4.1.3.5
+	}
+	plaintext, err = split(dst, req, outer, false)
+	return plaintext, outer, err
 }
 
 // SplitResponse is [SplitRequest] for a response. observed says whether the
 // request was an Observe registration; if not, an Observe Option is dropped.
-func SplitResponse(dst []byte, resp *coap.Message, observed bool) (plaintext []byte, outer *coap.Message, err error) {
-	plaintext, e, err := splitResponse(dst, resp, observed)
-	if err != nil {
-		return nil, nil, err
-	}
-	return plaintext, &e.message, nil
-}
-
-func splitRequest(dst []byte, req *coap.Message) ([]byte, *envelope, error) {
-	if !isRequestCode(req.Code) {
-		return nil, nil, fmt.Errorf("protecting a request with code %v", req.Code)
-	}
-	req, err := splitProxyURI(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	e := newEnvelope(req, coap.POST)
-	if coap.HasOption(req, coap.OptionObserve) {
-		e.message.Code = coap.FETCH // RFC 8613, Section 4.1.3.5
-	}
-	dst, err = split(dst, req, &e.message, false)
-	return dst, e, err
-}
-
-func splitResponse(dst []byte, resp *coap.Message, observed bool) ([]byte, *envelope, error) {
+func SplitResponse(dst []byte, resp *coap.Message, observed bool, room *Room) (plaintext []byte, outer *coap.Message, err error) {
 	if !isResponseCode(resp.Code) {
 		return nil, nil, fmt.Errorf("protecting a response with code %v", resp.Code)
 	}
-	e := newEnvelope(resp, coap.Changed)
+	outer = room.envelope(resp, coap.Changed)
 	if coap.HasOption(resp, coap.OptionObserve) {
 		if observed {
-			e.message.Code = coap.Content
+			outer.Code = coap.Content
 		} else {
 			resp = coap.Clone(resp)
 			coap.RemoveOption(resp, coap.OptionObserve)
 		}
 	}
-	dst, err := split(dst, resp, &e.message, true)
-	return dst, e, err
+	plaintext, err = split(dst, resp, outer, true)
+	return plaintext, outer, err
 }
 
-// envelope is an OSCORE message in the making with the memory for what nearly
-// all have: a few outer options and a short OSCORE Option.
-type envelope struct {
-	message coap.Message
-	options [2]coap.Option
-	value   [19]byte
-	piv     [5]byte
-}
-
-func newEnvelope(m *coap.Message, code coap.Code) *envelope {
-	e := &envelope{message: coap.Message{Code: code, Token: m.Token, MessageID: m.MessageID, Type: m.Type}}
-	e.message.Options = e.options[:0]
-	return e
-}
-
-func (e *envelope) finish(o Option, payload []byte) *coap.Message {
-	return Finish(&e.message, AppendOption(e.value[:0], o), payload)
+// envelope makes the OSCORE message around m.
+func (r *Room) envelope(m *coap.Message, code coap.Code) *coap.Message {
+	r.message = coap.Message{Code: code, Token: m.Token, MessageID: m.MessageID, Type: m.Type, Options: r.options[:0]}
+	return &r.message
 }
 
 // split encodes what goes inside and collects what stays outside.
@@ -159,9 +138,9 @@ func Finish(outer *coap.Message, option, payload []byte) *coap.Message {
 
 // JoinRequest rebuilds the request from a decrypted plaintext and the outer
 // message, whose Class E options are discarded. It fails with [ErrDecode]. The
-// result shares memory with plaintext. RFC 8613, Section 8.2.
-func JoinRequest(outer *coap.Message, plaintext []byte) (*coap.Message, error) {
-	m, err := join(outer, plaintext)
+// result is in room and shares memory with plaintext. RFC 8613, Section 8.2.
+func JoinRequest(outer *coap.Message, plaintext []byte, room *Room) (*coap.Message, error) {
+	m, err := join(outer, plaintext, room)
 	if err == nil && !isRequestCode(m.Code) {
 		return nil, fmt.Errorf("%w: request with code %v", ErrDecode, m.Code)
 	}
@@ -169,16 +148,16 @@ func JoinRequest(outer *coap.Message, plaintext []byte) (*coap.Message, error) {
 }
 
 // JoinResponse is [JoinRequest] for a response. RFC 8613, Section 8.4.
-func JoinResponse(outer *coap.Message, plaintext []byte) (*coap.Message, error) {
-	m, err := join(outer, plaintext)
+func JoinResponse(outer *coap.Message, plaintext []byte, room *Room) (*coap.Message, error) {
+	m, err := join(outer, plaintext, room)
 	if err == nil && !isResponseCode(m.Code) {
 		return nil, fmt.Errorf("%w: response with code %v", ErrDecode, m.Code)
 	}
 	return m, err
 }
 
-func join(outer *coap.Message, plaintext []byte) (*coap.Message, error) {
-	m, err := parsePlaintext(plaintext)
+func join(outer *coap.Message, plaintext []byte, room *Room) (*coap.Message, error) {
+	m, err := parsePlaintext(plaintext, room)
 	if err != nil {
 		return nil, err
 	}

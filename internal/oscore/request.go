@@ -14,7 +14,8 @@ var errRole = errors.New("the binding is of the other side")
 // ProtectRequest protects req, which is not changed. The binding is for
 // [Context.UnprotectResponse]. RFC 8613, Section 8.1.
 func (c *Context) ProtectRequest(req *coap.Message) (*coap.Message, *Binding, error) {
-	plaintext, e, err := splitRequest(c.plaintext[:0], req)
+	x := &opened{}
+	plaintext, outer, err := SplitRequest(c.plaintext[:0], req, &x.room)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -23,10 +24,27 @@ func (c *Context) ProtectRequest(req *coap.Message) (*coap.Message, *Binding, er
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &Binding{context: c, kid: c.senderID, own: true, observe: Registers(req)}
+	b := &x.binding
+	*b = Binding{context: c, kid: c.senderID, own: true, observe: Registers(req)}
 	b.pivSize = uint8(len(AppendPIV(b.pivBuf[:0], number)))
-	ciphertext := c.sender.Seal(nil, c.nonceOf(c.senderID, b.piv()), plaintext, c.aadOf(b))
-	return e.finish(Option{PIV: b.piv(), KIDContext: c.kidContext, KID: c.senderID}, ciphertext), b, nil
+	o := Option{PIV: b.piv(), KIDContext: c.kidContext, KID: c.senderID}
+	return c.seal(outer, o, plaintext, c.nonceOf(c.senderID, b.piv()), b), b, nil
+}
+
+// opened is an exchange that a request has opened: the message and the binding in one
+// allocation.
+type opened struct {
+	room    Room
+	binding Binding
+}
+
+// seal finishes outer. Option and payload have their memory together.
+func (c *Context) seal(outer *coap.Message, o Option, plaintext, nonce []byte, b *Binding) *coap.Message {
+	size := 2 + len(o.PIV) + len(o.KIDContext) + len(o.KID) // at most
+	buf := AppendOption(make([]byte, 0, size+len(plaintext)+c.sender.Overhead()), o)
+	n := len(buf)
+	buf = c.sender.Seal(buf, nonce, plaintext, c.aadOf(b))
+	return Finish(outer, buf[:n:n], buf[n:])
 }
 
 // Registers says whether a request is an Observe registration.
@@ -55,12 +73,14 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 	if err := c.window.Check(number); err != nil && !c.lost {
 		return nil, nil, err
 	}
-	b := newBinding(c, c.recipientID, o.PIV)
+	x := &opened{}
+	b := &x.binding
+	b.init(c, c.recipientID, o.PIV)
 	plaintext, err := c.recipient.Open(nil, c.nonceOf(c.recipientID, o.PIV), outer.Payload, c.aadOf(b))
 	if err != nil {
 		return nil, nil, ErrVerify
 	}
-	req, err := JoinRequest(outer, plaintext)
+	req, err := JoinRequest(outer, plaintext, &x.room)
 	if c.lost {
 		if err != nil {
 			return nil, nil, err

@@ -28,7 +28,7 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, o Option) (*co
 	if b.own {
 		return nil, errRole
 	}
-	plaintext, e, err := splitResponse(c.plaintext[:0], resp, b.observe)
+	plaintext, outer, err := SplitResponse(c.plaintext[:0], resp, b.observe, new(Room))
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +39,12 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, o Option) (*co
 		if err != nil {
 			return nil, err
 		}
-		o.PIV = AppendPIV(e.piv[:0], number)
+		o.PIV = AppendPIV(c.pivRoom[:0], number)
 		nonceID, noncePIV = c.senderID, o.PIV
 	} else {
 		b.used = true
 	}
-	return e.finish(o, c.sender.Seal(nil, c.nonceOf(nonceID, noncePIV), plaintext, c.aadOf(b))), nil
+	return c.seal(outer, o, plaintext, c.nonceOf(nonceID, noncePIV), b), nil
 }
 
 // UnprotectResponse verifies and decrypts a response to the request of b. It
@@ -81,7 +81,7 @@ func (c *Context) unprotectResponse(outer *coap.Message, o Option, b *Binding) (
 	if err != nil {
 		return nil, ErrVerify
 	}
-	resp, err := JoinResponse(outer, plaintext)
+	resp, err := JoinResponse(outer, plaintext, new(Room))
 	if err != nil {
 		return nil, err
 	}

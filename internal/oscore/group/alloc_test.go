@@ -22,8 +22,8 @@ func TestAllocations(t *testing.T) {
 		mode                                              Mode
 		protect, unprotect, protectResponse, openResponse float64
 	}{
-		{nil, Group, 4, 3, 3, 2},
-		{[]byte{1}, Pairwise, 3, 3, 2, 2},
+		{nil, Group, 3, 2, 3, 2},
+		{[]byte{1}, Pairwise, 2, 2, 2, 2},
 	} {
 		w := newWorld(t, 2)
 		client, server, req := w.members[0], w.members[1], get("/a")

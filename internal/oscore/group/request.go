@@ -36,6 +36,13 @@ type Binding struct {
 	servers map[string]*server // client: who answered, by credential
 }
 
+// opened is an exchange that a request has opened: the message and the binding in one
+// allocation.
+type opened struct {
+	room    oscore.Room
+	binding Binding
+}
+
 // ProtectRequest protects req, which is not changed: with to nil in group mode,
 // else in pairwise mode for the peer with that Sender ID. The binding is for
 // [Context.UnprotectResponse]. RFC 10021, Sections 7.1 and 8.3.
@@ -43,7 +50,8 @@ func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *
 	if c.silent() {
 		return nil, nil, ErrSilent
 	}
-	b := &Binding{origin: c.id, Mode: Group, observe: oscore.Registers(req), own: true}
+	x := &opened{binding: Binding{origin: c.id, Mode: Group, observe: oscore.Registers(req), own: true}}
+	b := &x.binding
 	var peer *recipient
 	if to != nil {
 		var err error
@@ -55,7 +63,7 @@ func (c *Context) ProtectRequest(req *coap.Message, to []byte) (*coap.Message, *
 	if err := c.allows(b.Mode); err != nil {
 		return nil, nil, err
 	}
-	plaintext, outer, err := oscore.SplitRequest(c.plaintext[:0], req)
+	plaintext, outer, err := oscore.SplitRequest(c.plaintext[:0], req, &x.room)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -122,7 +130,8 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 			return nil, nil, err
 		}
 	}
-	b := &Binding{origin: c.id, From: peer.peer, Mode: mode}
+	x := &opened{binding: Binding{origin: c.id, From: peer.peer, Mode: mode}}
+	b := &x.binding
 	b.request = request{kid: peer.peer.KID, piv: append(b.number[:0], o.PIV...), kidContext: c.gid}
 	plaintext, err := c.open(&opening{
 		message: received(outer, o, b.request, true, peer.peer), mode: mode, peer: peer, payload: outer.Payload,
@@ -131,7 +140,7 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 		return nil, nil, err
 	}
 	peer.proven = true
-	req, err := oscore.JoinRequest(outer, plaintext)
+	req, err := oscore.JoinRequest(outer, plaintext, &x.room)
 	if !peer.valid {
 		if err != nil {
 			return nil, nil, err

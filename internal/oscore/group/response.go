@@ -40,7 +40,7 @@ func (c *Context) protectResponse(resp *coap.Message, b *Binding, mode Mode, wit
 			return nil, err
 		}
 	}
-	plaintext, outer, err := oscore.SplitResponse(c.plaintext[:0], resp, b.observe)
+	plaintext, outer, err := oscore.SplitResponse(c.plaintext[:0], resp, b.observe, new(oscore.Room))
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (c *Context) UnprotectResponse(outer *coap.Message, b *Binding) (resp *coap
 // acceptResponse takes up a response that is authentic.
 func (c *Context) acceptResponse(u *Unverified, plaintext []byte) (*coap.Message, Peer, error) {
 	u.peer.proven = true
-	resp, err := oscore.JoinResponse(u.outer, plaintext)
+	resp, err := oscore.JoinResponse(u.outer, plaintext, new(oscore.Room))
 	if err != nil {
 		return nil, u.peer.peer, err
 	}
