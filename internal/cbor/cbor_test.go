@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -113,13 +115,33 @@ func TestAppend(t *testing.T) {
 	}
 }
 
+// dated says whether v holds a point in time: the tags 0 and 1 become one where
+// any value is asked for, which nothing here does, and it encodes without its tag.
+func dated(v any) bool {
+	switch v := v.(type) {
+	case time.Time:
+		return true
+	case Tag:
+		return dated(v.Content)
+	case []any:
+		return slices.ContainsFunc(v, dated)
+	case map[any]any:
+		for key, value := range v {
+			if dated(key) || dated(value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func FuzzUnmarshal(f *testing.F) {
-	for _, s := range []string{"00", "a10102", "8301820203f6", "d83d40", "fb3ff199999999999a", "a201000100", "c11a514b67b0"} {
+	for _, s := range []string{"00", "a10102", "8301820203f6", "d83d40", "fb3ff199999999999a", "a201000100", "c11a514b67b0", "a2c130303030"} {
 		f.Add(unhex(f, s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v any
-		if Unmarshal(data, &v) != nil {
+		if Unmarshal(data, &v) != nil || dated(v) {
 			return
 		}
 		if err := Valid(data); err != nil {
