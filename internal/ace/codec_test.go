@@ -38,9 +38,10 @@ var (
 	sampleFilter = CredsFilter{Inclusive: true, Roles: []Role{6}, IDs: [][]byte{{1}}}
 
 	sampleTokenRequest = TokenRequest{ReqCnf: &Confirmation{KID: []byte{1}}, Audience: "gm", Scope: sampleScope, ClientID: "000b57fffe401ac2",
-		GrantType: ptr(uint(2)), Profile: ProfileParam{Asked: true}, CNonce: []byte("nonce")}
+		GrantType: ptr(uint(2)), Refresh: []byte("refresh"), Profile: ProfileParam{Asked: true}, CNonce: []byte("nonce")}
 	sampleTokenResponse = TokenResponse{AccessToken: []byte("token"), ExpiresIn: 3600, Cnf: &Confirmation{OSCORE: &sampleMaterial},
-		Scope: sampleScope, TokenType: TokenPoP, Profile: ProfileOSCORE}
+		Scope: sampleScope, TokenType: TokenPoP, Refresh: cose.Secret("refresh"), Profile: ProfileOSCORE,
+		RSCnf: &Confirmation{COSEKey: &COSEKey{KTY: 1}}}
 	sampleClaims = CWTClaims{ISS: "as", SUB: "000b57fffe401ac2", AUD: "gm", EXP: 2000, NBF: 1000, IAT: 1000, CTI: []byte{1},
 		CNF: &Confirmation{OSCORE: &sampleMaterial}, Scope: ScopeClaim{Scope: sampleScope, Extended: true}, Profile: 2, CNonce: []byte("n"),
 		EXI: 60, CredThumbprint: bytes.Repeat([]byte{7}, ThumbprintSize), Actor: "installer"}
@@ -129,8 +130,10 @@ func TestLabels(t *testing.T) {
 		v      any
 		labels []int64
 	}{
-		{sampleTokenRequest, []int64{ParamReqCnf, ParamAudience, ParamScope, ParamClientID, ParamGrantType, ParamACEProfile, ParamCNonce}},
-		{sampleTokenResponse, []int64{ParamAccessToken, ParamExpiresIn, ParamCnf, ParamScope, ParamTokenType, ParamACEProfile}},
+		{sampleTokenRequest, []int64{ParamReqCnf, ParamAudience, ParamScope, ParamClientID, ParamGrantType, ParamRefreshToken,
+			ParamACEProfile, ParamCNonce}},
+		{sampleTokenResponse, []int64{ParamAccessToken, ParamExpiresIn, ParamCnf, ParamScope, ParamTokenType, ParamRefreshToken,
+			ParamACEProfile, ParamRSCnf}},
 		{sampleClaims, []int64{ClaimISS, ClaimSUB, ClaimAUD, ClaimEXP, ClaimNBF, ClaimIAT, ClaimCTI, ClaimCNF, ClaimScope, ClaimACEProfile,
 			ClaimCNonce, ClaimEXI, ClaimCredThumbprint, ClaimActor}},
 		{sampleAuthzRequest, []int64{ParamAccessToken, ParamNonce1, ParamACEClientRecipientID, ParamSignInfo, ParamECDHInfo, ParamKDCDHCreds}},
@@ -277,7 +280,8 @@ func TestStatement74_RoleFilter(t *testing.T) {
 func TestRedacted(t *testing.T) {
 	secret := string(sampleMaterial.MasterSecret)
 	for _, v := range []any{sampleMaterial, &sampleMaterial, *sampleTokenResponse.Cnf, sampleKey, &sampleJoinResponse, TokenKey{Key: cose.Secret(secret)},
-		sampleTokenResponse, sampleClaims, sampleKeys, sampleRekeying, struct{ P *JoinResponse }{&sampleJoinResponse}, []*KeyMaterial{&sampleKey},
+		SymmetricKey(nil, cose.Secret(secret)), *SymmetricKey(nil, cose.Secret(secret)), Confirmation{COSEKey: SymmetricKey(nil, cose.Secret(secret))},
+		sampleIntrospection, sampleTokenResponse, sampleClaims, sampleKeys, sampleRekeying, struct{ P *JoinResponse }{&sampleJoinResponse}, []*KeyMaterial{&sampleKey},
 		struct{ Q *TokenResponse }{&sampleTokenResponse}, map[string]*CWTClaims{"c": &sampleClaims}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
 			out := fmt.Sprintf(verb, v)

@@ -33,27 +33,31 @@ func fuzzCodec[T any](f *testing.F, samples ...T) {
 	})
 }
 
-func FuzzTokenRequest(f *testing.F)      { fuzzCodec(f, sampleTokenRequest, TokenRequest{}) }
-func FuzzTokenResponse(f *testing.F)     { fuzzCodec(f, sampleTokenResponse) }
-func FuzzCWTClaims(f *testing.F)         { fuzzCodec(f, sampleClaims) }
-func FuzzASHints(f *testing.F)           { fuzzCodec(f, sampleHints) }
-func FuzzAuthzInfoRequest(f *testing.F)  { fuzzCodec(f, sampleAuthzRequest) }
-func FuzzAuthzInfoResponse(f *testing.F) { fuzzCodec(f, sampleAuthzResponse) }
-func FuzzJoinRequest(f *testing.F)       { fuzzCodec(f, sampleJoinRequest) }
-func FuzzJoinResponse(f *testing.F)      { fuzzCodec(f, sampleJoinResponse) }
-func FuzzJoinHints(f *testing.F)         { fuzzCodec(f, sampleJoinHints) }
-func FuzzKeyResponse(f *testing.F)       { fuzzCodec(f, sampleKeys) }
-func FuzzRekeyingMessage(f *testing.F)   { fuzzCodec(f, sampleRekeying) }
-func FuzzRenewalResponse(f *testing.F)   { fuzzCodec(f, sampleRenewal) }
-func FuzzCredsRequest(f *testing.F)      { fuzzCodec(f, sampleCredsRequest) }
-func FuzzCredsResponse(f *testing.F)     { fuzzCodec(f, sampleCredsResponse) }
-func FuzzCredUpload(f *testing.F)        { fuzzCodec(f, sampleUpload) }
-func FuzzKDCCredRequest(f *testing.F)    { fuzzCodec(f, sampleKDCRequest) }
-func FuzzKDCCredResponse(f *testing.F)   { fuzzCodec(f, sampleKDCResponse) }
-func FuzzPoliciesResponse(f *testing.F)  { fuzzCodec(f, samplePolicies) }
-func FuzzGroupsRequest(f *testing.F)     { fuzzCodec(f, sampleGroupsRequest) }
-func FuzzGroupsResponse(f *testing.F)    { fuzzCodec(f, sampleGroups) }
-func FuzzASErrorBody(f *testing.F)       { fuzzCodec(f, sampleASError) }
+func FuzzTokenRequest(f *testing.F)          { fuzzCodec(f, sampleTokenRequest, TokenRequest{}) }
+func FuzzTokenResponse(f *testing.F)         { fuzzCodec(f, sampleTokenResponse) }
+func FuzzCWTClaims(f *testing.F)             { fuzzCodec(f, sampleClaims) }
+func FuzzASHints(f *testing.F)               { fuzzCodec(f, sampleHints) }
+func FuzzAuthzInfoRequest(f *testing.F)      { fuzzCodec(f, sampleAuthzRequest) }
+func FuzzAuthzInfoResponse(f *testing.F)     { fuzzCodec(f, sampleAuthzResponse) }
+func FuzzJoinRequest(f *testing.F)           { fuzzCodec(f, sampleJoinRequest) }
+func FuzzJoinResponse(f *testing.F)          { fuzzCodec(f, sampleJoinResponse) }
+func FuzzJoinHints(f *testing.F)             { fuzzCodec(f, sampleJoinHints) }
+func FuzzKeyResponse(f *testing.F)           { fuzzCodec(f, sampleKeys) }
+func FuzzRekeyingMessage(f *testing.F)       { fuzzCodec(f, sampleRekeying) }
+func FuzzRenewalResponse(f *testing.F)       { fuzzCodec(f, sampleRenewal) }
+func FuzzCredsRequest(f *testing.F)          { fuzzCodec(f, sampleCredsRequest) }
+func FuzzCredsResponse(f *testing.F)         { fuzzCodec(f, sampleCredsResponse) }
+func FuzzCredUpload(f *testing.F)            { fuzzCodec(f, sampleUpload) }
+func FuzzKDCCredRequest(f *testing.F)        { fuzzCodec(f, sampleKDCRequest) }
+func FuzzKDCCredResponse(f *testing.F)       { fuzzCodec(f, sampleKDCResponse) }
+func FuzzPoliciesResponse(f *testing.F)      { fuzzCodec(f, samplePolicies) }
+func FuzzGroupsRequest(f *testing.F)         { fuzzCodec(f, sampleGroupsRequest) }
+func FuzzGroupsResponse(f *testing.F)        { fuzzCodec(f, sampleGroups) }
+func FuzzCOSEKey(f *testing.F)               { fuzzCodec(f, *sampleSymmetric) }
+func FuzzIntrospectionRequest(f *testing.F)  { fuzzCodec(f, sampleIntrospect) }
+func FuzzIntrospectionResponse(f *testing.F) { fuzzCodec(f, sampleIntrospection) }
+func FuzzTRL(f *testing.F)                   { fuzzCodec(f, sampleTRLFull, sampleTRLDiff) }
+func FuzzASErrorBody(f *testing.F)           { fuzzCodec(f, sampleASError) }
 
 func FuzzScope(f *testing.F) {
 	f.Add(sampleScope)

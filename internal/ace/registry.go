@@ -7,6 +7,7 @@ const (
 	FormatACE          = 19  // application/ace+cbor
 	FormatProblem      = 257 // application/concise-problem-details+cbor
 	FormatACEGroupcomm = 261 // application/ace-groupcomm+cbor
+	FormatACETRL       = 262 // application/ace-trl+cbor
 )
 
 // OAuth Parameters CBOR Mappings: labels in application/ace+cbor.
@@ -23,6 +24,7 @@ const (
 	ParamErrorURI             = 32
 	ParamGrantType            = 33
 	ParamTokenType            = 34
+	ParamRefreshToken         = 37
 	ParamACEProfile           = 38
 	ParamCNonce               = 39
 	ParamNonce1               = 40
@@ -151,8 +153,11 @@ const (
 	ErrorDeleted              ErrorID = 6 // Group deleted
 )
 
-// Custom Problem Detail Keys (RFC 9594, Section 11).
-const ProblemACEGroupcommError = 0
+// Custom Problem Detail Keys (RFC 9594, Section 11; RFC 9770, Section 15).
+const (
+	ProblemACEGroupcommError = 0
+	ProblemACETRLError       = 1
+)
 
 // CredFormatCCS is the COSE Header Parameter kccs: an untagged CWT Claims Set.
 const CredFormatCCS = 14

@@ -14,6 +14,7 @@ type TokenRequest struct {
 	Scope     ScopeParam    `cbor:"9,keyasint,omitzero"`
 	ClientID  string        `cbor:"24,keyasint,omitempty"` // an assisted join: the device's id, 16 lower-case hex digits
 	GrantType *uint         `cbor:"33,keyasint,omitempty"` // nil: client_credentials
+	Refresh   []byte        `cbor:"37,keyasint,omitzero"`  // refresh_token
 	Profile   ProfileParam  `cbor:"38,keyasint,omitzero"`
 	CNonce    []byte        `cbor:"39,keyasint,omitzero"`
 }
@@ -25,7 +26,9 @@ type TokenResponse struct {
 	Cnf         *Confirmation `cbor:"8,keyasint,omitempty"`
 	Scope       ScopeParam    `cbor:"9,keyasint,omitzero"` // absent: what was asked for
 	TokenType   int           `cbor:"34,keyasint,omitempty"`
+	Refresh     cose.Secret   `cbor:"37,keyasint,omitempty"`
 	Profile     int           `cbor:"38,keyasint,omitempty"`
+	RSCnf       *Confirmation `cbor:"41,keyasint,omitempty"`
 }
 
 func (r *TokenResponse) check() error {
@@ -40,7 +43,7 @@ func (r *TokenResponse) check() error {
 //
 //	Confirmation = { ? 1: COSE_Key, ? 3: kid: bstr, ? 4: OSCORE_Input_Material }
 type Confirmation struct {
-	COSEKey cbor.RawMessage `cbor:"1,keyasint,omitempty"`
+	COSEKey *COSEKey        `cbor:"1,keyasint,omitempty"`
 	KID     []byte          `cbor:"3,keyasint,omitzero"`
 	OSCORE  *OSCOREMaterial `cbor:"4,keyasint,omitempty"`
 }

@@ -122,7 +122,7 @@ func confirmation(cnf *ace.Confirmation) ([]byte, error) {
 	switch {
 	case cnf == nil:
 		return nil, nil
-	case len(cnf.COSEKey) > 0:
+	case cnf.COSEKey != nil:
 		return nil, deny(ace.ErrorUnsupportedPoPKey, "a key as confirmation")
 	case cnf.OSCORE != nil || len(cnf.KID) == 0:
 		return nil, deny(ace.ErrorInvalidRequest, "req_cnf without kid")
