@@ -17,7 +17,7 @@ var layer = map[string]int{
 	"cbor": 0, "store": 0, "backup": 0,
 	"cose": 1, "coap": 1, "cose/p256": 1, "cose/x509cert": 1,
 	"oscore": 2, "label": 2,
-	"oscore/group": 3, "ace": 3,
+	"oscore/group": 3, "ace": 3, "ace/iregexp": 3,
 	"as": 4, "gm": 4, "join": 4, "device": 4,
 	"commission": 5,
 	"store/bolt": 6, "store/indexeddb": 6, "endpoint": 6, "sim": 6,
@@ -28,6 +28,7 @@ var sideways = map[string][]string{
 	"device":        {"join"},
 	"cose/p256":     {"cose"},
 	"cose/x509cert": {"cose"},
+	"ace/iregexp":   {"ace"},
 	"gm":            {},
 }
 

@@ -22,9 +22,10 @@ import (
 
 // Errors by consequence.
 var (
-	ErrDecode = errors.New("malformed ACE message")
-	ErrScope  = errors.New("malformed scope")
-	ErrToken  = errors.New("access token cannot be verified")
+	ErrDecode  = errors.New("malformed ACE message")
+	ErrScope   = errors.New("malformed scope")
+	ErrPattern = fmt.Errorf("%w: pattern semantics that are not supported", ErrScope)
+	ErrToken   = errors.New("access token cannot be verified")
 )
 
 // Encode returns the deterministic encoding of a message of this package. It

@@ -23,6 +23,9 @@ const (
 	formatAIFGroupcomm               = 295 // 17.9, application/aif+cbor;toid=oscore-gname;tperm=oscore-gperm
 	TagExtendedScope          uint64 = 1668546817 + formatAIFGroupcomm/255*256 + formatAIFGroupcomm%255
 
+	// CBOR tag of an I-Regexp, draft-ietf-ace-oscore-gm-admin-17, Section 3.
+	TagIRegexp uint64 = 21065
+
 	ErrorSignaturesNotUsed ErrorID = 7 // 17.12, Signatures not used in the group
 	ErrorVerifiersOnly     ErrorID = 8 // Operation permitted only to signature verifiers
 	ErrorNotActive         ErrorID = 9 // Group currently not active

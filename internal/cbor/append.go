@@ -11,8 +11,11 @@ const (
 	Tagged byte = 6
 )
 
-// Null is the encoding of null.
-const Null byte = 0xf6
+// Encodings of simple values.
+const (
+	True byte = 0xf5
+	Null byte = 0xf6
+)
 
 // AppendHead appends the head of an item: its major type and argument in the
 // shortest form.

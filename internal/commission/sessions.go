@@ -173,8 +173,8 @@ func (s *site) transfer(ctx context.Context, req ace.TokenRequest, id1 []byte) (
 	if err != nil {
 		return nil, none, with(atAS, "asking for a token", err)
 	}
-	if scope, err := ace.DecodeScope(tok.Scope); err == nil && req.ClientID == "" {
-		s.learnGroups(scope)
+	if scope, err := ace.ParseScope(tok.Scope); err == nil && req.ClientID == "" {
+		s.learnGroups(scope.Users)
 	}
 	expires := s.e.cfg.Now().Add(time.Duration(tok.ExpiresIn) * time.Second)
 	addr, err := s.gmAddress()

@@ -71,7 +71,7 @@ func (s *Server) verify(token []byte) (*ace.CWTClaims, *coap.Message) {
 	case claims.AUD != s.cfg.Audience:
 		return nil, coap.Problem(coap.Forbidden, "The token is for another audience.")
 	}
-	if _, err := ace.DecodeScope(claims.Scope.Scope); err != nil {
+	if _, err := ace.ParseScope(claims.Scope.Scope); err != nil {
 		return nil, coap.Problem(coap.BadRequest, "The token's scope is not understood here.")
 	}
 	if claims.CNF == nil || len(claims.SUB) > maxSubject {
@@ -152,8 +152,8 @@ func (s *Server) newAssociation(body *ace.AuthzInfoRequest, claims *ace.CWTClaim
 // needsChallenge reports whether any role that the token grants takes a proof of
 // possession. KGO, Section 5.3.
 func needsChallenge(a *associationRecord) bool {
-	entries, err := ace.DecodeScope(a.Scope)
-	for _, e := range entries {
+	scope, err := ace.ParseScope(a.Scope)
+	for _, e := range scope.Users {
 		if e.Roles.NeedsCredential() {
 			return true
 		}
@@ -164,13 +164,13 @@ func needsChallenge(a *associationRecord) bool {
 // groupInfo says what the groups of a token use: one entry a set of parameters.
 // KGO, Section 5.3.
 func groupInfo(tx store.Tx, a *associationRecord, sign, ecdh bool) (signs []ace.SignInfo, ecdhs []ace.ECDHInfo, err error) {
-	entries, err := ace.DecodeScope(a.Scope)
+	scope, err := ace.ParseScope(a.Scope)
 	if err != nil {
 		return nil, nil, err
 	}
 	names := make(map[group.Algorithms]ace.GroupNames)
 	var order []group.Algorithms
-	for _, e := range entries {
+	for _, e := range scope.Users {
 		g, err := load[groupRecord](tx, groupKey(e.Group))
 		if err != nil {
 			return nil, nil, err

@@ -108,18 +108,18 @@ type associationRecord struct {
 	NS           []byte      `cbor:"14,keyasint"` // kdcchallenge; nil: lost or never needed
 }
 
-// entry finds the scope entry for a group; ok is false when the token does not
+// entry finds the user entry for a group; ok is false when the token does not
 // speak of it.
 func (a *associationRecord) entry(name string) (ace.ScopeEntry, bool) {
-	entries, err := ace.DecodeScope(a.Scope)
+	scope, err := ace.ParseScope(a.Scope)
 	if err != nil {
 		return ace.ScopeEntry{}, false
 	}
-	i := slices.IndexFunc(entries, func(e ace.ScopeEntry) bool { return e.Group == name })
+	i := slices.IndexFunc(scope.Users, func(e ace.ScopeEntry) bool { return e.Group == name })
 	if i < 0 {
 		return ace.ScopeEntry{}, false
 	}
-	return entries[i], true
+	return scope.Users[i], true
 }
 
 // load reads a record; nil when there is none.

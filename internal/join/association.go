@@ -33,10 +33,10 @@ type Association struct {
 	Expires      uint64      `cbor:"7,keyasint"`
 
 	// What the Token Transfer Response said besides; not encoded.
-	NS       []byte           `cbor:"-"` // kdcchallenge, nil when there was none
-	SignInfo []ace.SignInfo   `cbor:"-"`
-	ECDHInfo []ace.ECDHInfo   `cbor:"-"`
-	Scope    []ace.ScopeEntry `cbor:"-"` // what the token grants, when the Authorization Server said so
+	NS       []byte         `cbor:"-"` // kdcchallenge, nil when there was none
+	SignInfo []ace.SignInfo `cbor:"-"`
+	ECDHInfo []ace.ECDHInfo `cbor:"-"`
+	Scope    ace.Scope      `cbor:"-"` // what the token grants, when the Authorization Server said so
 }
 
 const (
@@ -80,7 +80,7 @@ func Transfer(ctx context.Context, ex coap.Exchanger, gm netip.AddrPort, tok *ac
 		return nil, fmt.Errorf("transferring a token: %w", err)
 	}
 	if tok.Scope != nil {
-		if a.Scope, err = ace.DecodeScope(tok.Scope); err != nil {
+		if a.Scope, err = ace.ParseScope(tok.Scope); err != nil {
 			return nil, fmt.Errorf("transferring a token: %w: scope", ErrDecode)
 		}
 	}
