@@ -49,11 +49,11 @@ type JoinHints struct {
 	KDCDHCreds   []KDCDHCred `cbor:"32,keyasint,omitempty"`
 }
 
-// GroupPolicies are the policies of a group. RFC 9594, Section 4.3.1. Zero
-// fields are absent: of both, 0 is what a member assumes or can do nothing with.
+// GroupPolicies are the policies of a group. RFC 9594, Section 4.3.1; KGO,
+// Section 6.3. The zero value is a group without policies.
 type GroupPolicies struct {
-	CheckInterval   uint64 `cbor:"1,keyasint,omitempty"` // Key Update Check Interval, seconds
-	ExpirationDelta uint64 `cbor:"2,keyasint,omitempty"` // seconds
+	CheckInterval   uint64 `cbor:"1,keyasint,omitempty"` // Key Update Check Interval, seconds; 0: absent
+	ExpirationDelta uint64 `cbor:"2,keyasint"`           // seconds
 }
 
 // IsZero reports whether there are none.

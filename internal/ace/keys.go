@@ -94,6 +94,18 @@ type KDCCredResponse struct {
 	KDCCredVerify []byte `cbor:"19,keyasint"`
 }
 
+// VerifDataResponse answers GET .../verif-data: what a signature verifier needs
+// and no more. Its key has neither Master Secret nor salt. KGO, Section 9.6.
+type VerifDataResponse struct {
+	GKTY       int         `cbor:"7,keyasint"`
+	Key        KeyMaterial `cbor:"8,keyasint"`
+	Num        uint64      `cbor:"9,keyasint"`
+	Profile    int         `cbor:"10,keyasint"`
+	EXP        uint64      `cbor:"11,keyasint,omitempty"` // seconds since 1970
+	EXI        uint64      `cbor:"12,keyasint"`           // seconds left
+	SignEncKey cose.Secret `cbor:"33,keyasint,omitempty"` // Signature Encryption Key
+}
+
 // PoliciesResponse answers GET .../policies. RFC 9594, Section 4.6.1.
 type PoliciesResponse struct {
 	Policies GroupPolicies `cbor:"16,keyasint"`

@@ -1,6 +1,9 @@
 package ace
 
-import "lamplighter/internal/cbor"
+import (
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/cose"
+)
 
 // PoPInput returns what a joining node signs to prove that it has the private
 // key of its credential. scope is the content of the Join Request's byte
@@ -19,3 +22,14 @@ func PoPInput(scope, ns, nc []byte) []byte {
 func KDCPoPInput(nc, nkdc []byte) []byte {
 	return cbor.AppendBytes(cbor.AppendBytes(nil, nc), nkdc)
 }
+
+// macSize is the length of a proof in pairwise-only groups. KGO, Section 6.1.
+const macSize = 8
+
+// PoPMAC is the proof of possession where a group has no signatures: a MAC over a
+// PoP input under the Diffie-Hellman secret of the joining node and the Group
+// Manager. Both sides compute it alike; compare with crypto/hmac. KGO, Sections 6.1
+// and 6.3.
+//
+//	MAC = HKDF-SHA-256(salt: h'', IKM: shared secret, info: PoP input, L: 8)
+func PoPMAC(shared, input []byte) []byte { return cose.HKDF(shared, nil, input, macSize) }

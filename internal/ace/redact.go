@@ -54,6 +54,12 @@ func (m RekeyingMessage) Format(w fmt.State, _ rune) {
 	fmt.Fprintf(w, "%+v", plain(m))
 }
 
+// Format keeps the Signature Encryption Key out.
+func (r VerifDataResponse) Format(w fmt.State, _ rune) {
+	type plain VerifDataResponse
+	fmt.Fprintf(w, "%+v", plain(r))
+}
+
 // Format keeps the key out.
 func (k TokenKey) Format(w fmt.State, _ rune) {
 	type plain TokenKey

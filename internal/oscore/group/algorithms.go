@@ -65,6 +65,21 @@ func (a Algorithms) agreement() cose.Algorithm {
 func (a Algorithms) hasGroup() bool    { return a.GroupEnc != cose.Null && a.Sign != cose.Null }
 func (a Algorithms) hasPairwise() bool { return a.AEAD != cose.Null && a.Pairwise != cose.Null }
 
+// HasGroupMode says whether the group uses the group mode; without the pairwise
+// mode it is a signature-only group.
+func (a Algorithms) HasGroupMode() bool { return a.hasGroup() }
+
+// HasPairwiseMode says whether the group uses the pairwise mode; without the group
+// mode it is a pairwise-only group.
+func (a Algorithms) HasPairwiseMode() bool { return a.hasPairwise() }
+
+// MaxSenderID is the greatest length of a Sender ID in bytes: 6 less than the
+// shortest nonce of the algorithms that are set. RFC 10021, Section 2.2.
+func (a Algorithms) MaxSenderID() int {
+	least, _ := a.nonceSizes()
+	return least - 6
+}
+
 // derivation is the algorithm that stands in the info of derivations. RFC
 // 10021, Section 2.3.
 func (a Algorithms) derivation() cose.Algorithm {
@@ -100,8 +115,8 @@ func (a Algorithms) longestGID() int {
 // checkSenderID holds a Sender ID to its greatest length. RFC 10021, Section
 // 2.2.
 func (a Algorithms) checkSenderID(id []byte) error {
-	if least, _ := a.nonceSizes(); len(id) > least-6 {
-		return fmt.Errorf("a Sender ID of more than %d bytes", least-6)
+	if longest := a.MaxSenderID(); len(id) > longest {
+		return fmt.Errorf("a Sender ID of more than %d bytes", longest)
 	}
 	return nil
 }
