@@ -59,13 +59,14 @@ const (
 	PeerACE                      // OSCORE from a token (RFC 9203)
 	PeerGroup                    // Group OSCORE, group mode: Cred is the countersigner's
 	PeerPairwise                 // Group OSCORE, pairwise mode
+	PeerDTLS                     // a DTLS session (RFC 9202)
 )
 
 // Peer is who an association proved the other side to be. The zero value is
 // "nobody proven".
 type Peer struct {
 	Kind PeerKind
-	Name string // PeerPSK: the secret's name; PeerACE: the association's name; groups: the group's name
+	Name string // PeerPSK: the secret's name; PeerACE, PeerDTLS: the association's name; groups: the group's name
 	KID  []byte // the peer's Sender ID
 	Cred []byte // groups: the peer's authentication credential, as distributed
 	Data any    // what the role attached to the association or the group
@@ -99,6 +100,12 @@ type Exchanger interface {
 // Caller makes requests to one peer over a security association.
 type Caller interface {
 	Call(ctx context.Context, req *Message) (*Message, error)
+}
+
+// Watcher is a [Caller] that observes, too: see [Observer] for what each hears.
+type Watcher interface {
+	Caller
+	Observe(ctx context.Context, req *Message, each func(*Message, error)) (Observation, error)
 }
 
 // To is an [Exchanger] with one peer as a [Caller]: without an association, plain

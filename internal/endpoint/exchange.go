@@ -26,32 +26,32 @@ type Deliver func(resp *coap.Message, from netip.AddrPort, err error)
 // Call is a request under way. It takes responses until it is cancelled: one,
 // many from a group, or notifications.
 type Call struct {
-	udp       *UDP
+	of        *exchanges
 	to        netip.AddrPort
 	token     string
 	multicast bool
 	deliver   Deliver
-	sent      *coap.Sent // guarded by udp.mu; nil for non-confirmable
-	again     bool       // guarded by udp.mu; sent is not the first request
+	sent      *coap.Sent // guarded by of.mu; nil for non-confirmable
+	again     bool       // guarded by of.mu; sent is not the first request
 }
 
 // Begin sends req, confirmable to one endpoint and non-confirmable to a group,
 // and has deliver called for what comes back. It leaves req unchanged. The
 // caller cancels the call when it needs no more.
-func (u *UDP) Begin(to netip.AddrPort, req *coap.Message, deliver Deliver) (*Call, error) {
+func (x *exchanges) Begin(to netip.AddrPort, req *coap.Message, deliver Deliver) (*Call, error) {
 	to = unmap(to)
-	c := &Call{udp: u, to: to, multicast: to.Addr().IsMulticast(), deliver: deliver}
+	c := &Call{of: x, to: to, multicast: to.Addr().IsMulticast(), deliver: deliver}
 	token := make([]byte, tokenLength)
-	if _, err := io.ReadFull(u.opts.Rand, token); err != nil {
+	if _, err := io.ReadFull(x.rand, token); err != nil {
 		return nil, fmt.Errorf("drawing a token: %w", err)
 	}
 	c.token = string(token)
-	u.mu.Lock()
-	if u.closed {
-		u.mu.Unlock()
+	x.mu.Lock()
+	if x.closed {
+		x.mu.Unlock()
 		return nil, net.ErrClosed
 	}
-	u.calls[c.token] = c
+	x.calls[c.token] = c
 	if err := c.sendLocked(req); err != nil {
 		c.Cancel()
 		return nil, err
@@ -62,39 +62,39 @@ func (u *UDP) Begin(to netip.AddrPort, req *coap.Message, deliver Deliver) (*Cal
 // Again sends another request under the same token: it renews or ends an
 // observation. When it fails the call goes on as it was. RFC 7641, Section 3.6.
 func (c *Call) Again(req *coap.Message) error {
-	u := c.udp
-	u.mu.Lock()
-	if u.closed || u.calls[c.token] != c {
-		u.mu.Unlock()
+	x := c.of
+	x.mu.Lock()
+	if x.closed || x.calls[c.token] != c {
+		x.mu.Unlock()
 		return net.ErrClosed
 	}
-	u.layer.Stop(time.Now(), c.sent)
+	x.layer.Stop(time.Now(), c.sent)
 	c.again = true
 	return c.sendLocked(req)
 }
 
-// sendLocked is called with udp.mu held and releases it.
+// sendLocked is called with of.mu held and releases it.
 func (c *Call) sendLocked(req *coap.Message) error {
-	u := c.udp
+	x := c.of
 	out := *req
 	out.Token, out.Type = coap.Token(c.token), coap.Confirmable
 	if c.multicast {
 		out.Type = coap.NonConfirmable
 	}
 	now := time.Now()
-	sent, err := u.layer.Send(now, c.to, &out)
+	sent, err := x.layer.Send(now, c.to, &out)
 	c.sent = sent
 	if sent != nil {
 		sent.Value = c
 	}
-	failed := u.unlockAndSend(now)
+	failed := x.unlockAndSend(now)
 	if err != nil {
 		return err
 	}
 	if failed != nil {
-		u.mu.Lock()
-		u.layer.Stop(now, sent) // it does not go out behind the caller's back
-		_ = u.unlockAndSend(now)
+		x.mu.Lock()
+		x.layer.Stop(now, sent) // it does not go out behind the caller's back
+		_ = x.unlockAndSend(now)
 		return fmt.Errorf("sending: %w", failed)
 	}
 	return nil
@@ -102,25 +102,25 @@ func (c *Call) sendLocked(req *coap.Message) error {
 
 // Cancel forgets the call: what still comes is rejected.
 func (c *Call) Cancel() {
-	u := c.udp
-	u.mu.Lock()
-	if u.calls[c.token] == c {
-		delete(u.calls, c.token)
+	x := c.of
+	x.mu.Lock()
+	if x.calls[c.token] == c {
+		delete(x.calls, c.token)
 	}
 	now := time.Now()
-	u.layer.Stop(now, c.sent)
-	_ = u.unlockAndSend(now)
+	x.layer.Stop(now, c.sent)
+	_ = x.unlockAndSend(now)
 }
 
 // Exchange implements [coap.Exchanger]. When the request was acknowledged but no
 // response follows it waits for MAX_TRANSMIT_WAIT, or until ctx ends.
-func (u *UDP) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+func (x *exchanges) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
 	type result struct {
 		m   *coap.Message
 		err error
 	}
 	done := make(chan result, 1)
-	call, err := u.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) {
+	call, err := x.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) {
 		select {
 		case done <- result{m, err}:
 		default: // a second response; the first counts
@@ -130,7 +130,7 @@ func (u *UDP) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message
 		return nil, fmt.Errorf("asking %v: %w", to, err)
 	}
 	defer call.Cancel()
-	timeout := time.NewTimer(u.opts.Params.MaxTransmitWait())
+	timeout := time.NewTimer(x.params.MaxTransmitWait())
 	defer timeout.Stop()
 	select {
 	case r := <-done:
@@ -149,16 +149,16 @@ func (u *UDP) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message
 }
 
 // Multicast implements [coap.Exchanger].
-func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+func (x *exchanges) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
 	box := newMailbox()
-	call, err := u.Begin(to, req, func(m *coap.Message, from netip.AddrPort, err error) {
+	call, err := x.Begin(to, req, func(m *coap.Message, from netip.AddrPort, err error) {
 		box.put(delivery{m, from, err})
 	})
 	if err != nil {
 		return fmt.Errorf("asking %v: %w", to, err)
 	}
 	defer call.Cancel()
-	return box.each(ctx, u.ctx.Done(), wait, func(d delivery) error {
+	return box.each(ctx, x.ctx.Done(), wait, func(d delivery) error {
 		if d.err != nil {
 			return d.err
 		}
@@ -171,13 +171,13 @@ func (u *UDP) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 
 // Observe implements [coap.Observer]. Closing rejects the next notification,
 // which ends the observation at the server. RFC 7641, Section 3.6.
-func (u *UDP) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
+func (x *exchanges) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
 	o := newObservation(to, req, each)
-	call, err := u.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) { o.put(m, err) })
+	call, err := x.Begin(to, req, func(m *coap.Message, _ netip.AddrPort, err error) { o.put(m, err) })
 	if err != nil {
 		return nil, fmt.Errorf("asking %v: %w", to, err)
 	}
 	o.again, o.release = call.Again, call.Cancel
-	go o.run(ctx, u.opts.Params.MaxTransmitWait(), nil, nil)
+	go o.run(ctx, x.params.MaxTransmitWait(), nil, nil)
 	return o, nil
 }
