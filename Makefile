@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: run test build lint bench fuzz fuzz-short coverage interop e2e soak page wasm-test go-test clean
+.PHONY: run test build lint bench fuzz fuzz-short coverage conformance interop e2e soak page wasm-test go-test clean
 
 export CGO_ENABLED ?= 1
 PURE := ./internal/cbor/... ./internal/store ./internal/cose/... ./internal/coap/... ./internal/label/... \
@@ -43,7 +43,7 @@ lint: page
 
 # Suites in the order of their cost; each says how long it took.
 test:
-	@bash e2e/suites.sh lint go-test coverage wasm-test fuzz-short interop e2e
+	@bash e2e/suites.sh lint go-test coverage conformance wasm-test fuzz-short interop e2e
 
 go-test: page
 	go test -race -timeout 20m ./...
@@ -56,6 +56,12 @@ coverage:
 	@go test -cover $(COVERED) >build/coverage.txt || { cat build/coverage.txt; exit 1; }
 	@awk '{print} {for (i = 1; i < NF; i++) if ($$i == "coverage:" && $$(i+1)+0 < $(LEAST)) bad = 1} \
 		END {if (bad) print "less than $(LEAST) % of statements is covered"; exit bad}' build/coverage.txt
+
+# The statements' tests, and whether the page that lists them is true. `make
+# conformance CHECK=` writes the page.
+CHECK ?= -check
+conformance: page
+	go run ./e2e/conformance $(CHECK)
 
 wasm-test:
 	GOOS=js GOARCH=wasm go test -exec="$(WASM_EXEC)" $(PURE) $(BROWSER)
