@@ -189,18 +189,19 @@ func (s *Server) Sweep(ctx context.Context, evict bool) error {
 	var expired []*associationRecord
 	err := s.commit(ctx, "sweep", func(tx store.Tx) error {
 		expired = nil
-		all, err := loadAssociations(tx)
-		if err != nil {
-			return err
-		}
 		live := make(map[string]bool)
 		now := uint64(s.cfg.Now().Unix())
-		for _, a := range all {
-			if now < a.Expires {
+		if err := eachAssociation(tx, func(a *associationRecord) bool {
+			if now >= a.Expires {
+				expired = append(expired, a)
+			} else if evict {
 				live[a.Subject] = true
-				continue
 			}
-			expired = append(expired, a)
+			return true
+		}); err != nil {
+			return err
+		}
+		for _, a := range expired {
 			if err := a.delete(tx); err != nil {
 				return err
 			}

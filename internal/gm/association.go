@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"lamplighter/internal/cbor"
-	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
 )
 
@@ -24,98 +23,40 @@ const (
 	maxPerSubject = 64
 
 	recipientIDLen = 3
-
-	// Sequence numbers reserved for each association at a start, more than one
-	// stride of [oscore.Sequence].
-	restartStride = 256
 )
 
-// restore makes the contexts of all stored associations and forgets those whose
-// token has expired. Their replay windows are lost, so each challenges its peer
-// first; the sequence numbers for that are reserved for all of them at once.
-func (s *Server) restore(ctx context.Context) error {
-	var live []*associationRecord
-	var next []uint64
-	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		live, next = nil, nil
-		all, err := loadAssociations(tx)
-		if err != nil {
-			return err
+// eachAssociation calls fn for every stored association until it returns false.
+func eachAssociation(tx store.Tx, fn func(*associationRecord) bool) error {
+	var failed error
+	err := tx.Scan("a/", func(_ string, data []byte) bool {
+		a := new(associationRecord)
+		if failed = cbor.Unmarshal(data, a); failed != nil {
+			return false
 		}
-		now := uint64(s.cfg.Now().Unix())
-		for _, a := range all {
-			if now >= a.Expires {
-				if err := a.delete(tx); err != nil {
-					return err
-				}
-				continue
-			}
-			n, err := loadCounter(tx, sequenceKey(a.ID))
-			if err != nil {
-				return err
-			}
-			if err := saveCounter(tx, sequenceKey(a.ID), n+restartStride); err != nil {
-				return err
-			}
-			live, next = append(live, a), append(next, n)
-		}
-		return nil
+		return fn(a)
 	})
-	for i, a := range live {
-		if err != nil {
-			break
-		}
-		r := &reserver{s: s, id: a.ID, durable: next[i] + restartStride}
-		err = s.addContext(a, oscore.NewSequence(next[i], r), true)
+	if failed != nil {
+		return fmt.Errorf("reading a stored association: %w", failed)
 	}
 	return err
 }
 
-func loadAssociations(tx store.Tx) ([]*associationRecord, error) {
-	var all []*associationRecord
-	var failed error
-	err := tx.Scan("a/", func(_ string, data []byte) bool {
-		a := new(associationRecord)
-		if failed = cbor.Unmarshal(data, a); failed == nil {
-			all = append(all, a)
-		}
-		return failed == nil
-	})
-	if failed != nil {
-		return nil, fmt.Errorf("reading a stored association: %w", failed)
-	}
-	return all, err
-}
+var errNumbered = errors.New("another context of the association has taken sequence numbers")
 
-// addContext derives the OSCORE context of an association and lets it answer.
-// RFC 9203, Section 4.3.
-func (s *Server) addContext(a *associationRecord, seq *oscore.Sequence, restored bool) error {
-	c, err := oscore.New(oscore.Params{
-		MasterSecret: a.MasterSecret, MasterSalt: a.MasterSalt, IDContext: a.IDContext,
-		SenderID: a.SenderID, RecipientID: a.RecipientID,
-		Sequence: seq, EchoFirst: restored, Rand: s.rand,
-	})
-	if err != nil {
-		return fmt.Errorf("deriving an association: %w", err)
-	}
-	s.contexts.Add(a.ID, nil, c)
-	return nil
-}
-
-// reserver makes the Sender Sequence Numbers of one association durable. The
-// Group Manager uses them for Echo challenges only; answers take the request's.
+// reserver makes the Sender Sequence Numbers of one association durable. Answers
+// take the request's number: what the Group Manager numbers itself are Echo
+// challenges, notifications and its own requests.
 type reserver struct {
-	s       *Server
-	id      string
-	durable uint64 // reserved when the Group Manager started
+	s    *Server
+	id   string
+	mark uint64 // what is durable as far as this context knows; under the sequence's lock
 }
 
-// Reserve implements [oscore.Reserver].
+// Reserve implements [oscore.Reserver]. It holds only when the durable mark is the
+// one that this context left there: two contexts of one association would give out
+// the same numbers.
 func (r *reserver) Reserve(mark uint64) error {
-	if mark <= r.durable {
-		return nil
-	}
-	return r.s.cfg.Store.Update(context.Background(), func(tx store.Tx) error {
+	err := r.s.cfg.Store.Update(context.Background(), func(tx store.Tx) error {
 		a, err := tx.Get(associationKey(r.id))
 		if err != nil {
 			return err
@@ -124,17 +65,23 @@ func (r *reserver) Reserve(mark uint64) error {
 			return errExpired // nothing is left to number
 		}
 		old, err := loadCounter(tx, sequenceKey(r.id))
-		if err != nil || old >= mark {
+		if err != nil {
 			return err
+		}
+		if old != r.mark {
+			return errNumbered
 		}
 		return saveCounter(tx, sequenceKey(r.id), mark)
 	})
+	if err == nil {
+		r.mark = mark
+	}
+	return err
 }
 
-// Ahead implements [oscore.Reserver].
-func (r *reserver) Ahead(mark uint64) {
-	go func() { _ = r.Reserve(mark) }() // what fails here is tried again by Reserve
-}
+// Ahead implements [oscore.Reserver]. It leaves the work to Reserve: 128 numbers
+// last a Group Manager for long, and of two reservations at a time one would fail.
+func (r *reserver) Ahead(uint64) {}
 
 // delete takes an association and its marks off the store.
 func (a *associationRecord) delete(tx store.Tx) error {

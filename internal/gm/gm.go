@@ -41,6 +41,7 @@ type Config struct {
 	ControlURI func(subject, uri string) bool // accepts a member's control_uri; nil: none is accepted
 	Logger     *slog.Logger                   // nil: silent
 	Hooks      Hooks
+	Contexts   int // associations whose keys are in memory, default 8192
 }
 
 // Hooks are for tests that stop a Group Manager at the worst moment.
@@ -84,15 +85,14 @@ type Server struct {
 	cfg       Config
 	log       *slog.Logger
 	rand      io.Reader
-	contexts  *oscore.Server
-	proven    sync.Map // ids of associations that were used since the start
+	contexts  *contexts
 	transfers limiter
 	routes    []resource
 }
 
-// New loads the durable state and makes a Group Manager of it. Restored
-// associations challenge their peer with Echo before they act. RFC 8613, Appendix
-// B.1.2.
+// New makes a Group Manager over the durable state. Associations are loaded when
+// they are used; they then challenge their peer with Echo before they act. RFC
+// 8613, Appendix B.1.2.
 func New(cfg Config) (*Server, error) {
 	cred, err := cose.ParseCCS(cfg.Credential)
 	if err != nil {
@@ -105,11 +105,10 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	random := &lockedReader{inner: cfg.Rand}
-	s := &Server{cfg: cfg, log: cfg.Logger, rand: random, contexts: oscore.NewServer(random), routes: routes()}
-	if err := s.restore(context.Background()); err != nil {
-		return nil, fmt.Errorf("restoring the associations: %w", err)
-	}
-	return s, nil
+	return &Server{
+		cfg: cfg, log: cfg.Logger, rand: random, routes: routes(),
+		contexts: newContexts(oscore.NewServer(random), cfg.Contexts),
+	}, nil
 }
 
 // Handler serves the Group Manager's resources; it takes off the protection

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
 )
 
@@ -16,7 +17,7 @@ type opener struct{ *Server }
 // Open implements [coap.Opener]. An expired token is answered with an unprotected
 // 4.01. RFC 9203, Section 4.3.
 func (o opener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *coap.Message, error) {
-	opened, reply, err := o.contexts.Open(ctx, outer)
+	opened, reply, err := o.find(ctx, outer)
 	if err != nil || opened == nil {
 		return opened, reply, err
 	}
@@ -26,13 +27,36 @@ func (o opener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *c
 		return nil, o.broken("association", err), err
 	}
 	if a == nil || uint64(o.cfg.Now().Unix()) >= a.Expires {
-		o.contexts.Remove(id)
+		o.contexts.end(id)
 		return nil, o.unauthorized(), errExpired
 	}
 	if err := o.supersede(ctx, a); err != nil {
 		return nil, o.broken("association", err), err
 	}
 	return opened, nil, nil
+}
+
+// find opens a request with the context that its kid names. When that has made
+// room for another between the two steps they are done again.
+func (o opener) find(ctx context.Context, outer *coap.Request) (opened *coap.Opened, reply *coap.Message, err error) {
+	id := kidOf(outer.Message)
+	if id == "" || outer.Multicast {
+		return o.contexts.Open(ctx, outer) // which says what is wrong with it
+	}
+	for range 4 {
+		known, failed := o.ensure(ctx, id)
+		if failed != nil {
+			return nil, o.broken("association", failed), failed
+		}
+		opened, reply, err = o.contexts.Open(ctx, outer)
+		if !known || !errors.Is(err, coap.ErrNoContext) {
+			break
+		}
+	}
+	if _, challenged := errors.AsType[*oscore.EchoError](err); challenged {
+		o.contexts.touch(id) // its answer is to find what it was asked
+	}
+	return opened, reply, err
 }
 
 func (s *Server) association(ctx context.Context, id string) (a *associationRecord, err error) {
@@ -46,7 +70,7 @@ func (s *Server) association(ctx context.Context, id string) (a *associationReco
 // supersede ends the older associations of the same token when a newer one is
 // used for the first time. RFC 9203, Section 6.
 func (s *Server) supersede(ctx context.Context, a *associationRecord) error {
-	if _, done := s.proven.Load(a.ID); done {
+	if s.contexts.touch(a.ID) {
 		return nil
 	}
 	var older []*associationRecord
@@ -80,14 +104,13 @@ func (s *Server) supersede(ctx context.Context, a *associationRecord) error {
 		}
 		s.drop(older)
 	}
-	s.proven.Store(a.ID, struct{}{})
+	s.contexts.prove(a.ID)
 	return nil
 }
 
 // drop forgets the contexts of associations that are no longer stored.
 func (s *Server) drop(gone []*associationRecord) {
 	for _, a := range gone {
-		s.contexts.Remove(a.ID)
-		s.proven.Delete(a.ID)
+		s.contexts.end(a.ID)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"weak"
 
 	"lamplighter/internal/coap"
 )
@@ -23,6 +24,7 @@ type Server struct {
 	rand   io.Reader
 	byName map[string]*served
 	byKID  map[string][]*served
+	shed   map[string]weak.Pointer[served] // by name
 }
 
 // served is one context with what it stands for.
@@ -35,7 +37,7 @@ type served struct {
 
 // NewServer makes a server without contexts. rand makes Echo values.
 func NewServer(rand io.Reader) *Server {
-	return &Server{rand: rand, byName: map[string]*served{}, byKID: map[string][]*served{}}
+	return &Server{rand: rand, byName: map[string]*served{}, byKID: map[string][]*served{}, shed: map[string]weak.Pointer[served]{}}
 }
 
 // Add adds a context, which the server then owns, or replaces the one of the
@@ -47,9 +49,12 @@ func (s *Server) Add(name string, data any, c *Context) {
 	if c.rand == nil {
 		c.rand = s.rand
 	}
-	e := &served{name: name, data: data, context: c}
-	s.byName[name] = e
-	kid := string(c.recipientID)
+	s.put(&served{name: name, data: data, context: c})
+}
+
+func (s *Server) put(e *served) {
+	s.byName[e.name] = e
+	kid := string(e.context.recipientID)
 	s.byKID[kid] = append(s.byKID[kid], e)
 }
 
@@ -62,12 +67,19 @@ func (s *Server) Remove(name string) {
 }
 
 func (s *Server) remove(name string) {
-	e, ok := s.byName[name]
-	if !ok {
-		return
+	if e := s.shed[name].Value(); e != nil {
+		e.gone = true
 	}
-	delete(s.byName, name)
-	e.gone = true
+	delete(s.shed, name)
+	if e := s.byName[name]; e != nil {
+		e.gone = true
+		s.take(e)
+	}
+}
+
+// take takes a context off the list.
+func (s *Server) take(e *served) {
+	delete(s.byName, e.name)
 	kid := string(e.context.recipientID)
 	kept := []*served{}
 	for _, other := range s.byKID[kid] {
