@@ -4,7 +4,9 @@ import (
 	"container/list"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"lamplighter/internal/coap"
@@ -179,4 +181,32 @@ func (s *Server) addContext(a *associationRecord, seq *oscore.Sequence, restored
 	}
 	s.contexts.add(a.ID, c, !restored)
 	return nil
+}
+
+// caller makes requests to the peer of an association, at to; the context is
+// loaded when it is not in memory.
+func (s *Server) caller(id string, ex coap.Exchanger, to netip.AddrPort) coap.Caller {
+	return &loadingCaller{s, id, s.contexts.Caller(id, ex, to)}
+}
+
+type loadingCaller struct {
+	s    *Server
+	id   string
+	next coap.Caller
+}
+
+// Call implements [coap.Caller]. It fails with [coap.ErrNoContext] when the
+// association has ended.
+func (c *loadingCaller) Call(ctx context.Context, req *coap.Message) (resp *coap.Message, err error) {
+	for range 4 {
+		known, failed := c.s.ensure(ctx, c.id)
+		if failed != nil {
+			return nil, failed
+		}
+		resp, err = c.next.Call(ctx, req)
+		if !known || !errors.Is(err, coap.ErrNoContext) {
+			break
+		}
+	}
+	return resp, err
 }

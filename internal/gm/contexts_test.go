@@ -1,6 +1,7 @@
 package gm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -162,5 +163,35 @@ func TestConcurrentLoads(t *testing.T) {
 	wg.Wait()
 	if n := l.s.contexts.Len(); n > 2 {
 		t.Errorf("%d contexts in memory", n)
+	}
+}
+
+// The Group Manager calls the peer of an association whose keys are not in
+// memory, and not of one that has ended.
+func TestCallerLoadsItsContext(t *testing.T) {
+	l := newLine(t, func(c *Config) { c.Contexts = 1 })
+	a := l.joinOver("a")
+	l.joinOver("b")
+	seq := oscore.NewSequence(1000, nil)
+	peer, err := a.assoc.Context(seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := oscore.NewServer(l.rand)
+	server.Add("gm", nil, peer)
+	told := 0
+	l.net.Attach(clientAddr, coap.Secure(coap.HandlerFunc(func(context.Context, *coap.Request) *coap.Message {
+		told++
+		return coap.Respond(coap.Changed, coap.NoFormat, nil)
+	}), server))
+	id := fmt.Sprintf("%x", a.assoc.SenderID)
+	runtime.GC()
+	call := l.s.caller(id, l.net.From(gmAddr), clientAddr)
+	resp, err := call.Call(t.Context(), coap.NewRequest(coap.POST, "/x", nil))
+	if err != nil || resp.Code != coap.Changed || told != 1 {
+		t.Errorf("%v %v, told %d times", resp, err, told)
+	}
+	if _, err := l.s.caller("000000", l.net.From(gmAddr), clientAddr).Call(t.Context(), coap.NewRequest(coap.POST, "/x", nil)); !errors.Is(err, coap.ErrNoContext) {
+		t.Errorf("of no association: %v", err)
 	}
 }
