@@ -2,14 +2,15 @@
 // without state: token request and response (RFC 9200, RFC 9203), the access
 // token (RFC 8392 in a COSE_Encrypt0), token transfer, join and the messages of
 // a member (RFC 9594, draft-ietf-ace-key-groupcomm-oscore-21, here KGO),
-// scopes (RFC 9237 with AIF-OSCORE-GROUPCOMM), and the two forms of errors.
+// scopes (RFC 9237 with AIF-OSCORE-GROUPCOMM), group configurations for
+// administrators (draft-ietf-ace-oscore-gm-admin-17, here GMA), and the two forms
+// of errors.
 //
 // Every message is a struct with integer labels; [Encode] and [Decode] are its
 // codec. An optional byte string or array that is nil is absent; one that is
 // empty but not nil is present and empty.
 //
-// Not here yet: admin scopes and messages (draft-ietf-ace-oscore-gm-admin),
-// introspection, token revocation (RFC 9770), the DTLS and EDHOC profiles,
+// Not here yet: introspection, token revocation (RFC 9770), the DTLS and EDHOC profiles,
 // keys as confirmation, group rekeying one-to-many.
 package ace
 

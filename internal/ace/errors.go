@@ -75,6 +75,9 @@ var errorTitles = map[ErrorID]string{
 	ErrorSignaturesNotUsed:    "Signatures not used in the group",
 	ErrorVerifiersOnly:        "Operation permitted only to signature verifiers",
 	ErrorNotActive:            "Group currently not active",
+	ErrorActive:               "Group currently active",
+	ErrorNoName:               "Unable to determine a group name",
+	ErrorUnsupportedConfig:    "Unsupported group configuration",
 }
 
 // String returns the error's description in the registry.

@@ -41,3 +41,53 @@ const (
 	// subject itself (an assisted join).
 	ClaimActor = -65538
 )
+
+// Provisional: suggested by draft-ietf-ace-oscore-gm-admin-17, Section 7.
+const (
+	AdminHKDF             = -1
+	AdminCredFmt          = -2
+	AdminGroupMode        = -3
+	AdminGpEncAlg         = -4
+	AdminSignAlg          = -5
+	AdminSignParams       = -6
+	AdminPairwiseMode     = -7
+	AdminAlg              = -8
+	AdminECDHAlg          = -9
+	AdminECDHParams       = -10
+	AdminRT               = -11
+	AdminActive           = -12
+	AdminGroupName        = -13
+	AdminGroupDescription = -14
+	AdminMaxStaleSets     = -15
+	AdminGIDReuse         = -16
+	AdminAppGroups        = -17
+	AdminJoiningURI       = -18
+	AdminASURI            = -19
+	AdminDetReq           = -25
+	AdminDetHashAlg       = -26
+	AdminConfFilter       = -27
+	AdminAppGroupsDiff    = -28
+
+	ErrorActive            ErrorID = 10 // Section 8, Group currently active
+	ErrorNoName            ErrorID = 11 // Unable to determine a group name
+	ErrorUnsupportedConfig ErrorID = 12 // Unsupported group configuration
+)
+
+// Provisional: resource types (values of the link attribute rt) of KGO, Section
+// 17.10, and GMA, Section 11.3.
+const (
+	ResourceTypeGroup           = "core.osc.gm"    // a group-membership resource
+	ResourceTypeGroupCollection = "core.osc.gcoll" // the group-collection resource
+	ResourceTypeGroupConf       = "core.osc.gconf" // a group-configuration resource
+)
+
+// Provisional: of this project, from the range for private use of the ACE
+// Groupcomm Policies registry (integers below -65536; RFC 9594, Section 11.10).
+// They stand in group_policies of a group configuration only.
+const (
+	PolicyRekeyOnJoin    = -65537
+	PolicyRekeyPeriod    = -65538
+	PolicyRekeyingScheme = -65539
+	PolicyMulticast      = -65540
+	PolicyKeyLifetime    = -65541
+)

@@ -77,6 +77,14 @@ func UnmarshalFirst(data []byte, v any) (rest []byte, err error) {
 	return rest, nil
 }
 
+var untagged = must(cbor.DecOptions{
+	IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden, MaxNestedLevels: maxNesting,
+}.DecMode())
+
+// Untagged says whether data is exactly one item without any tag in it: decoding
+// into a Go type looks through tags that the type does not ask for.
+func Untagged(data []byte) bool { return untagged.Wellformed(data) == nil }
+
 // Valid says whether data is exactly one item within the bounds.
 func Valid(data []byte) error {
 	if err := decoder.Wellformed(data); err != nil {

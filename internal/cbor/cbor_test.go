@@ -163,3 +163,13 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+func TestUntagged(t *testing.T) {
+	for data, want := range map[string]bool{
+		"\x01": true, "\x82\x01\xf6": true, "\xc1\x01": false, "\x81\xc1\x01": false, "\xa1\x01\xd8\x18\x40": false, "\x82\x01": false, "": false,
+	} {
+		if got := Untagged([]byte(data)); got != want {
+			t.Errorf("%x: %v", data, got)
+		}
+	}
+}
