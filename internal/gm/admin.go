@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"lamplighter/internal/ace"
-	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
 )
 
@@ -32,13 +31,11 @@ func (c GroupConfig) withDefaults() (GroupConfig, error) {
 	if !ace.ValidGroupName(c.Name) {
 		return c, fmt.Errorf("%q cannot be a group's name", c.Name)
 	}
-	if c.Algs == (group.Algorithms{}) {
-		c.Algs = group.DefaultAlgorithms
+	c, err := c.withKind()
+	if err != nil {
+		return c, err
 	}
-	if c.Algs != group.DefaultAlgorithms {
-		return c, ErrAlgorithm
-	}
-	if c.Policies.CheckInterval == 0 {
+	if c.Policies.CheckInterval == 0 && !c.Policies.None {
 		c.Policies.CheckInterval = defaultCheckInterval
 	}
 	if c.MaxStaleSets == 0 {
@@ -54,10 +51,10 @@ func (c GroupConfig) withDefaults() (GroupConfig, error) {
 		return c, errors.New("keys that live less than a second")
 	}
 	if c.SenderIDs == 0 {
-		c.SenderIDs = defaultSenderIDs
+		c.SenderIDs = min(defaultSenderIDs, senderIDs(c.Algs))
 	}
-	if len(bigEndian(c.SenderIDs-1)) > maxSenderIDLen {
-		return c, errors.New("more Sender IDs than seven bytes hold")
+	if c.SenderIDs > senderIDs(c.Algs) {
+		return c, errors.New("more Sender IDs than the nonces have room for")
 	}
 	return c, nil
 }
@@ -69,12 +66,15 @@ func (s *Server) CreateGroup(ctx context.Context, cfg GroupConfig) error {
 	if err != nil {
 		return fmt.Errorf("creating a group: %w", err)
 	}
+	if s.identity(cfg.Algs, cfg.Curve) == nil {
+		return fmt.Errorf("creating a group: %w: %w", ErrAlgorithm, errNoIdentity)
+	}
 	return s.commit(ctx, "create", func(tx store.Tx) error {
 		if old, err := tx.Get(groupKey(cfg.Name)); err != nil || old != nil {
 			return err
 		}
 		g := &groupRecord{
-			Name: cfg.Name, Algs: cfg.Algs, Inactive: cfg.Inactive, Multicast: cfg.MulticastAddr,
+			Name: cfg.Name, Algs: cfg.Algs, Curve: cfg.Curve, Inactive: cfg.Inactive, Multicast: cfg.MulticastAddr,
 			Lifetime: uint64(cfg.KeyLifetime / time.Second), CheckInterval: cfg.Policies.CheckInterval,
 			ExpirationDelta: cfg.Policies.ExpirationDelta, SenderIDs: cfg.SenderIDs,
 			MaxStaleSets: cfg.MaxStaleSets, Stale: []staleSet{{}},

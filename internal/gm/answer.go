@@ -1,44 +1,27 @@
 package gm
 
 import (
-	"crypto/ed25519"
-
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
-	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/cose"
 )
 
-// COSE capabilities of the algorithms that are built. RFC 9053, Section 8.
-const (
-	ktyOKP     = 1
-	crvX25519  = 4
-	crvEd25519 = 6
-)
-
-func signInfo(algs group.Algorithms, names ...string) ace.SignInfo {
-	return ace.SignInfo{
-		Groups: names, Alg: int(algs.Sign), Params: []int{ktyOKP},
-		KeyParams: []int{ktyOKP, crvEd25519}, CredFmt: ace.CredFormatCCS,
-	}
-}
-
-func ecdhInfo(algs group.Algorithms, names ...string) ace.ECDHInfo {
-	return ace.ECDHInfo{
-		Groups: names, Alg: int(algs.Pairwise), Params: []int{ktyOKP},
-		KeyParams: []int{ktyOKP, crvX25519}, CredFmt: ace.CredFormatCCS,
-	}
-}
-
-// keyMaterial is the `key` of a group with both modes; sid is nil where it must
-// not be. KGO, Section 6.3.
+// keyMaterial is the `key` of the group; sid is nil where it must not be. What
+// belongs to a mode that the group does not use is absent. KGO, Section 6.3.
 func (g *groupRecord) keyMaterial(sid []byte) ace.KeyMaterial {
-	return ace.KeyMaterial{
-		MasterSecret: g.MasterSecret, Salt: g.MasterSalt, GID: g.GID, SenderID: sid,
-		CredFmt:  ace.CredFormatCCS,
-		Alg:      g.Algs.AEAD,
-		GpEncAlg: g.Algs.GroupEnc, SignAlg: g.Algs.Sign, SignParams: [][]int{{ktyOKP}, {ktyOKP, crvEd25519}},
-		ECDHAlg: g.Algs.Pairwise, ECDHParams: [][]int{{ktyOKP}, {ktyOKP, crvX25519}},
+	key := ace.KeyMaterial{
+		MasterSecret: g.MasterSecret, Salt: g.MasterSalt, GID: g.GID, SenderID: sid, CredFmt: ace.CredFormatCCS,
 	}
+	if g.Algs.HKDF != cose.HMAC256 {
+		key.HKDF = g.Algs.HKDF
+	}
+	if g.Algs.HasGroupMode() {
+		key.GpEncAlg, key.SignAlg, key.SignParams = g.Algs.GroupEnc, g.Algs.Sign, ace.SignParams(g.Algs.Sign)
+	}
+	if g.Algs.HasPairwiseMode() {
+		key.Alg, key.ECDHAlg, key.ECDHParams = g.Algs.AEAD, g.Algs.Pairwise, ace.ECDHParams(g.Curve)
+	}
+	return key
 }
 
 // keyResponse answers a Key Distribution Request. KGO, Section 9.1.
@@ -52,7 +35,7 @@ func (x *exchange) keyResponse(sid []byte) *coap.Message {
 // joinResponse is the answer to a Join Request, with the Group Manager's proof of
 // possession over the joining node's N_C. KGO, Section 6.3.
 func (x *exchange) joinResponse(m *memberRecord) (*ace.JoinResponse, error) {
-	proof, err := x.prove(m.NC)
+	proof, err := x.prove(m.NC, m.Cred)
 	if err != nil {
 		return nil, err
 	}
@@ -62,18 +45,6 @@ func (x *exchange) joinResponse(m *memberRecord) (*ace.JoinResponse, error) {
 		Profile: ace.ProfileCoAPGroupOSCOREApp, EXP: g.Expires, EXI: x.secondsLeft(),
 		Policies: x.policies(),
 		KDCCred:  proof.KDCCred, KDCNonce: proof.KDCNonce, KDCCredVerify: proof.KDCCredVerify,
-	}, nil
-}
-
-// prove signs a client's nonce and a fresh one. KGO, Section 6.3.
-func (x *exchange) prove(nc []byte) (*ace.KDCCredResponse, error) {
-	nonce, err := x.s.random(challengeLen)
-	if err != nil {
-		return nil, err
-	}
-	return &ace.KDCCredResponse{
-		KDCCred: x.s.cfg.Credential, KDCNonce: nonce,
-		KDCCredVerify: ed25519.Sign(x.s.cfg.Key, ace.KDCPoPInput(nc, nonce)),
 	}, nil
 }
 
@@ -88,16 +59,6 @@ func (x *exchange) secondsLeft() uint64 {
 		return 0
 	}
 	return x.group.Expires - now
-}
-
-// joinHints is the 4.00 that tells a joining node what to send. fresh, when not
-// nil, is the new N_S. KGO, Section 6.2.
-func (x *exchange) joinHints(fresh []byte) *coap.Message {
-	return groupcomm(coap.BadRequest, ace.JoinHints{
-		SignInfo:     []ace.SignInfo{signInfo(x.group.Algs, x.group.Name)},
-		ECDHInfo:     []ace.ECDHInfo{ecdhInfo(x.group.Algs, x.group.Name)},
-		KDCChallenge: fresh,
-	})
 }
 
 func groupcomm(code coap.Code, v any) *coap.Message {

@@ -11,7 +11,6 @@ import (
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
-	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
 )
 
@@ -115,7 +114,8 @@ func (s *Server) accept(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 		if dropped, err = s.insert(tx, a); err != nil {
 			return err
 		}
-		resp.SignInfo, resp.ECDHInfo, err = groupInfo(tx, a, bool(body.SignInfo), bool(body.ECDHInfo))
+		about, err := s.groupInfo(tx, a.groups())
+		about.tell(&resp, body)
 		return err
 	})
 	if err != nil {
@@ -159,39 +159,6 @@ func needsChallenge(a *associationRecord) bool {
 		}
 	}
 	return err != nil
-}
-
-// groupInfo says what the groups of a token use: one entry a set of parameters.
-// KGO, Section 5.3.
-func groupInfo(tx store.Tx, a *associationRecord, sign, ecdh bool) (signs []ace.SignInfo, ecdhs []ace.ECDHInfo, err error) {
-	scope, err := ace.ParseScope(a.Scope)
-	if err != nil {
-		return nil, nil, err
-	}
-	names := make(map[group.Algorithms]ace.GroupNames)
-	var order []group.Algorithms
-	for _, e := range scope.Users {
-		g, err := load[groupRecord](tx, groupKey(e.Group))
-		if err != nil {
-			return nil, nil, err
-		}
-		if g == nil {
-			continue
-		}
-		if names[g.Algs] == nil {
-			order = append(order, g.Algs)
-		}
-		names[g.Algs] = append(names[g.Algs], e.Group)
-	}
-	for _, algs := range order {
-		if sign {
-			signs = append(signs, signInfo(algs, names[algs]...))
-		}
-		if ecdh {
-			ecdhs = append(ecdhs, ecdhInfo(algs, names[algs]...))
-		}
-	}
-	return signs, ecdhs, nil
 }
 
 // updateRights replaces the token of an association by one that confirms the same

@@ -3,16 +3,16 @@
 // leaves.
 //
 // Documents: RFC 9594 with draft-ietf-ace-key-groupcomm-oscore-21 ("KGO") over
-// the OSCORE profile (RFC 9203). Built: groups with both modes, Ed25519 and CCS
-// credentials; rekeying that members find out by asking. Not built yet: monitors'
-// and verifiers' own resources (active, policies, verif-data, FETCH kdc-cred,
-// nodes/N/cred), rekeying messages, eviction, the admin interface.
+// the OSCORE profile (RFC 9203). Built: groups with either mode or both, with
+// Ed25519 and P-256 keys in CCS credentials; requesters, responders, monitors and
+// signature verifiers; rekeying that members find out by asking. Not built yet:
+// rekeying messages, eviction, the admin interface; credentials in other formats,
+// whose issuers the Group Manager would have to judge.
 package gm
 
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,6 +42,10 @@ type Config struct {
 	Logger     *slog.Logger                   // nil: silent
 	Hooks      Hooks
 	Contexts   int // associations whose keys are in memory, default 8192
+
+	// Identities are further keys for groups of other algorithms than Key's, each
+	// with a credential that [cose.Endorse] made of Credential.
+	Identities []Identity
 }
 
 // Hooks are for tests that stop a Group Manager at the worst moment.
@@ -55,6 +59,7 @@ type Hooks struct {
 type Policies struct {
 	CheckInterval   uint64 // Key Update Check Interval, seconds, default 3600
 	ExpirationDelta uint64 // seconds, default 0
+	None            bool   // the group has no policies
 }
 
 // GroupConfig describes a group to create. Its zero values are KGO's defaults.
@@ -67,6 +72,7 @@ type GroupConfig struct {
 	KeyLifetime   time.Duration // default 30 days: exp and exi of the keys
 	SenderIDs     uint64        // how many Sender IDs may be given out under one Gid, default 65536
 	Inactive      bool          // joins and renewals are answered 5.03
+	Curve         cose.Curve    // of key agreement; 0: that of the Signature Algorithm, X25519 in a pairwise-only group
 }
 
 // Member is a member as a test or the demo sees it.
@@ -86,6 +92,7 @@ type Server struct {
 	log       *slog.Logger
 	rand      io.Reader
 	contexts  *contexts
+	ids       []Identity
 	transfers limiter
 	routes    []resource
 }
@@ -94,19 +101,16 @@ type Server struct {
 // they are used; they then challenge their peer with Echo before they act. RFC
 // 8613, Appendix B.1.2.
 func New(cfg Config) (*Server, error) {
-	cred, err := cose.ParseCCS(cfg.Credential)
+	ids, err := cfg.identities()
 	if err != nil {
-		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
-	}
-	if !cred.Public.Equal(cose.NewEd25519(cfg.Key).Public()) {
-		return nil, errors.New("the Group Manager's credential is not of its key")
+		return nil, err
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	random := &lockedReader{inner: cfg.Rand}
 	return &Server{
-		cfg: cfg, log: cfg.Logger, rand: random, routes: routes(),
+		cfg: cfg, log: cfg.Logger, rand: random, ids: ids, routes: routes(),
 		contexts: newContexts(oscore.NewServer(random), cfg.Contexts),
 	}, nil
 }

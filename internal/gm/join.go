@@ -1,19 +1,20 @@
 package gm
 
 import (
-	"bytes"
 	"errors"
 	"strconv"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
-	"lamplighter/internal/cose"
 )
 
 // join answers a Join Request. Its checks come in this order: form, roles, the
 // group's state, the credential and its proof, a Sender ID. KGO, Sections 6.2 and
 // 6.3; RFC 9594, Section 4.3.1.
 func (x *exchange) join() (*coap.Message, error) {
+	if x.me == nil && x.entry.Roles == ace.RoleVerifier {
+		return coap.Problem(coap.Forbidden, "A signature verifier joins no group."), nil
+	}
 	if len(x.req.Payload) == 0 { // the way to ask what the group uses
 		return x.challenge()
 	}
@@ -35,6 +36,9 @@ func (x *exchange) join() (*coap.Message, error) {
 		return ace.Problem(coap.ServiceUnavailable, ace.ErrorNotActive, ""), nil
 	}
 	var cred []byte
+	if !want.Roles.NeedsCredential() && !x.group.Algs.HasGroupMode() { // no key to make the proof with, and nothing to listen to
+		return ace.Problem(coap.BadRequest, ace.ErrorSignaturesNotUsed, "A monitor needs the group mode."), nil
+	}
 	if want.Roles.NeedsCredential() {
 		var refusal *coap.Message
 		if cred, refusal, err = x.checkCredential(jr); err != nil || refusal != nil {
@@ -46,78 +50,25 @@ func (x *exchange) join() (*coap.Message, error) {
 
 func validNonce(n []byte) bool { return len(n) >= minNonce && len(n) <= maxNonce }
 
-// challenge refuses with a new N_S. KGO, Section 6.2.
+// challenge refuses with a new N_S and what the group uses. KGO, Section 6.2.
 func (x *exchange) challenge() (*coap.Message, error) {
+	ns, err := x.renewChallenge()
+	return x.joinHints(ns), err
+}
+
+// newChallenge refuses with a new N_S alone. RFC 9594, Section 4.9.1.
+func (x *exchange) newChallenge() (*coap.Message, error) {
+	ns, err := x.renewChallenge()
+	return groupcomm(coap.BadRequest, ace.JoinHints{KDCChallenge: ns}), err
+}
+
+func (x *exchange) renewChallenge() ([]byte, error) {
 	ns, err := x.s.random(challengeLen)
 	if err != nil {
 		return nil, err
 	}
 	x.assoc.NS = ns
-	return x.joinHints(ns), x.assoc.save(x.tx)
-}
-
-// checkCredential returns the credential that a joining node proved or proved
-// before. KGO, Section 6.2.
-func (x *exchange) checkCredential(jr *ace.JoinRequest) (cred []byte, refusal *coap.Message, err error) {
-	if jr.ClientCredVerify == nil {
-		cred, refusal = x.provenBefore(jr.ClientCred)
-		return cred, refusal, nil
-	}
-	if jr.ClientCred == nil {
-		return nil, x.joinHints(nil), nil
-	}
-	if x.assoc.NS == nil {
-		refusal, err = x.challenge()
-		return nil, refusal, err
-	}
-	parsed, err := cose.ParseCCS(jr.ClientCred)
-	if err != nil || parsed.Alg != cose.EdDSA {
-		return nil, ace.Problem(coap.BadRequest, ace.ErrorCredential, "The credential is not a CCS with an Ed25519 key that the group can use."), nil
-	}
-	if refusal := x.checkBound(jr.ClientCred); refusal != nil {
-		return nil, refusal, nil
-	}
-	if !x.proven(jr, &parsed) {
-		return nil, ace.Problem(coap.BadRequest, ace.ErrorPoP, "The proof does not fit the credential, the scope and the challenges."), nil
-	}
-	return jr.ClientCred, nil, nil
-}
-
-// checkBound holds a credential against the one that the token is bound to and
-// against those of other members.
-func (x *exchange) checkBound(cred []byte) *coap.Message {
-	if want := x.assoc.Thumbprint; want != nil {
-		if got := cose.Thumbprint(cred); !bytes.Equal(got[:], want) {
-			return coap.Problem(coap.Forbidden, "The token is bound to another credential.")
-		}
-	}
-	return nil
-}
-
-// proven checks the proof of possession. An empty one refers to an earlier proof
-// under the same association's subject. KGO, Section 6.2.
-func (x *exchange) proven(jr *ace.JoinRequest, cred *cose.Credential) bool {
-	if len(jr.ClientCredVerify) == 0 {
-		return x.me != nil && x.assoc.Actor == "" && bytes.Equal(x.me.Cred, jr.ClientCred)
-	}
-	return cred.Verify(ace.PoPInput(jr.Scope, x.assoc.NS, jr.CNonce), jr.ClientCredVerify)
-}
-
-// provenBefore lets a member re-join with what it proved before. Someone who acts
-// for it has no such right: the member itself must have signed. KGO, Section 6.2.
-func (x *exchange) provenBefore(cred []byte) ([]byte, *coap.Message) {
-	switch {
-	case x.me == nil || x.me.Cred == nil || cred == nil:
-		return nil, x.joinHints(nil)
-	case x.assoc.Actor != "":
-		return nil, ace.Problem(coap.BadRequest, ace.ErrorPoP, "Whoever joins for a member brings its proof.")
-	case len(cred) > 0 && !bytes.Equal(cred, x.me.Cred):
-		return nil, x.joinHints(nil)
-	}
-	if refusal := x.checkBound(x.me.Cred); refusal != nil {
-		return nil, refusal
-	}
-	return x.me.Cred, nil
+	return ns, x.assoc.save(x.tx)
 }
 
 // admitMember makes the client a member, or gives a member another Sender ID, and

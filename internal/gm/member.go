@@ -52,13 +52,16 @@ func (x *exchange) active() (*coap.Message, error) { return bare(!x.group.Inacti
 
 // groupPolicies answers GET policies. RFC 9594, Section 4.6.1.
 func (x *exchange) groupPolicies() (*coap.Message, error) {
+	if x.policies().IsZero() {
+		return nothing(), nil
+	}
 	return groupcomm(coap.Content, ace.PoliciesResponse{Policies: x.policies()}), nil
 }
 
 // kdcCred answers GET kdc-cred with a proof over the N_C of the latest Join
 // Request. RFC 9594, Section 4.5.1.
 func (x *exchange) kdcCred() (*coap.Message, error) {
-	proof, err := x.prove(x.me.NC)
+	proof, err := x.prove(x.me.NC, x.me.Cred)
 	if err != nil {
 		return nil, err
 	}

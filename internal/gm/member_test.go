@@ -24,10 +24,12 @@ func Test69NonMember(t *testing.T) {
 		case "GROUP":
 		case "GROUP/nodes/NODE":
 			path = a.m.NodePath
+		case "GROUP/nodes/NODE/cred":
+			path = a.m.NodePath + "/cred"
 		default:
 			path += r.path[len("GROUP"):]
 		}
-		wantProblem(t, r.method.String()+" "+path, w.call(out.gm, r.method, path, -1, nil), coap.Forbidden, ace.ErrorMembersOnly)
+		wantProblem(t, r.method.String()+" "+path, w.call(out.gm, r.method, path, -1, nil), coap.Forbidden, r.denied)
 	}
 }
 

@@ -66,6 +66,7 @@ type groupRecord struct {
 	NextNode        uint64           `cbor:"16,keyasint"`
 	Inactive        bool             `cbor:"17,keyasint"`
 	Multicast       string           `cbor:"18,keyasint"`
+	Curve           cose.Curve       `cbor:"20,keyasint"` // of key agreement; 0 without the pairwise mode
 }
 
 // staleSet holds the Sender IDs that became stale under one version of the keys.
@@ -106,6 +107,7 @@ type associationRecord struct {
 	SenderID     []byte      `cbor:"12,keyasint"` // ID1
 	RecipientID  []byte      `cbor:"13,keyasint"` // ID2
 	NS           []byte      `cbor:"14,keyasint"` // kdcchallenge; nil: lost or never needed
+	Proven       []byte      `cbor:"15,keyasint"` // thumbprint of the credential that the client itself proved last
 }
 
 // entry finds the user entry for a group; ok is false when the token does not
@@ -120,6 +122,16 @@ func (a *associationRecord) entry(name string) (ace.ScopeEntry, bool) {
 		return ace.ScopeEntry{}, false
 	}
 	return scope.Users[i], true
+}
+
+// groups are the names of the groups that the token speaks of.
+func (a *associationRecord) groups() []string {
+	entries, _ := ace.DecodeScope(a.Scope)
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Group
+	}
+	return names
 }
 
 // load reads a record; nil when there is none.

@@ -43,15 +43,18 @@ func routes() []resource {
 		{"GROUP", coap.GET, members, only, "", (*exchange).keys},
 		{"GROUP", coap.POST, anyone, only, "join", (*exchange).join},
 		{"GROUP/active", coap.GET, members, only, "", (*exchange).active},
+		{"GROUP/verif-data", coap.GET, verifier, ace.ErrorVerifiersOnly, "", (*exchange).verifData},
 		{"GROUP/creds", coap.GET, members | verifier, only, "", (*exchange).allCreds},
 		{"GROUP/creds", coap.FETCH, members | verifier, only, "", (*exchange).someCreds},
 		{"GROUP/kdc-cred", coap.GET, members, only, "", (*exchange).kdcCred},
+		{"GROUP/kdc-cred", coap.FETCH, verifier, ace.ErrorVerifiersOnly, "", (*exchange).verifierKDCCred},
 		{"GROUP/stale-sids", coap.FETCH, members, only, "", (*exchange).staleSIDs},
 		{"GROUP/policies", coap.GET, members, only, "", (*exchange).groupPolicies},
 		{"GROUP/num", coap.GET, members, only, "", (*exchange).num},
 		{"GROUP/nodes/NODE", coap.GET, members, only, "", (*exchange).ownKeys},
 		{"GROUP/nodes/NODE", coap.POST, members, only, "renew", (*exchange).renew},
 		{"GROUP/nodes/NODE", coap.DELETE, members, only, "leave", (*exchange).leave},
+		{"GROUP/nodes/NODE/cred", coap.POST, members, only, "upload", (*exchange).upload},
 	}
 }
 
@@ -214,7 +217,7 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	if x.me, err = loadMember(x.tx, name, x.assoc.Subject); err != nil {
 		return nil, err
 	}
-	if r.allow&x.kind() == 0 {
+	if r.allow&x.client() == 0 {
 		return ace.Problem(coap.Forbidden, r.denied, ""), nil
 	}
 	if node != "" && node != x.me.Node {
@@ -223,8 +226,8 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	return nil, x.freshen(writes)
 }
 
-// kind says what the client is to the group.
-func (x *exchange) kind() who {
+// client says what the client is to the group.
+func (x *exchange) client() who {
 	switch {
 	case x.me != nil && x.me.SenderID != nil:
 		return sender
