@@ -165,7 +165,7 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 		return problem(refuse(errDenied, "The device was released meanwhile."))
 	}
 	err := d.update(func(tx store.Tx) error {
-		for _, prefix := range []string{keyClaim, prefixOffer, prefixGroup, prefixWindow} {
+		for _, prefix := range []string{keyClaim, prefixOffer, prefixGroup, prefixWindow, prefixGone} {
 			if err := deleteAll(tx, prefix); err != nil {
 				return err
 			}
@@ -176,7 +176,11 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 		return problem(err)
 	}
 	d.claim = nil
+	for _, m := range d.members {
+		d.gms.Remove(associationName(&m.rec.Association))
+	}
 	clear(d.members)
+	clear(d.gone)
 	d.setSessions()
 	d.log.Info("released")
 	return done(coap.Deleted)

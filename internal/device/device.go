@@ -9,8 +9,7 @@
 // group requests is challenged with Echo before it is obeyed.
 //
 // Not built: /ll/join (a device with an ACE client), /ll/reset, /cfg, /fw, EDHOC,
-// commissioners other than the owner, rekeying messages from the Group Manager
-// (the device asks instead).
+// commissioners other than the owner.
 package device
 
 import (
@@ -21,7 +20,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +79,7 @@ type State struct {
 	Light    Light        `json:"light"`
 	Blinking bool         `json:"blinking"`
 	Groups   []GroupState `json:"groups"`
+	Gone     []GoneGroup  `json:"gone"` // groups that it is no member of any more, by others' doing
 }
 
 // GroupState is one membership in a [State].
@@ -87,6 +89,37 @@ type GroupState struct {
 	SenderID []byte `json:"senderID"`
 	Num      uint64 `json:"num"`
 	InSync   bool   `json:"inSync"` // the Group Manager confirmed the keys when last asked
+
+	// Renew says, in a sentence, why the Group Manager gives the device no keys
+	// over its present association; empty: it does. A commissioner joins it again.
+	Renew   string `json:"renew,omitempty"`
+	Expires uint64 `json:"expires"` // of the association's token, seconds since 1970
+}
+
+// GroupEnd is why a membership ended.
+type GroupEnd uint8
+
+// Ends of memberships.
+const (
+	EndEvicted GroupEnd = 1 // the Group Manager removed the device
+	EndDeleted GroupEnd = 2 // there is no such group any more
+	EndUnbuilt GroupEnd = 3 // it left: the group uses algorithms that the device lacks
+)
+
+func (e GroupEnd) String() string {
+	return map[GroupEnd]string{
+		EndEvicted: "evicted by the Group Manager", EndDeleted: "the group was deleted",
+		EndUnbuilt: "the group uses algorithms that this device lacks",
+	}[e]
+}
+
+// GoneGroup is a membership that ended without the owner's doing.
+type GoneGroup struct {
+	Name string   `json:"name"`
+	Why  GroupEnd `json:"why"`
+	Text string   `json:"text"`
+	At   int64    `json:"at"`  // seconds since 1970
+	Num  uint64   `json:"num"` // of the last keys
 }
 
 // Device is a lamp. It is safe for concurrent use.
@@ -96,6 +129,7 @@ type Device struct {
 	key     ed25519.PrivateKey
 	cred    []byte // own authentication credential, an untagged CCS
 	psk     *oscore.PSKServer
+	gms     *oscore.Server // the associations with Group Managers, see gm.go
 	handler coap.Handler
 	held    chan struct{} // one token for each request that waits for the Group Manager
 	life    context.Context
@@ -109,6 +143,7 @@ type Device struct {
 	light      Light
 	blinkUntil time.Time
 	members    map[string]*member          // by group name
+	gone       map[string]goneRecord       // memberships that others ended, by group name
 	sequences  map[string]*oscore.Sequence // by mark key: never two for one key and ID
 	sessions   map[string]bool             // which PSK sessions are open
 }
@@ -138,6 +173,7 @@ func New(cfg Config) (*Device, error) {
 		cfg: cfg, log: cfg.Logger, ex: cfg.Exchange,
 		held:      make(chan struct{}, maxHeld),
 		members:   map[string]*member{},
+		gone:      map[string]goneRecord{},
 		sequences: map[string]*oscore.Sequence{},
 	}
 	if d.log == nil {
@@ -145,13 +181,15 @@ func New(cfg Config) (*Device, error) {
 	}
 	d.log = d.log.With("device", label.FormatID(cfg.ID))
 	d.life, d.end = context.WithCancel(context.Background())
+	d.gms = oscore.NewServer(cfg.Rand)
+	d.gms.OnAccept = d.keepHeard
 	if err := d.load(); err != nil {
 		d.end()
 		return nil, fmt.Errorf("loading device %s: %w", label.FormatID(cfg.ID), err)
 	}
 	d.psk = oscore.NewPSKServer(cfg.Rand, cfg.Now)
 	d.setSessions()
-	d.handler = coap.SecureInBlocks(d.admit(d.routes()), cfg.Now, d.psk, groupOpener{d})
+	d.handler = coap.SecureInBlocks(d.admit(d.routes()), cfg.Now, d.psk, gmOpener{d}, groupOpener{d})
 	return d, nil
 }
 
@@ -187,13 +225,17 @@ func (d *Device) State() State {
 	defer d.mu.Unlock()
 	s := State{
 		ID: label.FormatID(d.cfg.ID), Claimed: d.claim != nil, Light: d.light,
-		Blinking: d.cfg.Now().Before(d.blinkUntil), Groups: []GroupState{},
+		Blinking: d.cfg.Now().Before(d.blinkUntil), Groups: []GroupState{}, Gone: []GoneGroup{},
 	}
 	if d.claim != nil {
 		s.Name = d.claim.Name
 	}
 	for _, m := range d.sortedMembers() {
 		s.Groups = append(s.Groups, m.state(d.cfg.Now()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.gone)) {
+		g := d.gone[name]
+		s.Gone = append(s.Gone, GoneGroup{Name: name, Why: g.Why, Text: g.Why.String(), At: g.At, Num: g.Num})
 	}
 	return s
 }

@@ -12,6 +12,7 @@ import (
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
+	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
 )
 
@@ -118,22 +119,31 @@ func (d *Device) adopt(name string, rec memberRecord) error {
 		return err
 	}
 	key, mark := associationMark(&rec.Association), uint64(0)
+	var heard *oscore.WindowState
 	err = d.cfg.Store.View(d.life, func(tx store.Tx) (err error) {
-		mark, _, err = readMark(tx, key)
+		if mark, _, err = readMark(tx, key); err != nil {
+			return err
+		}
+		heard, err = loadHeard(tx, &rec.Association)
 		return err
 	})
 	if err != nil {
 		return errStore
 	}
 	err = d.update(func(tx store.Tx) error {
-		return cmp.Or(writeMember(tx, name, &rec), tx.Delete(prefixOffer+name))
+		return cmp.Or(writeMember(tx, name, &rec), tx.Delete(prefixOffer+name), tx.Delete(prefixGone+name))
 	})
 	if err != nil {
 		return err
 	}
+	if old := d.members[name]; old != nil {
+		d.gms.Remove(associationName(&old.rec.Association))
+	}
 	m.gmSeq = d.sequenceFrom(key, mark, rec.Association.NextSSN)
 	m.checked = told(&rec.Membership, d.cfg.Now())
+	d.hearGM(m, heard)
 	d.members[name] = m
+	delete(d.gone, name)
 	return nil
 }
 
@@ -148,13 +158,16 @@ func told(ms *join.Membership, now time.Time) time.Time {
 
 // groupAnswer is one membership in the list.
 //
-//	{ 1: tstr, 2: bstr, 3: bstr, 4: uint, 5: bool }
+//	{ 1: tstr, 2: bstr, 3: bstr, 4: uint, 5: bool, ? 6: uint, ? 7: tstr, ? 8: uint }
 type groupAnswer struct {
-	Name     string `cbor:"1,keyasint"`
-	GID      []byte `cbor:"2,keyasint"`
-	SenderID []byte `cbor:"3,keyasint"`
-	Num      uint64 `cbor:"4,keyasint"`
-	InSync   bool   `cbor:"5,keyasint"`
+	Name     string   `cbor:"1,keyasint"`
+	GID      []byte   `cbor:"2,keyasint"`
+	SenderID []byte   `cbor:"3,keyasint"`
+	Num      uint64   `cbor:"4,keyasint"`
+	InSync   bool     `cbor:"5,keyasint"`
+	Ended    GroupEnd `cbor:"6,keyasint,omitempty"` // it is no member any more, and why
+	Why      string   `cbor:"7,keyasint,omitempty"` // a sentence: why it ended, or why there are no new keys
+	Expires  uint64   `cbor:"8,keyasint,omitempty"` // of the association's token, seconds since 1970
 }
 
 // getGroups lists the memberships, confirmed by the Group Manager where that is
@@ -167,8 +180,14 @@ func (d *Device) getGroups(ctx context.Context, _ *coap.Request) *coap.Message {
 		d.confirmKeys(ctx, m)
 	}
 	list := []groupAnswer{}
-	for _, g := range d.State().Groups {
-		list = append(list, groupAnswer{Name: g.Name, GID: g.GID, SenderID: g.SenderID, Num: g.Num, InSync: g.InSync})
+	state := d.State()
+	for _, g := range state.Groups {
+		list = append(list, groupAnswer{
+			Name: g.Name, GID: g.GID, SenderID: g.SenderID, Num: g.Num, InSync: g.InSync, Why: g.Renew, Expires: g.Expires,
+		})
+	}
+	for _, g := range state.Gone {
+		list = append(list, groupAnswer{Name: g.Name, GID: []byte{}, SenderID: []byte{}, Num: g.Num, Ended: g.Why, Why: g.Text})
 	}
 	return answer(coap.Content, list)
 }
@@ -185,6 +204,14 @@ func (d *Device) deleteGroup(ctx context.Context, req *coap.Request) *coap.Messa
 		if err := d.leave(ctx, m, force); err != nil {
 			return problem(err)
 		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, was := d.gone[name]; was {
+		if err := d.update(func(tx store.Tx) error { return tx.Delete(prefixGone + name) }); err != nil {
+			return problem(err)
+		}
+		delete(d.gone, name)
 	}
 	return done(coap.Deleted)
 }

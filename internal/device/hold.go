@@ -117,7 +117,7 @@ func (d *Device) missing(gid, kid []byte) (*need, error) {
 	switch {
 	case m.epoch == nil:
 		return d.start(m, "renew", &m.keys, func(ctx context.Context) error { return d.renew(ctx, m) })
-	case m.expired(now):
+	case m.expired(now), m.outdated():
 		return d.start(m, "keys", &m.keys, func(ctx context.Context) error { return d.getKeys(ctx, m) })
 	}
 	if m.stale(now) {

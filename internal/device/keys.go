@@ -8,9 +8,9 @@ import (
 	"net/netip"
 	"time"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/join"
-	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
 )
@@ -35,12 +35,8 @@ func (d *Device) client(m *member) (*join.Member, error) {
 	if err != nil {
 		return nil, errNeedsGM
 	}
-	ctx, err := m.rec.Association.Context(m.gmSeq)
-	if err != nil {
-		d.log.Error("the association with the Group Manager is unusable", "group", m.name, "err", err)
-		return nil, errNeedsGM
-	}
-	m.gm = join.NewMember(oscore.NewClient(ctx, boundExchanger{d}, addr), m.name, m.rec.Membership.NodePath)
+	caller := d.gms.Caller(associationName(&m.rec.Association), boundExchanger{d}, addr)
+	m.gm = join.NewMember(caller, m.name, m.rec.Membership.NodePath)
 	return m.gm, nil
 }
 
@@ -89,13 +85,22 @@ func (d *Device) talk(m *member, fn func(*join.Member, join.Membership) error) e
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var gm *join.GMError
 	switch {
 	case err == nil:
 		m.failed = time.Time{}
 	case errors.Is(err, join.ErrNotMember):
-		d.log.Warn("the Group Manager has removed the device", "group", m.name)
-		return cmp.Or(d.forget(m), errNeedsGM)
+		why := EndEvicted
+		if errors.As(err, &gm) && gm.ID == ace.ErrorDeleted {
+			why = EndDeleted
+		}
+		return cmp.Or(d.endMembership(m, why), errNeedsGM)
 	default:
+		if errors.As(err, &gm) && gm.Code == coap.Forbidden {
+			m.barred = cmp.Or(gm.Detail, "The Group Manager refuses this association.")
+		} else if errors.Is(err, join.ErrNoToken) {
+			m.barred = "The Group Manager does not know this association any more."
+		}
 		m.failed = d.cfg.Now()
 		d.log.Warn("asking the Group Manager failed", "group", m.name, "err", err)
 	}
@@ -108,12 +113,16 @@ func (d *Device) checkKeys(ctx context.Context, m *member) error {
 	current := false
 	err := d.talk(m, func(gm *join.Member, old join.Membership) error {
 		num, err := gm.Num(ctx)
-		if current = err == nil && num == old.Num; current {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			m.checked = d.cfg.Now()
+		if err != nil {
+			return err
 		}
-		return err
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if current = num <= m.rec.Membership.Num; current {
+			m.checked = d.cfg.Now()
+			return nil
+		}
+		return d.newerKeys(m, num)
 	})
 	if err != nil || current {
 		return err
@@ -138,7 +147,7 @@ func (d *Device) getKeys(ctx context.Context, m *member) error {
 				return err
 			}
 		}
-		m.checked = d.cfg.Now()
+		m.checked, m.barred = d.cfg.Now(), ""
 		return nil
 	})
 }
@@ -174,7 +183,7 @@ func (d *Device) rekey(m *member, cur *join.Membership) error {
 	if err := d.update(func(tx store.Tx) error { return writeMember(tx, m.name, &rec) }); err != nil {
 		return err
 	}
-	m.rec, m.epoch = rec, next
+	m.rec, m.epoch, m.barred = rec, next, ""
 	clear(m.absent)
 	d.log.Info("new keys", "group", m.name, "num", cur.Num)
 	return nil
@@ -192,8 +201,8 @@ func (d *Device) getCred(ctx context.Context, m *member, kid []byte) error {
 		if d.members[m.name] != m || m.epoch == nil || !bytes.Equal(m.rec.Membership.GID, old.GID) {
 			return nil
 		}
-		if num > m.rec.Membership.Num {
-			m.checked = time.Time{} // there are newer keys
+		if err := d.newerKeys(m, num); err != nil {
+			return err
 		}
 		for _, p := range peers {
 			if bytes.Equal(p.KID, kid) {
@@ -255,13 +264,52 @@ func (d *Device) leave(ctx context.Context, m *member, force bool) error {
 }
 
 // forget ends a membership, durably. d.mu is held.
-func (d *Device) forget(m *member) error {
+func (d *Device) forget(m *member, also ...func(store.Tx) error) error {
 	if d.members[m.name] != m {
 		return nil
 	}
-	if err := d.update(func(tx store.Tx) error { return forgetGroup(tx, m.name) }); err != nil {
+	err := d.update(func(tx store.Tx) error {
+		err := forgetGroup(tx, m.name)
+		for _, fn := range also {
+			err = cmp.Or(err, fn(tx))
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
+	d.gms.Remove(associationName(&m.rec.Association))
 	delete(d.members, m.name)
+	return nil
+}
+
+// endMembership forgets a membership that others have ended, and keeps why. d.mu is
+// held.
+func (d *Device) endMembership(m *member, why GroupEnd) error {
+	if d.members[m.name] != m {
+		return nil
+	}
+	note := goneRecord{Why: why, At: d.cfg.Now().Unix(), Num: m.rec.Membership.Num}
+	err := d.forget(m, func(tx store.Tx) error { return put(tx, prefixGone+m.name, note) })
+	if err != nil {
+		return err
+	}
+	d.gone[m.name] = note
+	d.log.Warn("no member any more", "group", m.name, "why", why.String(), "num", note.Num)
+	return nil
+}
+
+// newerKeys notes, durably, that the Group Manager has newer keys than the device:
+// those that it has are not used any more, also after a reboot. d.mu is held.
+func (d *Device) newerKeys(m *member, num uint64) error {
+	if d.members[m.name] != m || num <= max(m.rec.Known, m.rec.Membership.Num) {
+		return nil
+	}
+	rec := m.rec
+	rec.Known = num
+	if err := d.update(func(tx store.Tx) error { return put(tx, prefixGroup+m.name, rec) }); err != nil {
+		return err
+	}
+	m.rec = rec
 	return nil
 }

@@ -28,6 +28,9 @@ type member struct {
 	gmSeq *oscore.Sequence // nil: lost, the Group Manager cannot be asked
 	gm    *join.Member     // made at the first use
 
+	heard  *oscore.Window // of the Group Manager's requests, before the start; nil: there were none
+	barred string         // why the Group Manager gives no keys over this association; empty: it does
+
 	checked time.Time // when the Group Manager last confirmed the keys; zero: not since the start
 	failed  time.Time // when it was last asked in vain since; zero: it was not
 	flights map[string]*flight
@@ -104,11 +107,17 @@ func (m *member) expired(now time.Time) bool {
 	return exp != 0 && now.Unix() >= 0 && uint64(now.Unix()) >= exp
 }
 
+// outdated reports whether the Group Manager is known to have newer keys: these
+// are not used any more. KGO, Section 11.3.
+func (m *member) outdated() bool { return m.rec.Known > m.rec.Membership.Num }
+
 func (m *member) state(now time.Time) GroupState {
 	ms := m.rec.Membership
 	return GroupState{
 		Name: m.name, GID: ms.GID, SenderID: ms.SenderID, Num: ms.Num,
-		InSync: m.epoch != nil && !m.checked.IsZero() && m.failed.IsZero() && !m.expired(now),
+		InSync:  m.epoch != nil && !m.checked.IsZero() && m.failed.IsZero() && !m.expired(now) && !m.outdated(),
+		Renew:   m.barred,
+		Expires: m.rec.Association.Expires,
 	}
 }
 
@@ -137,6 +146,14 @@ func (d *Device) restoreMember(tx store.Tx, name string, rec memberRecord) (*mem
 	}
 	if known {
 		m.gmSeq = d.sequence(associationMark(&rec.Association), mark)
+		heard, err := loadHeard(tx, &rec.Association)
+		if err != nil {
+			return nil, err
+		}
+		if heard == nil {
+			heard = &oscore.WindowState{} // nothing was heard yet, or it was lost
+		}
+		d.hearGM(m, heard)
 	}
 	mark, known, err = readMark(tx, groupMark(&rec.Membership))
 	if err != nil || !known {

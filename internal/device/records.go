@@ -28,6 +28,8 @@ const (
 	prefixGroup  = "group/"  // + group
 	prefixWindow = "window/" // + group "/" hex(Gid) "/" hex(Sender ID)
 	prefixMark   = "mark/"   // see markKey
+	prefixHeard  = "heard/"  // + association: the replay window for the Group Manager's requests
+	prefixGone   = "gone/"   // + group: why the device is no member any more
 )
 
 // identityRecord is the device's own key.
@@ -63,6 +65,14 @@ type memberRecord struct {
 	Roles       ace.Role         `cbor:"3,keyasint"`
 	Multicast   string           `cbor:"4,keyasint"`
 	Handover    []byte           `cbor:"5,keyasint"` // SHA-256 of the payload that brought it
+	Known       uint64           `cbor:"6,keyasint"` // the newest version of the keys that the Group Manager told of
+}
+
+// goneRecord is why a membership ended without the owner's doing.
+type goneRecord struct {
+	Why GroupEnd `cbor:"1,keyasint"`
+	At  int64    `cbor:"2,keyasint"` // seconds since 1970
+	Num uint64   `cbor:"3,keyasint"` // of the last keys
 }
 
 // load reads everything, or makes the identity on the first start.
@@ -111,6 +121,15 @@ func (d *Device) loadState(tx store.Tx) error {
 		}
 		name := strings.TrimPrefix(key, prefixGroup)
 		d.members[name], failed = d.restoreMember(tx, name, rec)
+		return failed == nil
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	err = tx.Scan(prefixGone, func(key string, value []byte) bool {
+		var rec goneRecord
+		failed = cbor.Unmarshal(value, &rec)
+		d.gone[strings.TrimPrefix(key, prefixGone)] = rec
 		return failed == nil
 	})
 	return errors.Join(err, failed)
@@ -187,6 +206,7 @@ func dropWindows(tx store.Tx, group string, keep []byte) error {
 // forgetGroup deletes a membership. Its sequence marks stay.
 func forgetGroup(tx store.Tx, name string) error {
 	return cmp.Or(
-		tx.Delete(prefixGroup+name), tx.Delete(prefixOffer+name), deleteAll(tx, prefixWindow+name+"/"),
+		tx.Delete(prefixGroup+name), tx.Delete(prefixOffer+name), tx.Delete(prefixGone+name),
+		deleteAll(tx, prefixWindow+name+"/"),
 	)
 }

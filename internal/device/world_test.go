@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -58,6 +59,8 @@ type world struct {
 
 	cfg  Config
 	lamp *Device
+
+	controls uint64 // how many pretended to be the Group Manager
 }
 
 func key(b byte) ed25519.PrivateKey {
@@ -134,6 +137,18 @@ func (w *world) boot() {
 	w.lamp = lamp
 	w.net.Attach(lampAddr, lamp.Handler())
 	w.t.Cleanup(lamp.Close)
+}
+
+// requestsTo records the requests that reach an address.
+func (w *world) requestsTo(to netip.AddrPort, sent *[][]byte) func(sim.Datagram) {
+	var mu sync.Mutex
+	return func(d sim.Datagram) {
+		mu.Lock()
+		defer mu.Unlock()
+		if d.Kind == sim.Request && d.To == to {
+			*sent = append(*sent, bytes.Clone(d.Bytes))
+		}
+	}
 }
 
 // members lists who the Group Manager has in the hall, by subject.

@@ -137,15 +137,20 @@ func (a *Association) Check() error {
 }
 
 // Context makes the association's OSCORE context. seq must begin at NextSSN or
-// later.
-func (a *Association) Context(seq *oscore.Sequence) (*oscore.Context, error) {
+// later. The edits set more parameters: who serves the Group Manager too restores
+// its replay window, or challenges first.
+func (a *Association) Context(seq *oscore.Sequence, edits ...func(*oscore.Params)) (*oscore.Context, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
-	c, err := oscore.New(oscore.Params{
+	p := oscore.Params{
 		MasterSecret: a.MasterSecret, MasterSalt: a.MasterSalt, IDContext: a.IDContext,
 		SenderID: a.SenderID, RecipientID: a.RecipientID, Sequence: seq,
-	})
+	}
+	for _, edit := range edits {
+		edit(&p)
+	}
+	c, err := oscore.New(p)
 	if err != nil {
 		return nil, fmt.Errorf("deriving the association: %w", err)
 	}
