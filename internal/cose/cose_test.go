@@ -58,7 +58,13 @@ func TestSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "s", s)
+	untimed := func(_ []string, a slog.Attr) slog.Attr { // a time may hold the digits that are looked for
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: untimed})).Info("x", "s", s)
 	for _, got := range []string{
 		s.String(), s.GoString(), string(text), log.String(), s.LogValue().String(), fmt.Sprint(s), fmt.Sprintf("%x %q %d %#v", s, s, s, s),
 		fmt.Sprintf("%v", struct{ S Secret }{s}), fmt.Sprintf("%+v", &struct{ S Secret }{s}),
