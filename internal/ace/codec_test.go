@@ -55,9 +55,9 @@ var (
 		PeerIDs: [][]byte{{2}}, Policies: GroupPolicies{3600, 5}, KDCCred: []byte("kdc"), KDCNonce: []byte("n"), KDCCredVerify: []byte("sig"),
 		RekeyingScheme: 1, MgtKeyMaterial: []byte("m"), ControlGroupURI: "coap://224.0.1.187/x"}
 	sampleJoinHints = JoinHints{SignInfo: []SignInfo{sampleSign}, KDCChallenge: []byte("challeng"), ECDHInfo: []ECDHInfo{sampleECDH}, KDCDHCreds: []KDCDHCred{sampleDH}}
-	sampleKeys      = KeyResponse{GKTY: 1, Key: sampleKey, Num: 3, Profile: 1, EXP: 2000, EXI: 1000}
+	sampleKeys      = KeyResponse{GKTY: 1, Key: sampleKey, Num: 3, Profile: 1, EXP: 2000, EXI: 1000, RekeyingScheme: -65537, MgtKeyMaterial: []byte("m")}
 	sampleRekeying  = RekeyingMessage{GKTY: 1, Key: sampleKey, Num: 3, Profile: 1, EXP: 2000, EXI: 1000, Creds: [][]byte{[]byte("c")},
-		PeerRoles: []Role{2}, PeerIDs: [][]byte{{1}}, StaleIDs: [][]byte{{9}, {}}}
+		PeerRoles: []Role{2}, PeerIDs: [][]byte{{1}}, StaleIDs: [][]byte{{9}, {}}, MgtKeyMaterial: []byte("m")}
 	sampleRenewal       = RenewalResponse{SenderID: []byte{4}}
 	sampleCredsRequest  = CredsRequest{GetCreds: GetCreds{Filter: &sampleFilter}}
 	sampleCredsResponse = CredsResponse{Num: 1, Creds: [][]byte{[]byte("c")}, PeerRoles: []Role{6}, PeerIDs: [][]byte{{1}}}
@@ -145,10 +145,12 @@ func TestLabels(t *testing.T) {
 			GroupcommCredsRepo, GroupcommControlURI}},
 		{sampleJoinResponse, []int64{GroupcommGKTY, GroupcommKey, GroupcommNum, GroupcommProfile, GroupcommEXP, GroupcommEXI, GroupcommCreds,
 			GroupcommPeerRoles, GroupcommPeerIdentifiers, GroupcommGroupPolicies, GroupcommKDCCred, GroupcommKDCNonce,
-			GroupcommKDCCredVerify, GroupcommRekeyingScheme, 27, 28}},
+			GroupcommKDCCredVerify, GroupcommRekeyingScheme, GroupcommMgtKeyMaterial, GroupcommControlGroupURI}},
 		{sampleJoinHints, []int64{GroupcommSignInfo, GroupcommKDCChallenge, GroupcommECDHInfo, GroupcommKDCDHCreds}},
 		{sampleRekeying, []int64{GroupcommGKTY, GroupcommKey, GroupcommNum, GroupcommProfile, GroupcommEXP, GroupcommEXI, GroupcommCreds,
-			GroupcommPeerRoles, GroupcommPeerIdentifiers, GroupcommStaleNodeIDs}},
+			GroupcommPeerRoles, GroupcommPeerIdentifiers, GroupcommMgtKeyMaterial, GroupcommStaleNodeIDs}},
+		{sampleKeys, []int64{GroupcommGKTY, GroupcommKey, GroupcommNum, GroupcommProfile, GroupcommEXP, GroupcommEXI,
+			GroupcommRekeyingScheme, GroupcommMgtKeyMaterial}},
 		{sampleRenewal, []int64{GroupcommGroupSenderID}},
 		{sampleGroups, []int64{GroupcommGID, GroupcommGName, GroupcommGURI}},
 	} {

@@ -10,8 +10,11 @@
 // codec. An optional byte string or array that is nil is absent; one that is
 // empty but not nil is present and empty.
 //
-// Not here yet: introspection, token revocation (RFC 9770), the DTLS and EDHOC profiles,
-// keys as confirmation, group rekeying one-to-many.
+// Rekeying messages that go to many (RFC 9594, Section 6.2) are here for both
+// sides, under a scheme of this project: [KeyTree] and [MgtKeyMaterial].
+//
+// Not here yet: introspection, token revocation (RFC 9770), the DTLS and EDHOC
+// profiles, keys as confirmation.
 package ace
 
 import (

@@ -32,6 +32,9 @@ type KeyResponse struct {
 	Profile int         `cbor:"10,keyasint"`
 	EXP     uint64      `cbor:"11,keyasint,omitempty"` // seconds since 1970
 	EXI     uint64      `cbor:"12,keyasint"`           // seconds left
+
+	RekeyingScheme int    `cbor:"20,keyasint,omitempty"` // both as in the Join Response: RFC 9594, Section 4.3.2
+	MgtKeyMaterial []byte `cbor:"27,keyasint,omitzero"`
 }
 
 // RekeyingMessage brings members the next keying material. KGO, Section 11.1.
@@ -46,6 +49,8 @@ type RekeyingMessage struct {
 	PeerRoles []Role      `cbor:"14,keyasint,omitzero"`
 	PeerIDs   [][]byte    `cbor:"15,keyasint,omitzero"`
 	StaleIDs  [][]byte    `cbor:"34,keyasint,omitzero"` // stale_node_ids
+
+	MgtKeyMaterial []byte `cbor:"27,keyasint,omitzero"` // when it changed: RFC 9594, Section 6
 }
 
 func (m *RekeyingMessage) check() error { return checkPeers(m.Creds, m.PeerRoles, m.PeerIDs) }

@@ -128,6 +128,8 @@ const (
 	GroupcommClientCredVerify = 24
 	GroupcommCredsRepo        = 25
 	GroupcommControlURI       = 26
+	GroupcommMgtKeyMaterial   = 27
+	GroupcommControlGroupURI  = 28
 	GroupcommSignInfo         = 29
 	GroupcommKDCChallenge     = 30
 )

@@ -3,8 +3,8 @@
 // signed, COSE_Encrypt0 for tokens, and the key agreement of Group OSCORE.
 //
 // Built are all AEAD algorithms of RFC 9053, AES-CTR for group encryption (RFC
-// 9459), AES Key Wrap (RFC 3394), EdDSA with Ed25519, ES256 with P-256, X25519, and HKDF with SHA-256 and
-// SHA-512. Credentials ([Format]) are CWT Claims Sets and CWTs (RFC 8392, RFC
+// 9459), AES Key Wrap (RFC 3394), EdDSA with Ed25519, ES256 with P-256, X25519,
+// and HKDF with SHA-256 and SHA-512. Credentials ([Format]) are CWT Claims Sets and CWTs (RFC 8392, RFC
 // 8747), C509 certificates (draft-ietf-cose-cbor-encoded-cert) and X.509
 // certificates. P-256 and X.509 are there where a program imports
 // lamplighter/internal/cose/p256 and lamplighter/internal/cose/x509cert.
