@@ -38,8 +38,9 @@ type campaign struct {
 	complete bool               // full is closed
 	held     []heldAnswer       // answers under a Sender ID whose credential is missing
 	fetching bool
-	asked    map[string]bool // Sender IDs that the Group Manager was asked about
-	foreign  map[string]bool // those of them that it does not know
+	sent     []*oscoregroup.Binding // the multicasts
+	asked    map[string]bool        // Sender IDs that the Group Manager was asked about
+	foreign  map[string]bool        // those of them that it does not know
 }
 
 // heldAnswer waits for a credential.
@@ -125,6 +126,7 @@ func (c *campaign) multicast(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.call.Multicasts++
+	c.sent = append(c.sent, binding)
 	c.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -158,10 +160,20 @@ func (g *group) protect(req *coap.Message, to []byte) (*coap.Message, *oscoregro
 	switch {
 	case g.retired:
 		return nil, nil, errCanceled
-	case g.ctx == nil:
+	case g.keys == nil:
 		return nil, nil, errNoGroup
 	}
-	return g.ctx.ProtectRequest(req, to)
+	return g.keys.ProtectRequest(req, to)
+}
+
+// close ends exchanges: no answer to them is accepted any more, and keys that only
+// they needed are forgotten.
+func (g *group) close(exchanges ...*oscoregroup.Binding) {
+	g.using.Lock()
+	defer g.using.Unlock()
+	for _, b := range exchanges {
+		g.keys.Close(b)
+	}
 }
 
 // tellAll sends the whole: at the start and at the end.
@@ -174,6 +186,11 @@ func (c *campaign) tellAll() {
 // finish ends the campaign and keeps it for the next reload. failed is why it
 // could not be carried out: then nobody knows whether a device is silent.
 func (c *campaign) finish(failed *Error) {
+	c.mu.Lock()
+	sent := c.sent
+	c.sent = nil
+	c.mu.Unlock()
+	c.g.close(sent...)
 	if failed == nil {
 		failed = errSilent
 	}

@@ -298,8 +298,8 @@ func TestMismatch(t *testing.T) {
 	}))
 	g, _ := s.knownGroup(hall)
 	g.using.Lock()
-	for _, p := range g.ctx.Peers() { // as after a reload
-		g.ctx.RemovePeer(p.KID)
+	for _, p := range g.keys.Current().Peers() { // as after a reload
+		g.keys.Current().RemovePeer(p.KID)
 	}
 	g.using.Unlock()
 	call, err := b.RollCall(t.Context(), hall)

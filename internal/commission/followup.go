@@ -203,6 +203,7 @@ func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Mess
 	c.mu.Lock()
 	c.call.Unicasts++
 	c.mu.Unlock()
+	defer c.g.close(binding)
 	sent := time.Now()
 	to := c.s.of(d).address()
 	resp, err := c.s.e.wire.within(patience).Exchange(ctx, to, outer)

@@ -33,7 +33,7 @@ type group struct {
 	// Guarded by using, which is taken for moments only: contexts are not safe
 	// for concurrent use.
 	using sync.Mutex
-	ctx   *oscoregroup.Context // nil: not set up yet
+	keys  *oscoregroup.Member // also earlier ones, while answers under them are on their way; nil: not set up yet
 	seq   *oscore.Sequence
 	asked time.Time // when the Group Manager last told the version of the keys
 
@@ -110,7 +110,7 @@ func (s *site) ensureMember(ctx context.Context, g *group) error {
 func (g *group) ready() bool {
 	g.using.Lock()
 	defer g.using.Unlock()
-	return g.ctx != nil
+	return g.keys != nil
 }
 
 func (s *site) membership(g *group) *join.Membership {
@@ -172,7 +172,11 @@ func (s *site) setUp(ctx context.Context, g *group, m *join.Membership, fresh bo
 		}
 	}
 	g.using.Lock()
-	g.ctx, g.seq = octx, seq
+	if g.seq = seq; g.keys == nil {
+		g.keys = oscoregroup.NewMember(octx)
+	} else {
+		g.keys.Rekey(octx)
+	}
 	if fresh { // what was stored may be older than the Group Manager's
 		g.asked = s.e.cfg.Now()
 	}
@@ -235,11 +239,11 @@ func responder(kid, cred []byte) oscoregroup.Peer {
 func (s *site) addPeers(g *group, peers ...oscoregroup.Peer) {
 	g.using.Lock()
 	defer g.using.Unlock()
-	if g.ctx == nil {
+	if g.keys == nil {
 		return
 	}
 	for _, p := range peers {
-		if err := g.ctx.SetPeer(p); err != nil {
+		if err := g.keys.Current().SetPeer(p); err != nil {
 			s.e.cfg.Logger.Warn("a member's credential is of no use", "kid", p.KID, "err", err)
 		}
 	}

@@ -30,18 +30,12 @@ type opened struct {
 	err  error
 }
 
-// begun is an answer of which the signature, if it has one, is to be verified.
-type begun struct {
-	*oscoregroup.Unverified
-	ctx *oscoregroup.Context // under which it was begun: new keys may come meanwhile
-}
-
 // open opens answers that came together. All signatures are verified at a time,
 // while nothing here is held: only what is left to do follows one by one. Errors
 // are those of [oscoregroup.Context.UnprotectResponse], and [coap.ErrBadOption].
 func (g *group) open(v Verifier, list []arrival) []opened {
 	out := make([]opened, len(list))
-	under := make([]begun, len(list))
+	under := make([]*oscoregroup.Unverified, len(list))
 	var batch []Signature
 	var signed []int // where the batch's answers stand in list
 	for i, a := range list {
@@ -65,17 +59,16 @@ func (g *group) open(v Verifier, list []arrival) []opened {
 	return out
 }
 
-func (g *group) begin(a arrival) (begun, error) {
+func (g *group) begin(a arrival) (*oscoregroup.Unverified, error) {
 	g.using.Lock()
 	defer g.using.Unlock()
-	u, err := g.ctx.BeginResponse(a.outer, a.binding)
-	return begun{u, g.ctx}, err
+	return g.keys.BeginResponse(a.outer, a.binding)
 }
 
-func (g *group) finish(b begun, verified bool) (*coap.Message, oscoregroup.Peer, error) {
+func (g *group) finish(u *oscoregroup.Unverified, verified bool) (*coap.Message, oscoregroup.Peer, error) {
 	g.using.Lock()
 	defer g.using.Unlock()
-	resp, from, _, err := b.ctx.FinishResponse(b.Unverified, verified)
+	resp, from, _, err := g.keys.FinishResponse(u, verified)
 	if err == nil {
 		err = coap.CheckOptions(resp) // RFC 7252, Section 5.4.1
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type circle struct {
 	t       *testing.T
 	browser *group
 	members []*oscoregroup.Context
+	params  []oscoregroup.Params // of all, the browser's first
 }
 
 func newCircle(t *testing.T, members int) *circle {
@@ -31,13 +33,15 @@ func newCircle(t *testing.T, members int) *circle {
 	}
 	var contexts []*oscoregroup.Context
 	var peers []oscoregroup.Peer
+	var params []oscoregroup.Params
 	for i := range members + 1 {
 		key := cose.NewEd25519(newKey(t))
 		cred := cose.NewCCS("", key.Public().Bytes())
-		ctx, err := oscoregroup.New(oscoregroup.Params{
+		params = append(params, oscoregroup.Params{
 			GID: []byte{1}, MasterSecret: secret, Algs: oscoregroup.DefaultAlgorithms,
 			GMCred: []byte("gm"), SenderID: []byte{byte(i)}, Cred: cred, Key: key, Rand: rand.Reader,
 		})
+		ctx, err := oscoregroup.New(params[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +58,38 @@ func newCircle(t *testing.T, members int) *circle {
 			}
 		}
 	}
-	return &circle{t, &group{ctx: contexts[0]}, contexts[1:]}
+	return &circle{t, &group{keys: oscoregroup.NewMember(contexts[0])}, contexts[1:], params}
+}
+
+// rekey gives everybody new keys, but for the members with the Sender IDs gone.
+func (c *circle) rekey(gone ...[]byte) {
+	c.t.Helper()
+	secret := make(cose.Secret, 16)
+	if _, err := rand.Read(secret); err != nil {
+		c.t.Fatal(err)
+	}
+	var contexts []*oscoregroup.Context
+	for i, p := range c.params {
+		p.GID, p.MasterSecret = append([]byte{2}, p.GID...), secret
+		ctx, err := oscoregroup.New(p)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for j, peer := range c.params {
+			left := slices.ContainsFunc(gone, func(id []byte) bool { return bytes.Equal(id, peer.SenderID) })
+			if i == j || i == 0 && (left || j == len(c.params)-1) {
+				continue
+			}
+			if err := ctx.SetPeer(oscoregroup.Peer{KID: peer.SenderID, Cred: peer.Cred}); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		contexts = append(contexts, ctx)
+	}
+	c.browser.using.Lock()
+	defer c.browser.using.Unlock()
+	c.browser.keys.Rekey(contexts[0])
+	c.members = contexts[1:]
 }
 
 // ask lets every member answer a group request once, with what answer makes.
@@ -158,19 +193,13 @@ func (d during) Verify(batch []Signature) []bool {
 	return inGo{}.Verify(batch)
 }
 
-// TestOpenWhileKeysChange: answers that are being verified when the group gets new
-// keys, or loses a member, are finished under the keys that they were begun under;
-// what comes later is not.
+// TestOpenWhileKeysChange: answers that are on their way when the group gets new
+// keys are opened under the keys that they are under, as long as their exchange is
+// open; those of a member that is gone are not.
 func TestOpenWhileKeysChange(t *testing.T) {
-	c, next := newCircle(t, 4), newCircle(t, 1)
+	c := newCircle(t, 4)
 	list := c.ask(oscoregroup.Group, func(i int) *coap.Message { return coap.Respond(coap.Content, 60, []byte{byte(i)}) })
-	old := c.browser.ctx
-	got := c.browser.open(during(func() {
-		c.browser.using.Lock()
-		defer c.browser.using.Unlock()
-		c.browser.ctx = next.browser.ctx
-		old.RemovePeer([]byte{2})
-	}), list[:2])
+	got := c.browser.open(during(func() { c.rekey([]byte{2}) }), list[:2])
 	if got[0].err != nil || !bytes.Equal(got[0].resp.Payload, []byte{0}) {
 		t.Errorf("begun under the old keys: %v, %v", got[0].resp, got[0].err)
 	}
@@ -178,8 +207,19 @@ func TestOpenWhileKeysChange(t *testing.T) {
 	if !errors.As(got[1].err, &unknown) {
 		t.Errorf("of a member that is gone: %v, %v", got[1].resp, got[1].err)
 	}
-	if got := c.browser.open(inGo{}, list[2:3]); got[0].err == nil {
-		t.Error("begun under keys that are not those of the answer:", got[0].resp)
+	if got := c.browser.open(inGo{}, list[2:3]); got[0].err != nil || !bytes.Equal(got[0].resp.Payload, []byte{2}) {
+		t.Errorf("late, under the old keys: %v, %v", got[0].resp, got[0].err)
+	}
+	again := list[2]
+	c.browser.close(again.binding)
+	if got := c.browser.open(inGo{}, []arrival{list[0]}); got[0].err == nil {
+		t.Error("the exchange was closed:", got[0].resp)
+	}
+	for _, mode := range []oscoregroup.Mode{oscoregroup.Group, oscoregroup.Pairwise} {
+		next := c.ask(mode, func(i int) *coap.Message { return coap.Respond(coap.Content, 60, []byte{byte(i)}) })
+		if got := c.browser.open(inGo{}, next[:1]); got[0].err != nil {
+			t.Errorf("under the new keys: %v", got[0].err)
+		}
 	}
 }
 

@@ -187,8 +187,8 @@ func (s *site) removePeer(d *device, group string) {
 	}
 	g.using.Lock()
 	defer g.using.Unlock()
-	if g.ctx != nil && len(p.SenderID) > 0 {
-		g.ctx.RemovePeer(p.SenderID)
+	if g.keys != nil && len(p.SenderID) > 0 {
+		g.keys.Current().RemovePeer(p.SenderID)
 	}
 }
 

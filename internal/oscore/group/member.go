@@ -189,6 +189,45 @@ func (m *Member) UnprotectResponse(outer *coap.Message, b *Binding) (resp *coap.
 	return nil, Peer{}, mode, err
 }
 
+// BeginResponse is [Context.BeginResponse] of the context that a response most
+// probably is under.
+func (m *Member) BeginResponse(outer *coap.Message, b *Binding) (*Unverified, error) {
+	o, err := oscore.MessageOption(outer)
+	if err != nil {
+		return nil, err
+	}
+	err = coap.ErrNoContext
+	for _, c := range m.candidates(o, b) {
+		u, problem := c.BeginResponse(outer, b)
+		if problem == nil {
+			return u, nil
+		}
+		if errors.Is(err, coap.ErrNoContext) || errors.As(problem, new(*UnknownPeerError)) {
+			err = problem
+		}
+	}
+	return nil, err
+}
+
+// FinishResponse is [Context.FinishResponse] of the context that the response was
+// begun under. One that does not verify there is tried under the others that it
+// may be under.
+func (m *Member) FinishResponse(u *Unverified, verified bool) (resp *coap.Message, from Peer, mode Mode, err error) {
+	resp, from, mode, err = u.context.FinishResponse(u, verified)
+	switch {
+	case err == nil:
+		m.advance(u.binding, u.context)
+		if u.binding.done {
+			m.Close(u.binding)
+		}
+	case errors.Is(err, oscore.ErrVerify) && from.Cred == nil:
+		if o, bad := oscore.MessageOption(u.outer); bad == nil && len(m.candidates(o, u.binding)) > 1 {
+			return m.UnprotectResponse(u.outer, u.binding)
+		}
+	}
+	return resp, from, mode, err
+}
+
 // candidates are the contexts, at most three, under which a response may be.
 func (m *Member) candidates(o oscore.Option, b *Binding) []*Context {
 	var list []*Context

@@ -346,3 +346,59 @@ func TestInherit(t *testing.T) {
 		t.Error("another Echo value")
 	}
 }
+
+// Who verifies signatures elsewhere finds the context of a response as others do:
+// one that was begun under the wrong keys is tried under the right ones.
+func TestMemberBeginResponse(t *testing.T) {
+	w := newWorld(t, 2)
+	client, server := NewMember(w.members[0]), NewMember(w.members[1])
+	req := get("/a")
+	coap.AddUint(req, coap.OptionObserve, 0)
+	outer, cb, err := client.ProtectRequest(req, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sb, err := server.UnprotectRequest(over(t, outer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	respond := func(mode Mode) *coap.Message {
+		t.Helper()
+		n := content("n")
+		coap.AddUint(n, coap.OptionObserve, 1)
+		resp, err := server.ProtectResponse(n, sb, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return over(t, resp)
+	}
+	open := func(what string, m *coap.Message) {
+		t.Helper()
+		u, err := client.BeginResponse(m, cb)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		good := u.Sig == nil || u.Public.Verify(u.Message, u.Sig)
+		if _, _, _, err := client.FinishResponse(u, good); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	open("first", respond(Group))
+	late := [2]*coap.Message{respond(Group), respond(Pairwise)}
+	w.rekey()
+	client.Rekey(w.members[0])
+	open("late, group mode", late[0])
+	open("late, pairwise", late[1])
+	server.Rekey(w.members[1])
+	open("new keys", respond(Group))
+	open("new keys, pairwise", respond(Pairwise))
+	if u, err := client.BeginResponse(late[0], cb); err == nil {
+		if _, _, _, err = client.FinishResponse(u, true); err == nil {
+			t.Error("a replay passed")
+		}
+	}
+	client.Close(cb)
+	if _, err := client.BeginResponse(respond(Group), cb); err == nil {
+		t.Error("the exchange was closed")
+	}
+}
