@@ -5,8 +5,11 @@ import (
 	"errors"
 )
 
-// ErrIdentity says that a psk_identity stands for nobody.
-var ErrIdentity = errors.New("the pre-shared key identity is not known")
+// Errors of DTLS sessions by consequence.
+var (
+	ErrIdentity = errors.New("the pre-shared key identity is not known") // a psk_identity stands for nobody
+	ErrSession  = errors.New("the DTLS session has ended")               // another handshake is needed
+)
 
 // Session is a DTLS session with one peer, as a role sees it.
 type Session interface {

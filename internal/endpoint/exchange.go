@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"time"
 
@@ -49,7 +48,7 @@ func (x *exchanges) Begin(to netip.AddrPort, req *coap.Message, deliver Deliver)
 	x.mu.Lock()
 	if x.closed {
 		x.mu.Unlock()
-		return nil, net.ErrClosed
+		return nil, x.over
 	}
 	x.calls[c.token] = c
 	if err := c.sendLocked(req); err != nil {
@@ -66,7 +65,7 @@ func (c *Call) Again(req *coap.Message) error {
 	x.mu.Lock()
 	if x.closed || x.calls[c.token] != c {
 		x.mu.Unlock()
-		return net.ErrClosed
+		return x.over
 	}
 	x.layer.Stop(time.Now(), c.sent)
 	c.again = true

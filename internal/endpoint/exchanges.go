@@ -38,11 +38,13 @@ type exchanges struct {
 	closed  bool
 	serving int    // requests being handled
 	idle    func() // runs when none is any more; nil: nothing
+	over    error  // what a request gets when closed
 }
 
 // init makes what the zero value lacks.
 func (x *exchanges) init(params coap.LayerParams, rand io.Reader, logger *slog.Logger) {
 	x.params, x.rand, x.logger = params, rand, logger
+	x.over = net.ErrClosed
 	x.layer, x.calls = coap.NewLayer(params, rand), make(map[string]*Call)
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	x.timer = time.AfterFunc(time.Hour, x.poll)

@@ -4,7 +4,6 @@ package endpoint
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"time"
@@ -91,7 +90,7 @@ func (x *exchanges) push(in *coap.Inbound, m *coap.Message) error {
 	x.mu.Lock()
 	if x.closed {
 		x.mu.Unlock()
-		return net.ErrClosed
+		return x.over
 	}
 	err := x.layer.Notify(now, in, m)
 	_ = x.unlockAndSend(now)
