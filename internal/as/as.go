@@ -48,6 +48,8 @@ type Config struct {
 
 	Logger *slog.Logger // nil: silent
 	Hooks  Hooks
+
+	Access Access // who may use the bridge; nil: no bridge asks
 }
 
 // Hooks are for tests that stop an Authorization Server at the worst moment.

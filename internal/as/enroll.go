@@ -73,8 +73,9 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 	defer s.sessions.Unlock()
 	var admitted *installerRecord
 	var superseded string // an invitation whose key the new one replaces unused
+	var shut []string     // accesses to the bridge that are too many
 	err := s.commit(ctx, "enroll", func(tx store.Tx) error {
-		admitted, superseded = nil, ""
+		admitted, superseded, shut = nil, "", nil
 		inv, err := load[invitationRecord](tx, prefixInvitation+invitation)
 		if err != nil {
 			return err
@@ -94,6 +95,13 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 		admitted = &installerRecord{
 			Cred: cred.Raw, Key: key, Name: inv.Name, Policy: inv.Policy, Invitation: invitation, Since: seconds(now),
 		}
+		if known != nil {
+			admitted.Access = known.Access
+		}
+		admitted.Access = append(admitted.Access, invitation)
+		if more := len(admitted.Access) - maxAccess; more > 0 {
+			shut, admitted.Access = admitted.Access[:more], admitted.Access[more:]
+		}
 		inv.Cred = cred.Raw
 		if known != nil && known.Invitation != "" && known.Invitation != invitation {
 			superseded = known.Invitation
@@ -103,15 +111,18 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 		}
 		return errors.Join(save(tx, prefixInvitation+invitation, inv), save(tx, prefixInstaller+id, admitted))
 	})
-	if err != nil || admitted == nil {
+	if err != nil {
 		return err
+	}
+	if admitted == nil {
+		return s.keepAccess(invitation, nil)
 	}
 	s.openInstaller(id, admitted)
 	if superseded != "" {
 		s.psk.Remove(sessionInvitation + superseded)
 	}
 	s.log.Info("enrolled an installer", "installer", id, "name", admitted.Name, "invitation", invitation)
-	return nil
+	return s.keepAccess(invitation, shut)
 }
 
 // mayEnroll decides about an enrolment. repeated is true when this very one was

@@ -19,6 +19,7 @@ type Invitation struct {
 	ID      string      // the name of the PSK session, as bytes
 	Secret  cose.Secret // 16 bytes
 	Expires time.Time
+	Code    string // access code of the bridge; empty without [Config.Access]
 }
 
 // Errors of the operator's calls.
@@ -69,13 +70,16 @@ func (s *Server) Invite(ctx context.Context, name string, policy Policy) (Invita
 	if err := s.sweepInvitations(ctx); err != nil {
 		return Invitation{}, err
 	}
+	if err := s.grantAccess(&inv, name); err != nil {
+		return Invitation{}, err
+	}
 	err = s.commit(ctx, "invite", func(tx store.Tx) error {
 		return save(tx, prefixInvitation+inv.ID, invitationRecord{
 			Secret: inv.Secret, Name: name, Policy: policy, Expires: seconds(inv.Expires),
 		})
 	})
 	if err != nil {
-		return Invitation{}, fmt.Errorf("keeping the invitation: %w", err)
+		return Invitation{}, errors.Join(fmt.Errorf("keeping the invitation: %w", err), s.revokeAccess([]string{inv.ID}))
 	}
 	s.openInvitation(inv.ID, inv.Secret)
 	s.log.Info("invited an installer", "name", name, "invitation", inv.ID, "until", inv.Expires)
@@ -165,11 +169,23 @@ func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error 
 	})
 }
 
-// Revoke ends an installer's access. The devices stay with their site, and
+// lookup finds an installer; nil when there is none.
+func (s *Server) lookup(ctx context.Context, id string) (i *installerRecord, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		i, err = load[installerRecord](tx, prefixInstaller+id)
+		return err
+	})
+	return i, err
+}
+
+// Revoke ends an installer's access, to the bridge as well. The devices stay with their site, and
 // tokens end when they expire. It fails with [ErrAbsent] for an unknown id.
 func (s *Server) Revoke(ctx context.Context, id string) error {
 	s.sessions.Lock()
 	defer s.sessions.Unlock()
+	if err := s.endAccess(ctx, id); err != nil {
+		return err
+	}
 	var invitation string
 	err := s.commit(ctx, "revoke", func(tx store.Tx) error {
 		i, err := load[installerRecord](tx, prefixInstaller+id)

@@ -39,6 +39,7 @@ type installerRecord struct {
 	Policy     Policy      `cbor:"4,keyasint"`
 	Invitation string      `cbor:"5,keyasint,omitempty"` // it dies when Key is first used; empty: it has
 	Since      uint64      `cbor:"6,keyasint"`           // seconds since 1970
+	Access     []string    `cbor:"7,keyasint,omitempty"` // accesses to the bridge, the oldest first
 }
 
 // deviceRecord is a registered device.

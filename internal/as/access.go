@@ -1,0 +1,71 @@
+package as
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Access is the list of who may use the bridge. Every invitation has an access
+// of its own, under the invitation's id. Each call returns when it is durable,
+// and may be repeated.
+type Access interface {
+	// Grant makes an access code, which opens the bridge until expires.
+	Grant(id, name string, expires time.Time) (code string, err error)
+	// Keep takes the end off an access: its holder has enrolled.
+	Keep(id string) error
+	// Revoke ends an access and what is open with it.
+	Revoke(id string) error
+}
+
+// maxAccess is how many accesses one person has, by enrolling again with a new
+// invitation. The oldest ends when there are more.
+const maxAccess = 8
+
+// grantAccess gives an invitation its access code, an empty one when there is
+// no bridge to be let in.
+func (s *Server) grantAccess(inv *Invitation, name string) (err error) {
+	if s.cfg.Access == nil {
+		return nil
+	}
+	if inv.Code, err = s.cfg.Access.Grant(inv.ID, name, inv.Expires); err != nil {
+		return fmt.Errorf("granting access to the bridge: %w", err)
+	}
+	return nil
+}
+
+// keepAccess makes the access of a used invitation last. It comes after the
+// enrolment is durable and before that is answered: a client that gets no
+// answer enrols again, and so what a crash left out is done.
+func (s *Server) keepAccess(invitation string, superseded []string) error {
+	if s.cfg.Access == nil {
+		return nil
+	}
+	if err := s.cfg.Access.Keep(invitation); err != nil {
+		return fmt.Errorf("keeping access to the bridge: %w", err)
+	}
+	return s.revokeAccess(superseded)
+}
+
+func (s *Server) revokeAccess(ids []string) error {
+	if s.cfg.Access == nil {
+		return nil
+	}
+	for _, id := range ids {
+		if err := s.cfg.Access.Revoke(id); err != nil {
+			return fmt.Errorf("revoking access to the bridge: %w", err)
+		}
+	}
+	return nil
+}
+
+// endAccess ends a person's access to the bridge. It comes before the person is
+// forgotten: should it fail, or should there be a crash between, the person is
+// still listed and can be revoked again.
+func (s *Server) endAccess(ctx context.Context, id string) error {
+	i, err := s.lookup(ctx, id)
+	if err != nil || i == nil {
+		return err
+	}
+	return s.revokeAccess(i.Access)
+}

@@ -1,0 +1,84 @@
+package as_test
+
+import (
+	"errors"
+	"maps"
+	"testing"
+	"time"
+
+	"lamplighter/internal/as"
+	"lamplighter/internal/coap"
+)
+
+// bridgeList is who may use the bridge, as a test wants it.
+type bridgeList struct {
+	state map[string]string // id -> granted, kept, revoked
+	fail  error
+}
+
+func (l *bridgeList) Grant(id, name string, expires time.Time) (string, error) {
+	l.state[id] = "granted to " + name
+	return "code of " + id, l.fail
+}
+
+func (l *bridgeList) Keep(id string) error {
+	if l.fail == nil {
+		l.state[id] = "kept"
+	}
+	return l.fail
+}
+
+func (l *bridgeList) Revoke(id string) error {
+	if l.fail == nil {
+		l.state[id] = "revoked"
+	}
+	return l.fail
+}
+
+// TestAccess: an invitation brings an access to the bridge, enrolling keeps it,
+// revoking ends it, and none of these is half done when the list fails.
+func TestAccess(t *testing.T) {
+	list := &bridgeList{state: map[string]string{}}
+	s := newSite(t, func(c *as.Config) { c.Access = list })
+	broken := errors.New("no space")
+	list.fail = broken
+	if _, err := s.as.Invite(t.Context(), "Eve", as.Policy{}); !errors.Is(err, broken) {
+		t.Error("an invitation without access:", err)
+	}
+	list.fail = nil
+	ann, bob := s.party("ann"), s.party("bob")
+	for p, name := range map[*party]string{ann: "Ann", bob: "Bob"} {
+		inv, err := s.as.Invite(t.Context(), name, as.Policy{})
+		if err != nil || inv.Code != "code of "+inv.ID || list.state[inv.ID] != "granted to "+name {
+			t.Fatal(inv, err, list.state)
+		}
+		p.accept(inv)
+	}
+	list.fail = broken
+	ann.expect(ann.postEnrolment(ann.cred), coap.InternalServerError)
+	list.fail = nil
+	ann.expect(ann.postEnrolment(ann.cred), coap.Created)
+	if list.state[ann.inv.ID] != "kept" {
+		t.Error("the repeated enrolment:", list.state)
+	}
+	all, err := s.as.Installers(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	for id := range maps.Keys(all) {
+		list.fail = broken
+		if err := s.as.Revoke(t.Context(), id); !errors.Is(err, broken) {
+			t.Error("revoked, and still at the bridge:", err)
+		}
+		if all, _ := s.as.Installers(t.Context()); len(all) != 1 {
+			t.Error("nobody can be revoked again")
+		}
+		list.fail = nil
+		if err := s.as.Revoke(t.Context(), id); err != nil || list.state[ann.inv.ID] != "revoked" {
+			t.Error(err, list.state)
+		}
+	}
+	if list.state[bob.inv.ID] != "granted to Bob" {
+		t.Error("Bob:", list.state)
+	}
+}
