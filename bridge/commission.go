@@ -87,8 +87,11 @@ func (c commissionCmd) readLink() (string, error) {
 
 // linkReason says why the bridge is away, and nothing while it is there.
 func linkReason(reason error) string {
-	if reason == nil {
+	switch {
+	case reason == nil:
 		return ""
+	case errors.Is(reason, endpoint.ErrRevoked):
+		return "Your access to this site was revoked. If that was a mistake, ask for a new invitation."
 	}
 	return "The bridge cannot be reached: " + reason.Error() + "."
 }
@@ -110,23 +113,24 @@ func (c commissionCmd) connect(config *commission.Config, link string, events fu
 	}
 	base := page.Scheme + "://" + page.Host
 	tokens := make(chan string, 1)
+	bridge := endpoint.NewLink(bridgeDialer(base, tokens), events)
 	config.SignIn = func(ctx context.Context, code string) error {
 		token, err := endpoint.SignIn(ctx, base, code)
 		if err == nil {
 			tokens <- token
+			bridge.Kick()
 		}
 		return err
 	}
-	bridge := endpoint.NewLink(bridgeDialer(base, tokens), events)
 	config.Exchange = bridge
 	return func() { bridge.Close() }, nil
 }
 
-// bridgeDialer waits for the first sign-in and then dials with its token.
+// bridgeDialer waits for the first sign-in and dials with the token of the last.
 func bridgeDialer(base string, tokens <-chan string) func(context.Context) (*endpoint.WS, error) {
 	token := ""
 	return func(ctx context.Context) (*endpoint.WS, error) {
-		if token == "" {
+		for token == "" || len(tokens) > 0 {
 			select {
 			case token = <-tokens:
 			case <-ctx.Done():

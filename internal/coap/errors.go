@@ -10,4 +10,5 @@ var (
 	ErrReset     = errors.New("the peer rejected the message")
 	ErrBusy      = errors.New("too many messages wait for this peer")
 	ErrLink      = errors.New("the link to the bridge is down")
+	ErrRevoked   = errors.New("the access was revoked")
 )

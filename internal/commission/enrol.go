@@ -78,6 +78,8 @@ func (e *Engine) signIn(ctx context.Context, code string) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, coap.ErrRevoked):
+		return errRevoked.because(err)
 	case errors.Is(err, coap.ErrLink):
 		return errLink.because(err)
 	}

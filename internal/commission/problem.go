@@ -58,6 +58,7 @@ var (
 	errUsed        = problem("invitation-used", "The Authorization Server does not know this invitation: it was used by another browser, has expired, or was revoked.", "Ask for a new invitation, or restore a backup of the site.")
 	errWrongAS     = problem("wrong-as", "The Authorization Server is not the one that the invitation names.", "Do not go on. Ask who invited you for a new link.")
 	errSignIn      = problem("sign-in-refused", "The bridge did not accept the invitation's access code.", "Ask for a new invitation.")
+	errRevoked     = problem("access-revoked", "Your access to this site was revoked.", "If that was a mistake, ask for a new invitation.")
 	errNoGroup     = problem("unknown-group", "You have no rights in a group of this name.", "Choose one of the groups that are listed, or ask for rights in it.")
 	errNoDevice    = problem("unknown-device", "There is no device with this id in the list.", "Import its label first.")
 	errNoJob       = problem("unknown-job", "There is no job with this id.", "Look at the list of jobs.")
@@ -154,6 +155,8 @@ func asProblem(err error) *Error {
 		return known
 	case errors.Is(err, errStore):
 		return errStorage.because(err)
+	case errors.Is(err, coap.ErrRevoked):
+		return errRevoked.because(err)
 	case errors.Is(err, coap.ErrLink):
 		return errLink.because(err)
 	case errors.Is(err, coap.ErrBusy):

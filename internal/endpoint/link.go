@@ -26,10 +26,11 @@ const (
 type LinkState struct {
 	Up     bool
 	RTT    time.Duration // of the last ping
-	Reason error         // why it is down: wraps [ErrSignedOut] or [coap.ErrLink]
+	Reason error         // why it is down: wraps [ErrSignedOut], [ErrRevoked] or [coap.ErrLink]
 }
 
-// Link is a connection to the bridge that comes back: it redials with back-off.
+// Link is a connection to the bridge that comes back: it redials with back-off,
+// but when the access was revoked it waits for [Link.Kick].
 // It implements [coap.Exchanger]; while it is down, exchanges wait a little and
 // then fail with [coap.ErrLink]. What was under way when it broke fails as well:
 // only its caller knows whether it may be repeated.
@@ -100,11 +101,15 @@ func (l *Link) run() {
 			return
 		}
 		l.set(nil, LinkState{Reason: err})
+		again := time.After(backOff/2 + rand.N(backOff/2))
+		if errors.Is(err, ErrRevoked) {
+			again = nil // asking does not help; signing in with a new invitation kicks
+		}
 		select {
 		case <-l.ctx.Done():
 		case <-l.kick:
 			backOff = firstBackOff
-		case <-time.After(backOff/2 + rand.N(backOff/2)):
+		case <-again:
 			backOff = min(2*backOff, longBackOff)
 		}
 	}

@@ -23,9 +23,14 @@ const (
 // ErrAccessCode says that the bridge does not know the access code.
 var ErrAccessCode = errors.New("the bridge does not accept this invitation's access code")
 
+// ErrRevoked says that the bridge lets us in no more: somebody ended the access.
+// It wraps [ErrSignedOut]; only a new invitation helps.
+var ErrRevoked = fmt.Errorf("%w: %w", coap.ErrRevoked, ErrSignedOut)
+
 // Session is what a bridge says about the caller.
 type Session struct {
 	SignedIn bool  `json:"signedIn"`
+	Revoked  bool  `json:"revoked,omitempty"` // was signed in, and may not be any more
 	Expires  int64 `json:"expires,omitempty"` // seconds since 1970
 }
 
@@ -49,6 +54,8 @@ func SignIn(ctx context.Context, baseURL, code string) (token string, err error)
 	}
 	switch {
 	case r.status == statusOK:
+	case r.status == statusForbidden && revoked(r.body):
+		return "", ErrRevoked
 	case r.status == statusBadRequest, r.status == statusUnauthorized, r.status == statusForbidden:
 		return "", ErrAccessCode
 	case r.status >= statusServerError: // also of a server between
@@ -63,6 +70,12 @@ func SignIn(ctx context.Context, baseURL, code string) (token string, err error)
 		return "", fmt.Errorf("signing in: %w", err)
 	}
 	return answer.Token, nil
+}
+
+// revoked reports whether a refusal is because the access was ended.
+func revoked(body []byte) bool {
+	var s Session
+	return json.Unmarshal(body, &s) == nil && s.Revoked
 }
 
 // SessionState asks the bridge whether the caller is signed in: a browser does
@@ -84,14 +97,17 @@ func SessionState(ctx context.Context, baseURL, token string) (Session, error) {
 }
 
 // DialExplained dials and, when that fails, asks the bridge why: the error wraps
-// [ErrSignedOut] when nobody is signed in.
+// [ErrSignedOut] when nobody is signed in, and [ErrRevoked] when nobody may be.
 func DialExplained(ctx context.Context, baseURL string, opts WSOptions) (*WS, error) {
 	ws, err := DialWS(ctx, linkURL(baseURL), opts)
-	if err == nil || errors.Is(err, ErrSignedOut) || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil {
 		return ws, err
 	}
 	s, askErr := SessionState(ctx, baseURL, opts.Token)
-	if askErr == nil && !s.SignedIn {
+	switch {
+	case askErr == nil && s.Revoked:
+		return nil, fmt.Errorf("opening the link: %w", ErrRevoked)
+	case askErr == nil && !s.SignedIn:
 		return nil, fmt.Errorf("opening the link: %w", ErrSignedOut)
 	}
 	return nil, err
