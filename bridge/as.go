@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"lamplighter/bridge/access"
 	"lamplighter/internal/ace"
 	"lamplighter/internal/as"
 	"lamplighter/internal/commission"
@@ -33,7 +34,7 @@ type asCmd struct {
 // Help is what `lamplighter as --help` adds.
 func (asCmd) Help() string {
 	return "The Authorization Server knows installers and devices, and issues the tokens with which they join groups.\n" +
-		"Run it, the Group Manager and the bridge with the same --data: they share the token key and the access code."
+		"Run it, the Group Manager and the bridge with the same --data: they share the token key and the list of who may use the bridge."
 }
 
 func (c asCmd) Run(ctx context.Context, logger *slog.Logger) error {
@@ -57,15 +58,10 @@ func (c asCmd) printInvitation(ctx context.Context, a *asRole) error {
 	if err != nil {
 		return err
 	}
-	code, err := accessCode(c.Data)
-	if err != nil {
-		return err
-	}
 	invitation, err := a.invite(ctx, c.Invite, c.Groups)
 	if err != nil {
 		return err
 	}
-	invitation.AccessCode = code
 	invitation.GMAddress, invitation.GMCred = c.GM.String(), gm.cred
 	invitation.Multicast, invitation.Site = c.Multicast.String(), c.Site
 	fmt.Printf("Invitation for %s: %s/#%s\n", c.Invite, c.Bridge, invitation.Encode())
@@ -92,9 +88,14 @@ func startAS(o asOptions) (*asRole, error) {
 		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
 	role := &asRole{identity: id, store: db}
+	door, err := access.Open(o.data, time.Now)
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
+	}
 	role.server, err = as.New(as.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Issuer: asName,
-		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: o.logger,
+		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: o.logger, Access: door,
 	})
 	if err == nil {
 		role.udp, err = endpoint.ListenUDP(o.listen, role.server.Handler(), endpoint.UDPOptions{Logger: o.logger})
@@ -114,7 +115,7 @@ func (r *asRole) invite(ctx context.Context, name string, groups []string) (comm
 		return commission.Invitation{}, fmt.Errorf("making the invitation: %w", err)
 	}
 	return commission.Invitation{
-		ID: []byte(made.ID), Secret: made.Secret,
+		AccessCode: made.Code, ID: []byte(made.ID), Secret: made.Secret,
 		ASAddress: r.addr().String(), ASCred: r.server.Credential(), Installer: name,
 	}, nil
 }

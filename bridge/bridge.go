@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,12 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"lamplighter/bridge/access"
 	"lamplighter/bridge/proxy"
 	"lamplighter/web"
 )
 
 type bridgeCmd struct {
-	Data      string           `type:"path" required:"" help:"Folder of its state: the access code and the key of its sessions."`
+	Data      string           `type:"path" required:"" help:"Folder of its state, shared with the Authorization Server: who may use the bridge, and the key of its sessions."`
 	Listen    string           `default:"127.0.0.1:8080" help:"HTTP address for the page and for CoAP over WebSockets."`
 	Origins   []string         `name:"origin" help:"Origins that browsers may come from, such as https://lights.example; default: loopback only."`
 	Targets   []netip.Prefix   `name:"target" default:"127.0.0.0/8" help:"Networks that may be addressed."`
@@ -53,7 +53,7 @@ func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	defer b.stop()
-	fmt.Printf("Bridge on %s\nAccess code in %s\n", b.url(), accessCodeFile(c.Data))
+	fmt.Printf("Bridge on %s\n", b.url())
 	select {
 	case <-ctx.Done():
 		return nil
@@ -101,32 +101,30 @@ type bridgeOptions struct {
 
 // bridgeRole is a bridge with its HTTP server.
 type bridgeRole struct {
-	proxy      *proxy.Server
-	http       *http.Server
-	listener   net.Listener
-	scheme     string
-	accessCode string
-	failed     chan error
+	proxy    *proxy.Server
+	http     *http.Server
+	listener net.Listener
+	scheme   string
+	failed   chan error
+	shut     context.CancelFunc // ends following who may use it
 }
 
 func startBridge(o bridgeOptions) (*bridgeRole, error) {
 	if (o.tls.TLSCert == "") != (o.tls.TLSKey == "") {
 		return nil, errors.New("--tls-cert and --tls-key belong together: give both or none")
 	}
-	code, err := accessCode(o.data)
-	if err != nil {
-		return nil, err
-	}
 	session, err := secretFile(filepath.Join(o.data, "keys", "session.key"), 32)
 	if err != nil {
 		return nil, err
 	}
-	b := &bridgeRole{scheme: "http", accessCode: code, failed: make(chan error, 1)}
+	b := &bridgeRole{scheme: "http", failed: make(chan error, 1)}
 	if o.tls.TLSCert != "" {
 		b.scheme = "https"
 	}
 	config := o.config
-	config.AccessCodes = []string{b.accessCode}
+	d := &door{logger: o.logger, reader: access.NewReader(o.data)}
+	config.Access, _ = d.list()
+	config.Unknown = d.look
 	config.SessionKey = session
 	config.Page, config.Policy, config.Immutable = web.Page(), web.Policy, web.Immutable
 	config.Logger = o.logger
@@ -140,6 +138,10 @@ func startBridge(o bridgeOptions) (*bridgeRole, error) {
 		b.proxy.Close()
 		return nil, fmt.Errorf("opening the bridge's address: %w", err)
 	}
+	d.let = b.proxy.SetAccess
+	var following context.Context
+	following, b.shut = context.WithCancel(context.Background())
+	go d.follow(following)
 	b.http = &http.Server{Handler: b.proxy, ReadHeaderTimeout: 10 * time.Second}
 	go b.serve(o.tls)
 	return b, nil
@@ -160,15 +162,8 @@ func (b *bridgeRole) serve(tls tlsFlags) {
 func (b *bridgeRole) url() string { return b.scheme + "://" + b.listener.Addr().String() }
 
 func (b *bridgeRole) stop() {
+	b.shut()
 	b.proxy.Close()
 	b.http.Close()
 	b.listener.Close() // Serve may not have come to know it yet
-}
-
-func accessCodeFile(data string) string { return filepath.Join(data, "keys", "access.code") }
-
-// accessCode signs people in at the bridge; who invites gives it out.
-func accessCode(data string) (string, error) {
-	code, err := secretFile(accessCodeFile(data), 16)
-	return base64.RawURLEncoding.EncodeToString(code), err
 }

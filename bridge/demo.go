@@ -176,7 +176,6 @@ func (d *demo) invite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	invitation.AccessCode = d.bridge.accessCode
 	invitation.GMAddress, invitation.GMCred = d.gm.addr().String(), d.gm.identity.cred
 	invitation.Multicast, invitation.Site = d.slot.group.String(), d.cmd.Site
 	origin := d.bridge.url()

@@ -13,7 +13,7 @@ import (
 // signedIn gives the header lines of a client that is let in.
 func (s *faultSite) signedIn() []string {
 	s.t.Helper()
-	token, err := endpoint.SignIn(s.t.Context(), s.bridge.url(), s.bridge.accessCode)
+	token, err := endpoint.SignIn(s.t.Context(), s.bridge.url(), s.accessCode())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestBridgeDoor(t *testing.T) {
 		{"an empty cookie", 401, []string{in[0], cookie, "Origin: " + own}},
 		{"a forged token", 401, []string{in[0], "Authorization: Bearer " + string(forged)}},
 		{"a forged cookie", 401, []string{in[0], cookie + string(forged), "Origin: " + own}},
-		{"the access code in place of a token", 401, []string{in[0], "Authorization: Bearer " + s.bridge.accessCode}},
+		{"the access code in place of a token", 401, []string{in[0], "Authorization: Bearer " + s.accessCode()}},
 		{"a page of another origin", 403, []string{in[0], cookie + token, "Origin: https://evil.example"}},
 		{"a page of another port of this machine", 403, []string{in[0], cookie + token, "Origin: http://127.0.0.1:1"}},
 		{"a page without an origin", 403, []string{in[0], cookie + token, "Origin: null"}},

@@ -54,12 +54,12 @@ func startFaultSite(t *testing.T, lamps int, change ...func(*demoCmd)) *faultSit
 		t.Fatal(err)
 	}
 	t.Cleanup(s.end)
-	s.secret("the access code", []byte(s.bridge.accessCode))
+	s.secret("an access code", []byte(s.accessCode()))
 	for _, l := range s.lamps.lamps {
 		s.secret("the label secret of "+l.name, l.config.LabelSecret)
 	}
 	keys, err := filepath.Glob(filepath.Join(cmd.Data, "keys", "*"))
-	if err != nil || len(keys) < 5 {
+	if err != nil || len(keys) < 4 {
 		t.Fatalf("%d key files, %v", len(keys), err)
 	}
 	for _, file := range keys {
@@ -181,10 +181,20 @@ func (s *faultSite) invitation(name string) commission.Invitation {
 		s.t.Fatal(err)
 	}
 	s.secret("an invitation's secret", invitation.Secret)
-	invitation.AccessCode = s.bridge.accessCode
+	s.secret("an access code", []byte(invitation.AccessCode))
 	invitation.GMAddress, invitation.GMCred = s.gm.addr().String(), s.gm.identity.cred
 	invitation.Multicast, invitation.Site = s.slot.group.String(), s.cmd.Site
 	return invitation
+}
+
+// accessCode is the one of the demo's own invitation.
+func (s *faultSite) accessCode() string {
+	s.t.Helper()
+	invitation, err := commission.ParseInvitation(s.link)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return invitation.AccessCode
 }
 
 // enrolled is a new installer with a new site credential and an invitation.

@@ -38,7 +38,7 @@ func TestSignInAndDial(t *testing.T) {
 	if state, err := endpoint.SessionState(ctx, s.web.URL, ""); err != nil || state.SignedIn {
 		t.Error(state, err)
 	}
-	s.SetAccessCodes([]string{"another-code-of-good-length"})
+	s.SetAccess([]Access{access("another-code-of-good-length")})
 	if state, err := endpoint.SessionState(ctx, s.web.URL, token); err != nil || state.SignedIn {
 		t.Error("the code is gone, the session is not:", state, err)
 	}
@@ -50,31 +50,31 @@ func TestSignInAndDial(t *testing.T) {
 
 func TestSessionTokens(t *testing.T) {
 	key := make([]byte, 32)
-	a, b := newSessions(key, []string{testCode}), newSessions(append([]byte{1}, key[1:]...), []string{testCode})
+	a, b := newSessions(key, []Access{access(testCode)}), newSessions(append([]byte{1}, key[1:]...), []Access{access(testCode)})
 	now := time.Now()
-	token, ok := a.signIn(testCode, now)
-	if !ok {
+	token, st := a.signIn(testCode, now)
+	if st != welcome {
 		t.Fatal("the code is not known")
 	}
-	if _, ok := newSessions(key, []string{testCode}).check(token, now); !ok {
+	if _, st := newSessions(key, []Access{access(testCode)}).check(token, now); st != welcome {
 		t.Error("a restart signs people out")
 	}
-	if _, ok := b.check(token, now); ok {
+	if _, st := b.check(token, now); st != stranger {
 		t.Error("another key's token is valid")
 	}
-	if _, ok := a.check(token, now.Add(sessionLifetime+time.Second)); ok {
+	if _, st := a.check(token, now.Add(sessionLifetime+time.Second)); st != stranger {
 		t.Error("it never expires")
 	}
 	raw, _ := base64.RawURLEncoding.DecodeString(token)
 	for i := range raw {
 		raw[i] ^= 1
-		if _, ok := a.check(base64.RawURLEncoding.EncodeToString(raw), now); ok {
+		if _, st := a.check(base64.RawURLEncoding.EncodeToString(raw), now); st != stranger {
 			t.Errorf("byte %d may be changed", i)
 		}
 		raw[i] ^= 1
 	}
 	h := sha256.Sum256([]byte("unknown"))
-	if _, ok := a.check(a.token(h, now.Add(time.Hour)), now); ok {
+	if _, st := a.check(a.token(h, now.Add(time.Hour)), now); st != stranger {
 		t.Error("a token of an unknown code is valid")
 	}
 }
@@ -191,9 +191,6 @@ func TestHostsAndOrigins(t *testing.T) {
 		if _, err := New(Config{Origins: []string{bad}}); err == nil {
 			t.Errorf("%q is taken as an origin", bad)
 		}
-	}
-	if _, err := New(Config{AccessCodes: []string{"short"}}); err == nil {
-		t.Error("a short access code is taken")
 	}
 }
 

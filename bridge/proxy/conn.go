@@ -29,6 +29,9 @@ type conn struct {
 	ws     *socket
 	heard  atomic.Int64 // when the client was last heard, in Unix nanoseconds
 	rate   bucket       // requests; used by the reading goroutine only
+	who    *codeID      // whose session opened it; nil: nobody's
+
+	dismissed atomic.Bool // the access is over: nothing goes through any more
 
 	mu        sync.Mutex
 	groups    bucket // multicast requests
@@ -46,7 +49,7 @@ type conn struct {
 func (c *conn) run(ws *socket) {
 	now := time.Now()
 	c.mu.Lock()
-	if c.leaving { // the bridge has shut down meanwhile
+	if c.leaving { // the bridge has shut down, or the access ended, meanwhile
 		c.mu.Unlock()
 		ws.cut()
 		return
@@ -73,6 +76,9 @@ func (c *conn) readLoop() {
 		case err != nil:
 			c.srv.config.Logger.Debug("a connection has ended", "from", c.remote, "error", err)
 			return
+		}
+		if c.dismissed.Load() {
+			continue // the end is under way
 		}
 		now := time.Now()
 		c.heard.Store(now.UnixNano())
@@ -206,6 +212,10 @@ func (c *conn) socket(a netip.Addr) (*endpoint.UDP, error) {
 // silent.
 func (c *conn) tick() {
 	now := time.Now()
+	if !c.allowed(now) { // an invitation that nobody used has expired
+		c.dismiss()
+		return
+	}
 	silence := now.Sub(time.Unix(0, c.heard.Load()))
 	if silence > deadAfter {
 		c.ws.cut()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -26,6 +27,9 @@ type site struct {
 	web *httptest.Server
 }
 
+// access lets in who knows a code, until it is taken away.
+func access(code string) Access { return Access{Hash: sha256.Sum256([]byte(code))} }
+
 func quick() *coap.LayerParams {
 	p := coap.DefaultLayerParams()
 	p.AckTimeout, p.AckDelay, p.MaxRetransmit = 60*time.Millisecond, 20*time.Millisecond, 2
@@ -36,7 +40,7 @@ func quick() *coap.LayerParams {
 func newSite(t testing.TB, change func(*Config)) *site {
 	t.Helper()
 	config := Config{
-		AccessCodes:        []string{testCode},
+		Access:             []Access{access(testCode)},
 		Targets:            []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Ports:              [][2]uint16{{1024, 65535}},
 		MulticastInterface: "lo",

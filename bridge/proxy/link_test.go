@@ -65,7 +65,7 @@ func TestLinkComesBack(t *testing.T) {
 	if err := ask(); err != nil {
 		t.Fatal("the bridge is back:", err)
 	}
-	again.SetAccessCodes(nil)
+	again.SetAccess(nil)
 	_ = again.Close()
 	for range 50 {
 		if errors.Is(link.State().Reason, endpoint.ErrSignedOut) {

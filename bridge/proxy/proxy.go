@@ -35,10 +35,11 @@ const (
 
 // Config configures a [Server].
 type Config struct {
-	AccessCodes []string // each is a secret of at least 128 bit that signs its holder in
-	SessionKey  []byte   // at least 32 bytes that authenticate sessions; the same after a restart keeps people signed in; default random
-	Origins     []string // origins that browsers may come from, such as https://lights.example; none: loopback only
-	Hosts       []string // further names in the Host header that are ours; those of Origins and loopback always are
+	Access     []Access // who may sign in; [Server.SetAccess] replaces the list
+	Unknown    func()   // called when somebody tries a code that is not on the list: the last chance to bring that up to date
+	SessionKey []byte   // at least 32 bytes that authenticate sessions; the same after a restart keeps people signed in; default random
+	Origins    []string // origins that browsers may come from, such as https://lights.example; none: loopback only
+	Hosts      []string // further names in the Host header that are ours; those of Origins and loopback always are
 
 	Targets             []netip.Prefix   // networks that may be addressed
 	Ports               [][2]uint16      // ranges of ports that may be addressed, first and last
@@ -69,9 +70,6 @@ type Config struct {
 const defaultPolicy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 
-// minAccessCode is the shortest access code: 128 bit in base64.
-const minAccessCode = 22
-
 func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxMulticastTimeout, time.Minute)
 	setDefault(&c.MaxMessage, 64<<10)
@@ -96,11 +94,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.SessionKey) < sessionKeySize {
 		return c, errors.New("the session key is shorter than 32 bytes")
-	}
-	for _, code := range c.AccessCodes {
-		if len(code) < minAccessCode {
-			return c, fmt.Errorf("an access code is shorter than %d characters", minAccessCode)
-		}
 	}
 	return c, nil
 }
@@ -133,7 +126,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config:   config,
-		sessions: newSessions(config.SessionKey, config.AccessCodes),
+		sessions: newSessions(config.SessionKey, config.Access),
 		bind:     netip.IPv4Unspecified(),
 		conns:    make(map[*conn]struct{}),
 	}
@@ -154,10 +147,6 @@ func onlyLoopback(targets []netip.Prefix) bool {
 	}
 	return true
 }
-
-// SetAccessCodes replaces the access codes; sessions of a code that is gone end
-// with their next request.
-func (s *Server) SetAccessCodes(codes []string) { s.sessions.setCodes(codes) }
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -189,18 +178,25 @@ func (s *Server) secureHeaders(h http.Header) {
 // serveCoAP opens a CoAP-over-WebSockets connection for who is signed in.
 // RFC 8323, Section 4.1.
 func (s *Server) serveCoAP(w http.ResponseWriter, r *http.Request) {
-	if status, reason := s.admit(r); status != 0 {
+	who, status, reason := s.admit(r)
+	if status != 0 {
 		http.Error(w, reason, status)
 		return
 	}
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	c := &conn{srv: s, remote: remote}
+	c := &conn{srv: s, remote: remote, who: who}
 	if !s.add(c) {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "Too many connections.", http.StatusServiceUnavailable)
 		return
 	}
 	defer s.remove(c)
+	// Whoever was revoked since admit, and before the connection was on the
+	// list of those to be ended, ends here.
+	if _, status, reason := s.admit(r); status != 0 {
+		http.Error(w, reason, status)
+		return
+	}
 	ws, err := accept(w, r, s.config.MaxMessage)
 	if err != nil {
 		s.config.Logger.Debug("a WebSocket could not be opened", "from", remote, "error", err)
@@ -210,19 +206,23 @@ func (s *Server) serveCoAP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit decides who may connect: the origin is checked before the session, for
-// a browser sends the cookie from everywhere on the same site.
-func (s *Server) admit(r *http.Request) (status int, reason string) {
+// a browser sends the cookie from everywhere on the same site. who is nil for
+// somebody who needs no session.
+func (s *Server) admit(r *http.Request) (who *codeID, status int, reason string) {
 	origin := r.Header.Get("Origin")
 	if origin != "" && !s.origins.allowed(origin, r.Host) {
-		return http.StatusForbidden, "Pages of this origin may not connect."
+		return nil, http.StatusForbidden, "Pages of this origin may not connect."
 	}
 	if s.config.NoSignIn && loopbackOnly(r) {
-		return 0, ""
+		return nil, 0, ""
 	}
-	if _, ok := s.sessions.of(r); !ok {
-		return http.StatusUnauthorized, "Sign in first."
+	switch session, standing := s.sessions.of(r); standing {
+	case welcome:
+		return &session.who, 0, ""
+	case dismissed:
+		return nil, http.StatusUnauthorized, "Access was revoked."
 	}
-	return 0, ""
+	return nil, http.StatusUnauthorized, "Sign in first."
 }
 
 // loopbackOnly reports whether both ends of a request are loopback addresses.

@@ -33,9 +33,12 @@ type sessions struct {
 	key []byte
 
 	mu     sync.Mutex
-	codes  map[[codeIDSize]byte][sha256.Size]byte // hash of a code by the hash's beginning
-	failed map[netip.Addr]*bucket                 // wrong codes, by who tried
+	codes  map[codeID]Access      // by the beginning of the code's hash
+	failed map[netip.Addr]*bucket // wrong codes, by who tried
 }
+
+// codeID is the beginning of the hash of an access code.
+type codeID [codeIDSize]byte
 
 // Limits on wrong access codes; right ones are not counted.
 const (
@@ -44,37 +47,64 @@ const (
 	maxFailedFrom = 4096
 )
 
-func newSessions(key []byte, codes []string) *sessions {
+func newSessions(key []byte, list []Access) *sessions {
 	s := &sessions{key: key, failed: make(map[netip.Addr]*bucket)}
-	s.setCodes(codes)
+	s.set(list)
 	return s
 }
 
-func (s *sessions) setCodes(codes []string) {
-	known := make(map[[codeIDSize]byte][sha256.Size]byte)
-	for _, code := range codes {
-		h := sha256.Sum256([]byte(code))
-		known[[codeIDSize]byte(h[:codeIDSize])] = h
+func (s *sessions) set(list []Access) {
+	known := make(map[codeID]Access, len(list))
+	for _, a := range list {
+		known[codeID(a.Hash[:codeIDSize])] = a
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.codes = known
 }
 
-// signIn makes a token for who knows an access code.
-func (s *sessions) signIn(code string, now time.Time) (string, bool) {
-	h := sha256.Sum256([]byte(code))
-	if known, ok := s.code([codeIDSize]byte(h[:codeIDSize])); !ok || subtle.ConstantTimeCompare(h[:], known[:]) != 1 {
-		return "", false
-	}
-	return s.token(h, now.Add(sessionLifetime)), true
+// standing is how somebody stands with the bridge.
+type standing int
+
+const (
+	stranger standing = iota // not signed in, or no longer
+	welcome
+	dismissed // was signed in, and was revoked
+)
+
+// session is what a valid token says.
+type session struct {
+	who     codeID
+	expires time.Time
 }
 
-func (s *sessions) code(id [codeIDSize]byte) ([sha256.Size]byte, bool) {
+// signIn makes a token for who knows an access code.
+func (s *sessions) signIn(code string, now time.Time) (string, standing) {
+	h := sha256.Sum256([]byte(code))
+	known, st := s.code(codeID(h[:codeIDSize]), now)
+	if subtle.ConstantTimeCompare(h[:], known.Hash[:]) != 1 {
+		return "", stranger
+	}
+	if st != welcome {
+		return "", st
+	}
+	return s.token(h, now.Add(sessionLifetime)), welcome
+}
+
+// code finds an access and how it stands.
+func (s *sessions) code(id codeID, now time.Time) (Access, standing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, ok := s.codes[id]
-	return h, ok
+	a, ok := s.codes[id]
+	switch {
+	case !ok:
+		return a, stranger
+	case a.Revoked:
+		return a, dismissed
+	case !a.Expires.IsZero() && !now.Before(a.Expires):
+		return a, stranger
+	}
+	return a, welcome
 }
 
 func (s *sessions) token(code [sha256.Size]byte, expires time.Time) string {
@@ -90,31 +120,34 @@ func (s *sessions) mac(code [sha256.Size]byte, expiry []byte) []byte {
 	return h.Sum(nil)
 }
 
-// check returns when a token expires and whether it is valid now.
-func (s *sessions) check(token string, now time.Time) (time.Time, bool) {
+// check reads a token and says how its holder stands now.
+func (s *sessions) check(token string, now time.Time) (session, standing) {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(b) != codeIDSize+8+macSize {
-		return time.Time{}, false
+		return session{}, stranger
 	}
-	code, ok := s.code([codeIDSize]byte(b[:codeIDSize]))
-	expiry := b[codeIDSize : codeIDSize+8]
-	if !hmac.Equal(b[codeIDSize+8:], s.mac(code, expiry)) || !ok {
-		return time.Time{}, false
+	who, expiry := codeID(b[:codeIDSize]), b[codeIDSize:codeIDSize+8]
+	a, st := s.code(who, now)
+	if !hmac.Equal(b[codeIDSize+8:], s.mac(a.Hash, expiry)) {
+		return session{}, stranger
 	}
 	expires := time.Unix(int64(binary.BigEndian.Uint64(expiry)), 0)
-	return expires, now.Before(expires)
+	if !now.Before(expires) {
+		return session{}, stranger
+	}
+	return session{who, expires}, st
 }
 
-// of returns when the session of a request expires and whether it has one: a
-// bearer token, or the cookie when a browser says where it comes from.
-func (s *sessions) of(r *http.Request) (time.Time, bool) {
+// of returns the session of a request and how its holder stands: a bearer token,
+// or the cookie when a browser says where it comes from.
+func (s *sessions) of(r *http.Request) (session, standing) {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return s.check(token, time.Now())
 	}
 	if c, err := r.Cookie(cookieName(r)); err == nil {
 		return s.check(c.Value, time.Now())
 	}
-	return time.Time{}, false
+	return session{}, stranger
 }
 
 // tries reports whether an address may try another access code.
@@ -188,6 +221,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request) {
 
 type sessionState struct {
 	SignedIn bool   `json:"signedIn"`
+	Revoked  bool   `json:"revoked,omitempty"` // was signed in, and nobody may be with this access any more
 	Expires  int64  `json:"expires,omitempty"` // seconds since 1970
 	Token    string `json:"token,omitempty"`   // for clients that are no browsers
 }
@@ -198,28 +232,28 @@ func (s *Server) tellSession(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, sessionState{SignedIn: true})
 		return
 	}
-	expires, ok := s.sessions.of(r)
-	if !ok {
-		writeJSON(w, sessionState{})
+	session, standing := s.sessions.of(r)
+	if standing != welcome {
+		writeJSON(w, sessionState{Revoked: standing == dismissed})
 		return
 	}
-	if c, err := r.Cookie(cookieName(r)); err == nil && time.Until(expires) < sessionLifetime-sessionRenewal {
+	if c, err := r.Cookie(cookieName(r)); err == nil && time.Until(session.expires) < sessionLifetime-sessionRenewal {
 		if renewed, ok := s.sessions.renew(c.Value); ok {
 			s.setCookie(w, r, renewed, sessionLifetime)
 		}
 	}
-	writeJSON(w, sessionState{SignedIn: true, Expires: expires.Unix()})
+	writeJSON(w, sessionState{SignedIn: true, Expires: session.expires.Unix()})
 }
 
 // renew makes a fresh token from a valid one.
 func (s *sessions) renew(token string) (string, bool) {
 	now := time.Now()
-	if _, ok := s.check(token, now); !ok {
+	old, st := s.check(token, now)
+	if st != welcome {
 		return "", false
 	}
-	b, _ := base64.RawURLEncoding.DecodeString(token)
-	code, ok := s.code([codeIDSize]byte(b[:codeIDSize]))
-	return s.token(code, now.Add(sessionLifetime)), ok
+	a, st := s.code(old.who, now)
+	return s.token(a.Hash, now.Add(sessionLifetime)), st == welcome
 }
 
 // signIn exchanges an access code for a session. A browser gets a cookie that
@@ -247,8 +281,18 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `Send {"code": "…"}.`, http.StatusBadRequest)
 		return
 	}
-	token, ok := s.sessions.signIn(request.Code, now)
-	if !ok {
+	token, standing := s.sessions.signIn(request.Code, now)
+	if standing == stranger && s.config.Unknown != nil { // it may have been granted a moment ago
+		s.config.Unknown()
+		token, standing = s.sessions.signIn(request.Code, now)
+	}
+	switch standing {
+	case dismissed:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_ = json.NewEncoder(w).Encode(sessionState{Revoked: true})
+		return
+	case stranger:
 		if !s.sessions.mayFail(tries, now) {
 			w.Header().Set("Retry-After", "10")
 			http.Error(w, "Too many wrong access codes.", http.StatusTooManyRequests)

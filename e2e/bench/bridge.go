@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
@@ -63,7 +64,7 @@ func bridgeRTT() ([]result, error) {
 
 func dialBridge(ctx context.Context) (*endpoint.WS, func(), error) {
 	bridge, err := proxy.New(proxy.Config{
-		AccessCodes: []string{"bench-bench-bench-bench"},
+		Access:      []proxy.Access{{Hash: sha256.Sum256([]byte("bench-bench-bench-bench"))}},
 		Targets:     []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Ports:       [][2]uint16{{1024, 65535}},
 		RequestRate: 1e6,
