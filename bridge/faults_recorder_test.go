@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// sealed is what every AEAD of this test process was called with, whatever role
+// everSealed is what every AEAD of this test process was called with, whatever role
 // it belonged to: the keys, for the search for secrets in texts, and for each
 // pair of key and nonce its ciphertext. DESIGN S1.
-var sealed = struct {
+var everSealed = struct {
 	mu    sync.Mutex
 	keys  map[string]bool
 	texts map[string]string // H(key, nonce) -> H(ciphertext), as in a nonce log
@@ -34,18 +34,18 @@ func recordSealed(key, nonce, _, ciphertext []byte) {
 	pair := sha256.Sum256(append(bytes.Clone(key), nonce...))
 	text := sha256.Sum256(ciphertext)
 	noteSealed(fmt.Sprintf("%x", pair[:16]), fmt.Sprintf("%x", text[:16]))
-	sealed.mu.Lock()
-	defer sealed.mu.Unlock()
-	sealed.keys[string(key)] = true
+	everSealed.mu.Lock()
+	defer everSealed.mu.Unlock()
+	everSealed.keys[string(key)] = true
 }
 
 func noteSealed(pair, text string) {
-	sealed.mu.Lock()
-	defer sealed.mu.Unlock()
-	if before, used := sealed.texts[pair]; used && before != text {
-		sealed.twice = append(sealed.twice, pair)
+	everSealed.mu.Lock()
+	defer everSealed.mu.Unlock()
+	if before, used := everSealed.texts[pair]; used && before != text {
+		everSealed.twice = append(everSealed.twice, pair)
 	}
-	sealed.texts[pair] = text
+	everSealed.texts[pair] = text
 }
 
 // noteNonceLog takes the nonce log of another process into account.
@@ -70,10 +70,10 @@ func noteNonceLog(t *testing.T, path string) {
 
 func checkNonces(t *testing.T) {
 	t.Helper()
-	sealed.mu.Lock()
-	defer sealed.mu.Unlock()
-	if len(sealed.twice) > 0 {
-		t.Errorf("%d pairs of key and nonce were used for two ciphertexts", len(sealed.twice))
+	everSealed.mu.Lock()
+	defer everSealed.mu.Unlock()
+	if len(everSealed.twice) > 0 {
+		t.Errorf("%d pairs of key and nonce were used for two ciphertexts", len(everSealed.twice))
 	}
 }
 

@@ -87,11 +87,11 @@ func (s *faultSite) secret(what string, secret []byte) {
 func (s *faultSite) end() {
 	s.demo.stop()
 	checkNonces(s.t)
-	sealed.mu.Lock()
-	for key := range sealed.keys {
+	everSealed.mu.Lock()
+	for key := range everSealed.keys {
 		s.secret("an AEAD key", []byte(key))
 	}
-	sealed.mu.Unlock()
+	everSealed.mu.Unlock()
 	text := s.seen.String()
 	for i, leak := range leaksIn(text, s.secrets) {
 		if i < 10 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -14,7 +15,6 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
-	"lamplighter/internal/store/bolt"
 )
 
 // identity is a server's signing key and its authentication credential.
@@ -36,6 +36,9 @@ func loadIdentity(dir, name string) (identity, error) {
 // openServer opens what AS and GM have alike in a data folder: the server's
 // identity, the key that both share for tokens, and its store.
 func openServer(data, name string) (identity, ace.TokenKey, store.Store, error) {
+	if err := keysThere(data, name); err != nil {
+		return identity{}, ace.TokenKey{}, nil, err
+	}
 	id, err := loadIdentity(filepath.Join(data, "keys"), name)
 	if err != nil {
 		return identity{}, ace.TokenKey{}, nil, err
@@ -44,11 +47,25 @@ func openServer(data, name string) (identity, ace.TokenKey, store.Store, error) 
 	if err != nil {
 		return identity{}, ace.TokenKey{}, nil, err
 	}
-	db, err := bolt.Open(filepath.Join(data, name+".db"))
+	db, err := openStore(context.Background(), data, name)
 	if err != nil {
-		return identity{}, ace.TokenKey{}, nil, fmt.Errorf("opening its store: %w", err)
+		return identity{}, ace.TokenKey{}, nil, err
 	}
 	return id, ace.TokenKey{Key: tokenKey}, db, nil
+}
+
+// keysThere says which key file of a server that has been at work is missing. A
+// new one in its place would make it somebody whom nobody knows.
+func keysThere(data, name string) error {
+	if _, err := os.Stat(storeFile(data, name)); err != nil {
+		return nil // nothing has been at work
+	}
+	for _, path := range []string{filepath.Join(data, "keys", name+".key"), tokenKeyFile(data)} {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is a store %s and no key file %s: put that file back, or restore a backup into an empty folder", storeFile(data, name), path)
+		}
+	}
+	return nil
 }
 
 // tokenKeyFile holds the key that AS and GM share for tokens.

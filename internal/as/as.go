@@ -27,6 +27,7 @@ import (
 	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
+	"lamplighter/internal/store/schema"
 )
 
 // Config is what an Authorization Server needs. Store, Now, Rand, Key, Issuer
@@ -82,6 +83,9 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
+	}
+	if err := schema.Upgrade(context.Background(), cfg.Store, upgrades...); err != nil {
+		return nil, fmt.Errorf("opening the Authorization Server's store: %w", err)
 	}
 	random := &lockedReader{inner: cfg.Rand}
 	s := &Server{

@@ -25,6 +25,7 @@ import (
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
+	"lamplighter/internal/store/schema"
 )
 
 // Config is what a Group Manager needs.
@@ -107,6 +108,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := schema.Upgrade(context.Background(), cfg.Store, upgrades...); err != nil {
+		return nil, fmt.Errorf("opening the Group Manager's store: %w", err)
 	}
 	random := &lockedReader{inner: cfg.Rand}
 	return &Server{

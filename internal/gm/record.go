@@ -27,6 +27,7 @@ import (
 //	u/SUBJECT/ID     an association of the subject
 //	q/ID             the association's reserved Sender Sequence Number
 //	n                the serial number of the newest association
+//	format           the number of this format (package schema)
 //
 // What may be any bytes stands in hex.
 func groupKey(name string) string            { return "g/" + name }

@@ -1,0 +1,21 @@
+package as
+
+import (
+	"context"
+
+	"lamplighter/internal/cose"
+	"lamplighter/internal/store"
+)
+
+// InstallerKey reads the key that an installer enrolled with, for tests that go on
+// with an older store.
+func InstallerKey(ctx context.Context, s store.Store, id string) (key cose.Secret, err error) {
+	err = s.View(ctx, func(tx store.Tx) error {
+		i, err := load[installerRecord](tx, prefixInstaller+id)
+		if i != nil {
+			key = i.Key
+		}
+		return err
+	})
+	return key, err
+}
