@@ -21,22 +21,33 @@ type exchanger struct {
 	mu    sync.Mutex
 	mid   uint16
 	token uint64
+
+	observed map[string]*observation // by token
 }
 
 // outgoing gives req a token, a message ID and a type, and encodes it.
 func (x *exchanger) outgoing(req *coap.Message, typ int) (coap.Token, []byte, error) {
 	x.mu.Lock()
-	x.mid++
 	x.token++
-	mid, tok := x.mid, token(x.token)
+	tok := token(x.token)
+	x.mu.Unlock()
+	kind := coap.Confirmable
+	if typ != int(coap.Confirmable) {
+		kind = coap.NonConfirmable
+	}
+	b, err := x.encode(req, tok, kind)
+	return tok, b, err
+}
+
+// encode gives req a message ID and encodes it.
+func (x *exchanger) encode(req *coap.Message, tok coap.Token, typ coap.MessageType) ([]byte, error) {
+	x.mu.Lock()
+	x.mid++
+	mid := x.mid
 	x.mu.Unlock()
 	out := coap.Clone(req)
-	out.Token, out.MessageID, out.Type = tok, int32(mid), coap.Confirmable
-	if typ != int(coap.Confirmable) {
-		out.Type = coap.NonConfirmable
-	}
-	b, err := coap.MarshalUDP(out)
-	return tok, b, err
+	out.Token, out.MessageID, out.Type = tok, int32(mid), typ
+	return coap.MarshalUDP(out)
 }
 
 // Exchange implements [coap.Exchanger].

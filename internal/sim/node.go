@@ -69,6 +69,9 @@ func (at *node) handle(ctx context.Context, from netip.AddrPort, datagram []byte
 		return nil
 	}
 	req := &coap.Request{Message: m, From: from, Multicast: multicast}
+	if !multicast {
+		req.Push = func(resp *coap.Message) error { return at.net.push(at, from, m.Token, resp) }
+	}
 	var resp *coap.Message
 	if err := coap.CheckRequestOptions(at.handler, m); err != nil {
 		resp = coap.Problem(coap.BadOption, err.Error())

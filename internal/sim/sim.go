@@ -2,7 +2,8 @@
 // groups, and links that lose, repeat and reorder datagrams. Messages are
 // encoded and decoded for real. Time is not: a retransmission follows at once,
 // a multicast request returns when all its answers are in, and an endpoint that
-// is down times out immediately. So tests on it are quick and repeat exactly by
+// is down times out immediately. Notifications (RFC 7641) reach the observer in a
+// goroutine of its own. So tests on it are quick and repeat exactly by
 // their seed as long as one goroutine sends.
 //
 // It is no model of a message layer's timing; internal/coap tests that with a
