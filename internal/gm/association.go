@@ -139,7 +139,7 @@ func indexed(tx store.Tx, prefix string) ([]*associationRecord, error) {
 	return all, nil
 }
 
-// insert gives an association its Recipient ID and serial number and stores it.
+// insert gives an OSCORE association its Recipient ID and stores it.
 // It makes room by dropping what its owner is least likely to use; the oldest
 // association of a token may be the one in use and stays. It returns what it
 // dropped.
@@ -148,6 +148,11 @@ func (s *Server) insert(tx store.Tx, a *associationRecord) (dropped []*associati
 		return nil, err
 	}
 	a.ID = hex.EncodeToString(a.RecipientID)
+	return s.enter(tx, a)
+}
+
+// enter gives an association its serial number, makes room for it and stores it.
+func (s *Server) enter(tx store.Tx, a *associationRecord) (dropped []*associationRecord, err error) {
 	serial, err := loadCounter(tx, serialKey)
 	if err != nil {
 		return nil, err

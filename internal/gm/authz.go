@@ -26,25 +26,25 @@ const (
 
 // authzInfo answers /authz-info, the one resource that takes unprotected
 // requests: it checks a token, makes an association of it and says what the
-// token's groups use. RFC 9200, Section 5.10.1; RFC 9203, Section 4.2; RFC 9594,
-// Section 3.3.
+// token's groups use. RFC 9200, Section 5.10.1; RFC 9202, Section 3.3.2; RFC 9203,
+// Section 4.2; RFC 9594, Section 3.3.
 func (s *Server) authzInfo(ctx context.Context, req *coap.Request) *coap.Message {
 	if req.Code != coap.POST {
 		return coap.Problem(coap.MethodNotAllowed, "Tokens are posted here.")
 	}
-	if format, ok := coap.ContentFormat(req.Message); !ok || format != ace.FormatACE {
-		return coap.Problem(coap.BadRequest, "A token comes in application/ace+cbor.")
+	body, refusal := transferOf(req)
+	if refusal != nil {
+		return refusal
 	}
-	body, err := ace.Decode[ace.AuthzInfoRequest](req.Payload)
-	if err != nil || body.AccessToken == nil {
-		return coap.Problem(coap.BadRequest, "The token transfer is malformed.")
-	}
-	if req.Peer.Kind == coap.PeerACE {
-		return s.updateRights(ctx, req.Peer.Name, body.AccessToken)
+	if associated(req.Peer) {
+		return s.update(ctx, req.Peer, body)
 	}
 	claims, refusal := s.verify(body.AccessToken)
 	if refusal != nil {
 		return refusal
+	}
+	if profileOf(claims) == ace.ProfileDTLS {
+		return s.upload(ctx, body, claims)
 	}
 	if refusal := checkTransfer(body, claims); refusal != nil {
 		return refusal
@@ -108,14 +108,13 @@ func (s *Server) accept(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 	if err != nil {
 		return s.broken("authz-info", err)
 	}
-	resp := ace.AuthzInfoResponse{Nonce2: n2, KDCChallenge: a.NS}
+	var resp *ace.AuthzInfoResponse
 	var dropped []*associationRecord
 	err = s.commit(ctx, "authz-info", func(tx store.Tx) error {
 		if dropped, err = s.insert(tx, a); err != nil {
 			return err
 		}
-		about, err := s.groupInfo(tx, a.groups())
-		about.tell(&resp, body)
+		resp, err = s.transferred(tx, a, body)
 		return err
 	})
 	if err != nil {
@@ -126,7 +125,7 @@ func (s *Server) accept(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 		return s.broken("authz-info", err)
 	}
 	s.log.Info("accepted a token", "subject", a.Subject, "actor", a.Actor, "association", a.ID)
-	resp.ID2 = a.RecipientID
+	resp.Nonce2, resp.ID2 = n2, a.RecipientID
 	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
@@ -159,6 +160,10 @@ func (s *Server) ensure(ctx context.Context, id string) (bool, error) {
 		if a, err = load[associationRecord](tx, associationKey(id)); err != nil || a == nil {
 			return err
 		}
+		if a.Profile == ace.ProfileDTLS {
+			a = nil
+			return nil
+		}
 		next, err = loadCounter(tx, sequenceKey(id))
 		return err
 	})
@@ -183,9 +188,12 @@ func (s *Server) addContext(a *associationRecord, seq *oscore.Sequence, restored
 	return nil
 }
 
-// caller makes requests to the peer of an association, at to; the context is
-// loaded when it is not in memory.
+// caller makes requests to the peer of an association: over its DTLS session, or
+// at to, where the context is loaded when it is not in memory.
 func (s *Server) caller(id string, ex coap.Exchanger, to netip.AddrPort) coap.Caller {
+	if sess := s.sessions.get(id); sess != nil {
+		return sess
+	}
 	return &loadingCaller{s, id, s.contexts.Caller(id, ex, to)}
 }
 

@@ -93,6 +93,7 @@ type Server struct {
 	log       *slog.Logger
 	rand      io.Reader
 	contexts  *contexts
+	sessions  sessions
 	ids       []Identity
 	transfers limiter
 	routes    []resource

@@ -112,5 +112,6 @@ func (s *Server) supersede(ctx context.Context, a *associationRecord) error {
 func (s *Server) drop(gone []*associationRecord) {
 	for _, a := range gone {
 		s.contexts.end(a.ID)
+		s.sessions.end(a.ID)
 	}
 }

@@ -109,6 +109,12 @@ type associationRecord struct {
 	RecipientID  []byte      `cbor:"13,keyasint"` // ID2
 	NS           []byte      `cbor:"14,keyasint"` // kdcchallenge; nil: lost or never needed
 	Proven       []byte      `cbor:"15,keyasint"` // thumbprint of the credential that the client itself proved last
+
+	// Of the DTLS profile; those of the OSCORE profile's are empty then.
+	Profile int         `cbor:"30,keyasint,omitempty"` // one of the ACE Profiles, 0: OSCORE
+	PSK     cose.Secret `cbor:"31,keyasint,omitempty"`
+	Hash    []byte      `cbor:"32,keyasint,omitempty"` // of the token
+	Issued  uint64      `cbor:"33,keyasint,omitempty"` // its iat
 }
 
 // entry finds the user entry for a group; ok is false when the token does not

@@ -94,7 +94,7 @@ func (s *Server) logRefusal(ctx context.Context, req *coap.Request, resp *coap.M
 		return
 	}
 	level := slog.LevelInfo
-	if req.Peer.Kind != coap.PeerACE {
+	if !associated(req.Peer) {
 		level = slog.LevelDebug
 	}
 	args := []any{"method", req.Code.String(), "path", coap.Path(req.Message), "code", coap.CodeString(resp.Code), "association", req.Peer.Name}
@@ -112,7 +112,7 @@ func (s *Server) dispatch(ctx context.Context, req *coap.Request) *coap.Message 
 	switch {
 	case slices.Equal(path, []string{"authz-info"}):
 		return s.authzInfo(ctx, req)
-	case req.Peer.Kind != coap.PeerACE:
+	case !associated(req.Peer):
 		return s.unauthorized()
 	case len(path) == 0 || path[0] != "ace-group":
 		return coap.Problem(coap.NotFound, "There is no such resource here.")
