@@ -120,7 +120,7 @@ func (r *rogue) joinAs(tok *ace.TokenResponse, cred []byte, key ed25519.PrivateK
 		r.s.t.Fatal(err)
 	}
 	_, _, err = join.Self(context.Background(), oscore.NewClient(octx, r.udp, r.s.gm.addr()), join.SelfParams{
-		Group: faultGroup, Roles: ace.RoleResponder, Cred: cred, Key: key, GMCred: r.s.gm.identity.cred, NS: assoc.NS, Rand: rand.Reader,
+		Group: faultGroup, Roles: ace.RoleResponder, Cred: cred, Key: cose.NewEd25519(key), GMCred: r.s.gm.identity.cred, NS: assoc.NS, Rand: rand.Reader,
 	})
 	return err
 }

@@ -117,7 +117,7 @@ func (c *gmClient) join(ctx context.Context, subject string, key ed25519.Private
 	}
 	caller := oscore.NewClient(security, c.udp, c.gm)
 	m, _, err := join.Self(short, caller, join.SelfParams{
-		Group: "hall", Roles: ace.RoleResponder, Cred: cred, Key: key, GMCred: c.gmCred, NS: assoc.NS, Rand: rand.Reader,
+		Group: "hall", Roles: ace.RoleResponder, Cred: cred, Key: cose.NewEd25519(key), GMCred: c.gmCred, NS: assoc.NS, Rand: rand.Reader,
 	})
 	if err != nil {
 		return nil, nil

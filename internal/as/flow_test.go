@@ -75,7 +75,7 @@ func TestJoinsWithTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := join.Self(t.Context(), session, join.SelfParams{
-		Group: "hall", Roles: ace.RoleRequester, Cred: anna.cred, Key: anna.key, GMCred: gmCred, NS: a.NS, Rand: rand.Reader,
+		Group: "hall", Roles: ace.RoleRequester, Cred: anna.cred, Key: cose.NewEd25519(anna.key), GMCred: gmCred, NS: a.NS, Rand: rand.Reader,
 	}); err != nil {
 		t.Fatalf("the installer's own join: %v", err)
 	}

@@ -133,7 +133,7 @@ func (s *site) selfJoin(ctx context.Context, g *group) error {
 	}
 	r := s.record()
 	m, answer, err := join.Self(ctx, &s.gm, join.SelfParams{
-		Group: g.name, Roles: ace.RoleRequester, Cred: r.Cred, Key: s.key(),
+		Group: g.name, Roles: ace.RoleRequester, Cred: r.Cred, Key: cose.NewEd25519(s.key()),
 		GMCred: r.GMCred, NS: s.gm.challenge(), Rand: s.e.cfg.Rand,
 	})
 	if err != nil {

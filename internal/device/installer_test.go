@@ -180,7 +180,7 @@ func (in *installer) self(roles ace.Role) {
 	}
 	caller := oscore.NewClient(octx, in.ex, gmAddr)
 	ms, got, err := join.Self(t.Context(), caller, join.SelfParams{
-		Group: in.where, Roles: roles, Cred: in.cred, Key: in.key, GMCred: w.gmCred, GetCreds: true, NS: assoc.NS, Rand: w.rand,
+		Group: in.where, Roles: roles, Cred: in.cred, Key: cose.NewEd25519(in.key), GMCred: w.gmCred, GetCreds: true, NS: assoc.NS, Rand: w.rand,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -208,7 +208,7 @@ func (w *world) joinAs(n *node, roles ace.Role) *admitted {
 
 func (w *world) self(n *node, roles ace.Role, ns []byte) join.SelfParams {
 	return join.SelfParams{
-		Group: testGroup, Roles: roles, Cred: n.cred, Key: n.key, GMCred: w.cfg.Credential,
+		Group: testGroup, Roles: roles, Cred: n.cred, Key: cose.NewEd25519(n.key), GMCred: w.cfg.Credential,
 		GetCreds: true, NS: ns, Rand: w.rand,
 	}
 }

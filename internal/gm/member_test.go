@@ -217,12 +217,12 @@ func Test79And78KDCCred(t *testing.T) {
 	w := newWorld(t)
 	a := w.join("dev", both)
 	trust := func(cred []byte) bool { return bytes.Equal(cred, w.cfg.Credential) }
-	if _, err := a.client.GMCred(t.Context(), a.m, trust); err != nil {
+	if _, err := a.client.GMCred(t.Context(), a.m, trust, nil); err != nil {
 		t.Error(err)
 	}
 	other := *a.m
 	other.NC = draw(w.rand, 8)
-	if _, err := a.client.GMCred(t.Context(), &other, trust); !errors.Is(err, join.ErrVerify) {
+	if _, err := a.client.GMCred(t.Context(), &other, trust, nil); !errors.Is(err, join.ErrVerify) {
 		t.Errorf("over another N_C: %v", err)
 	}
 }

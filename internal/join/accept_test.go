@@ -58,11 +58,16 @@ func TestAcceptRefuses(t *testing.T) {
 		{"no Gid", func(r *ace.JoinResponse) { r.Key.GID = []byte{} }, ErrDecode},
 		{"no Sender ID", func(r *ace.JoinResponse) { r.Key.SenderID = nil }, ErrDecode},
 		{"65: long Sender ID", func(r *ace.JoinResponse) { r.Key.SenderID = make([]byte, 8) }, ErrDecode},
-		{"no group mode", func(r *ace.JoinResponse) { r.Key.GpEncAlg = 0 }, ErrAlgorithm},
-		{"no pairwise mode", func(r *ace.JoinResponse) { r.Key.ECDHAlg = 0 }, ErrAlgorithm},
+		{"half a group mode", func(r *ace.JoinResponse) { r.Key.GpEncAlg = 0 }, ErrDecode},
+		{"half a pairwise mode", func(r *ace.JoinResponse) { r.Key.ECDHAlg = 0 }, ErrDecode},
+		{"no mode", func(r *ace.JoinResponse) { r.Key = bareKey(r.Key) }, ErrAlgorithm},
+		{"another cipher", func(r *ace.JoinResponse) { r.Key.GpEncAlg = -1 }, ErrAlgorithm},
+		{"no tag in pairwise mode", func(r *ace.JoinResponse) { r.Key.Alg = cose.A128CTR }, ErrAlgorithm},
+		{"another HKDF than the agreement's", func(r *ace.JoinResponse) { r.Key.HKDF = cose.HMAC512 }, ErrAlgorithm},
+		{"a curve apart from the signatures'", func(r *ace.JoinResponse) { r.Key.ECDHParams = [][]int{{2}, {2, 1}} }, ErrAlgorithm},
 		{"another signature", func(r *ace.JoinResponse) { r.Key.SignAlg = cose.ES256 }, ErrAlgorithm},
 		{"another curve", func(r *ace.JoinResponse) { r.Key.SignParams = [][]int{{1}, {1, 7}} }, ErrAlgorithm},
-		{"another format", func(r *ace.JoinResponse) { r.Key.CredFmt = 33 }, ErrAlgorithm},
+		{"another format", func(r *ace.JoinResponse) { r.Key.CredFmt = 34 }, ErrAlgorithm},
 		{"a credential without a role", func(r *ace.JoinResponse) { r.PeerRoles = nil }, ErrDecode},
 		{"a credential without an id", func(r *ace.JoinResponse) { r.PeerIDs = r.PeerIDs[:1] }, ErrDecode},
 	} {
@@ -79,7 +84,7 @@ func TestAcceptRefuses(t *testing.T) {
 		"nobody trusted":     second(Accept(good, testNC, nil)),
 		"truncated":          second(Accept(good[:len(good)-1], testNC, credOf("gm"))),
 		"nothing":            second(Accept(nil, testNC, credOf("gm"))),
-		"trust says no":      second(AcceptFrom(good, testNC, func([]byte) bool { return false })),
+		"trust says no":      second(AcceptWith(good, AcceptParams{NC: testNC, Trust: func([]byte) bool { return false }})),
 		"a byte behind":      second(Accept(append(good, 0), testNC, credOf("gm"))),
 		"one entry two keys": second(Accept([]byte{0xa2, 0x09, 0x01, 0x09, 0x02}, testNC, credOf("gm"))),
 	} {
@@ -87,6 +92,11 @@ func TestAcceptRefuses(t *testing.T) {
 			t.Errorf("%s was accepted", what)
 		}
 	}
+}
+
+// bareKey has what a group without modes would have.
+func bareKey(k ace.KeyMaterial) ace.KeyMaterial {
+	return ace.KeyMaterial{MasterSecret: k.MasterSecret, GID: k.GID, SenderID: k.SenderID, CredFmt: k.CredFmt}
 }
 
 func second(_ *Membership, err error) error { return err }
@@ -158,7 +168,7 @@ func FuzzAccept(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(m.SenderID) > maxIDLen || len(m.MasterSecret) < minSecretLen || m.Algs != group.DefaultAlgorithms {
+		if len(m.SenderID) > maxIDLen || len(m.MasterSecret) < minSecretLen || m.Algs.Check() != nil || len(m.SenderID) > m.Algs.MaxSenderID() {
 			t.Errorf("accepted %+v", m)
 		}
 	})

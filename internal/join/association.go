@@ -33,10 +33,11 @@ type Association struct {
 	Expires      uint64      `cbor:"7,keyasint"`
 
 	// What the Token Transfer Response said besides; not encoded.
-	NS       []byte         `cbor:"-"` // kdcchallenge, nil when there was none
-	SignInfo []ace.SignInfo `cbor:"-"`
-	ECDHInfo []ace.ECDHInfo `cbor:"-"`
-	Scope    ace.Scope      `cbor:"-"` // what the token grants, when the Authorization Server said so
+	NS       []byte          `cbor:"-"` // kdcchallenge, nil when there was none
+	SignInfo []ace.SignInfo  `cbor:"-"`
+	ECDHInfo []ace.ECDHInfo  `cbor:"-"`
+	DHCreds  []ace.KDCDHCred `cbor:"-"`
+	Scope    ace.Scope       `cbor:"-"` // what the token grants, when the Authorization Server said so
 }
 
 const (
@@ -61,7 +62,7 @@ func Transfer(ctx context.Context, ex coap.Exchanger, gm netip.AddrPort, tok *ac
 		return nil, fmt.Errorf("drawing N1: %w", err)
 	}
 	m := coap.NewRequest(coap.POST, "/authz-info", ace.Encode(ace.AuthzInfoRequest{
-		AccessToken: tok.AccessToken, Nonce1: n1, ID1: present(id1), SignInfo: true, ECDHInfo: true,
+		AccessToken: tok.AccessToken, Nonce1: n1, ID1: present(id1), SignInfo: true, ECDHInfo: true, KDCDHCreds: true,
 	}))
 	coap.AddUint(m, coap.OptionContentFormat, ace.FormatACE)
 	resp, err := ex.Exchange(ctx, gm, m)
@@ -116,7 +117,7 @@ func derive(m *ace.OSCOREMaterial, n1, id1 []byte, r *ace.AuthzInfoResponse) (*A
 	return &Association{
 		MasterSecret: m.MasterSecret, MasterSalt: ace.MasterSalt(m.Salt, n1, r.Nonce2), IDContext: m.ContextID,
 		SenderID: r.ID2, RecipientID: present(id1),
-		NS: r.KDCChallenge, SignInfo: r.SignInfo, ECDHInfo: r.ECDHInfo,
+		NS: r.KDCChallenge, SignInfo: r.SignInfo, ECDHInfo: r.ECDHInfo, DHCreds: r.KDCDHCreds,
 	}, nil
 }
 

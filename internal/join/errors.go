@@ -82,6 +82,7 @@ type ChallengeError struct {
 	NS       []byte // the new N_S
 	SignInfo []ace.SignInfo
 	ECDHInfo []ace.ECDHInfo
+	DHCreds  []ace.KDCDHCred
 }
 
 func (e *ChallengeError) Error() string {

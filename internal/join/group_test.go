@@ -91,7 +91,7 @@ func (s *site) join(name string, roles ace.Role) *member {
 	}
 	client := oscore.NewClient(octx, ex, gmAddr)
 	p.m, _, err = join.Self(s.t.Context(), client, join.SelfParams{
-		Group: "hall", Roles: roles, Cred: p.cred, Key: key, GMCred: s.cred, GetCreds: true, NS: a.NS, Rand: rand.Reader,
+		Group: "hall", Roles: roles, Cred: p.cred, Key: cose.NewEd25519(key), GMCred: s.cred, GetCreds: true, NS: a.NS, Rand: rand.Reader,
 	})
 	if err != nil {
 		s.t.Fatal(err)

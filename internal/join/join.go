@@ -4,9 +4,9 @@
 // small client with which a member keeps its keys current.
 //
 // Documents: RFC 9200, RFC 9203, RFC 9594 and
-// draft-ietf-ace-key-groupcomm-oscore-21 ("KGO"). Groups with both modes whose
-// credentials are CCS with Ed25519 keys are handled; pairwise-only and
-// signature-only groups, monitors and signature verifiers are not built.
+// draft-ietf-ace-key-groupcomm-oscore-21 ("KGO"). Handled are groups with either
+// mode or both and all algorithms and formats of credentials that packages group
+// and cose have, as a requester, responder, monitor or signature verifier.
 //
 // The steps come apart because an assisted join spreads them over two machines:
 // a device offers and proves, the installer's browser carries. [Self] runs all of
@@ -104,7 +104,7 @@ func challengeOf(m *coap.Message) *ChallengeError {
 	if err != nil || len(hints.KDCChallenge) == 0 {
 		return nil
 	}
-	return &ChallengeError{NS: hints.KDCChallenge, SignInfo: hints.SignInfo, ECDHInfo: hints.ECDHInfo}
+	return &ChallengeError{NS: hints.KDCChallenge, SignInfo: hints.SignInfo, ECDHInfo: hints.ECDHInfo, DHCreds: hints.KDCDHCreds}
 }
 
 // readAnswer reads a success: 2.01 for a new member, 2.04 for one that was a

@@ -9,6 +9,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore/group"
 )
 
@@ -19,12 +20,21 @@ type Member struct {
 	gm       coap.Caller
 	group    string
 	nodePath string
+	format   cose.Format // of credentials; 0: CCS
 }
 
 // NewMember makes the client. nodePath is the node's path at the Group Manager,
 // "/ace-group/hall/nodes/n3".
 func NewMember(gm coap.Caller, group, nodePath string) *Member {
 	return &Member{gm: gm, group: group, nodePath: nodePath}
+}
+
+// WithFormat returns the client for a group whose credentials are in another format
+// than CCS: see [Membership.CredFmt].
+func (m *Member) WithFormat(format cose.Format) *Member {
+	other := *m
+	other.format = format
+	return &other
 }
 
 // maxCredsBatch bounds the credentials asked for at once, so that the answer fits
@@ -96,7 +106,7 @@ func (m *Member) fetchCreds(ctx context.Context, f ace.CredsFilter) ([]group.Pee
 	if err != nil {
 		return nil, 0, err
 	}
-	return readCreds(resp)
+	return m.readCreds(resp)
 }
 
 // AllCreds gets the credentials of all members, the own among them. RFC 9594,
@@ -106,10 +116,10 @@ func (m *Member) AllCreds(ctx context.Context) (peers []group.Peer, num uint64, 
 	if err != nil {
 		return nil, 0, err
 	}
-	return readCreds(resp)
+	return m.readCreds(resp)
 }
 
-func readCreds(resp *coap.Message) ([]group.Peer, uint64, error) {
+func (m *Member) readCreds(resp *coap.Message) ([]group.Peer, uint64, error) {
 	if bytes.Equal(resp.Payload, []byte{0x40}) { // nobody found
 		return nil, 0, nil
 	}
@@ -117,7 +127,7 @@ func readCreds(resp *coap.Message) ([]group.Peer, uint64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading credentials: %w", err)
 	}
-	peers, err := peersOf(r.Creds, r.PeerRoles, r.PeerIDs, nil)
+	peers, err := kind{format: m.format}.peersOf(r.Creds, r.PeerRoles, r.PeerIDs, nil)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading credentials: %w", err)
 	}
@@ -144,7 +154,7 @@ func (m *Member) Keys(ctx context.Context, old *Membership) (*Membership, error)
 	if err := cur.install(k); err != nil {
 		return nil, fmt.Errorf("reading keys: %w", err)
 	}
-	if cur.SenderID == nil || k.Num == old.Num && !bytes.Equal(cur.GID, old.GID) {
+	if (cur.SenderID == nil) != (old.SenderID == nil) || k.Num == old.Num && !bytes.Equal(cur.GID, old.GID) {
 		return nil, fmt.Errorf("reading keys: %w: without a Sender ID or of another Gid", ErrDecode)
 	}
 	return &cur, nil
@@ -165,6 +175,36 @@ func (m *Member) StaleSIDs(ctx context.Context, v uint64) (Purge, error) {
 		return Purge{}, fmt.Errorf("reading stale Sender IDs: %w", ErrDecode)
 	}
 	return p, nil
+}
+
+// Active reports whether the group is active. In an inactive one nobody sends or
+// processes messages. KGO, Section 9.9.
+func (m *Member) Active(ctx context.Context) (active bool, err error) {
+	resp, err := m.call(ctx, coap.GET, m.path("/active"), 0, nil)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case bytes.Equal(resp.Payload, ace.Encode(true)):
+		return true, nil
+	case bytes.Equal(resp.Payload, ace.Encode(false)):
+		return false, nil
+	}
+	return false, fmt.Errorf("reading the group's status: %w", ErrDecode)
+}
+
+// Policies gets the group's policies, zero when it has none. RFC 9594, Section
+// 4.6.1.
+func (m *Member) Policies(ctx context.Context) (ace.GroupPolicies, error) {
+	resp, err := m.call(ctx, coap.GET, m.path("/policies"), 0, nil)
+	if err != nil || bytes.Equal(resp.Payload, []byte{0x40}) {
+		return ace.GroupPolicies{}, err
+	}
+	r, err := decode[ace.PoliciesResponse](resp, ace.FormatACEGroupcomm)
+	if err != nil {
+		return ace.GroupPolicies{}, fmt.Errorf("reading policies: %w", err)
+	}
+	return r.Policies, nil
 }
 
 // Renew gets a new Sender ID under the same keys. KGO, Section 9.2.
@@ -190,8 +230,8 @@ func (m *Member) Leave(ctx context.Context) error {
 }
 
 // GMCred gets the Group Manager's current credential, with a proof of possession
-// over the membership's N_C. RFC 9594, Section 4.5.1.
-func (m *Member) GMCred(ctx context.Context, cur *Membership, trust func(gmCred []byte) bool) ([]byte, error) {
+// over the membership's N_C; key is the member's own. RFC 9594, Section 4.5.1.
+func (m *Member) GMCred(ctx context.Context, cur *Membership, trust func(gmCred []byte) bool, key cose.PrivateKey) ([]byte, error) {
 	resp, err := m.call(ctx, coap.GET, m.path("/kdc-cred"), 0, nil)
 	if err != nil {
 		return nil, err
@@ -200,7 +240,8 @@ func (m *Member) GMCred(ctx context.Context, cur *Membership, trust func(gmCred 
 	if err != nil {
 		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
 	}
-	if err := verifyGM(r, cur.NC, trust); err != nil {
+	k := kind{algs: cur.Algs, format: cur.CredFmt}
+	if err := k.verifyGM(r, &AcceptParams{NC: cur.NC, Trust: trust, Key: key}); err != nil {
 		return nil, fmt.Errorf("reading the Group Manager's credential: %w", err)
 	}
 	return r.KDCCred, nil

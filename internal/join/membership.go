@@ -1,7 +1,8 @@
 package join
 
 import (
-	"bytes"
+	"crypto/hmac"
+	"errors"
 	"fmt"
 	"io"
 
@@ -28,62 +29,101 @@ type Membership struct {
 	Peers         []group.Peer     `cbor:"12,keyasint"`
 	CheckInterval uint64           `cbor:"13,keyasint"` // Key Update Check Interval, seconds
 	NC            []byte           `cbor:"14,keyasint"` // the latest N_C: the Group Manager's later proofs are over it
+	CredFmt       cose.Format      `cbor:"15,keyasint,omitempty"`
 }
 
 // defaultCheckInterval is what a member assumes when the group has no policy.
 // KGO, Section 14.
 const defaultCheckInterval = 3600
 
-// Accept checks a Join Response and makes a membership of it: the Group
-// Manager's proof of possession over nc, its credential against gmCred, the
-// formats, the algorithms, the lengths. It refuses whatever it cannot verify.
-// KGO, Section 6.4.
-func Accept(raw []byte, nc []byte, gmCred []byte) (*Membership, error) {
-	return AcceptFrom(raw, nc, func(cred []byte) bool { return len(gmCred) > 0 && bytes.Equal(cred, gmCred) })
+// AcceptParams are what a joining node holds a Join Response against.
+type AcceptParams struct {
+	NC    []byte                   // of its Join Request
+	Trust func(gmCred []byte) bool // judges the Group Manager's credential: see [Trusts]
+
+	// Key is the node's own. It may be nil where the group has signatures; without
+	// them the Group Manager's proof cannot be verified without it.
+	Key     cose.PrivateKey
+	Monitor bool // the node joined as a monitor: it has no Sender ID
 }
 
-// AcceptFrom is [Accept] for a caller that knows no credential in advance but
-// can judge one, by its thumbprint say.
-func AcceptFrom(raw []byte, nc []byte, trust func(gmCred []byte) bool) (*Membership, error) {
+// Accept checks a Join Response and makes a membership of it: the Group
+// Manager's proof of possession over nc, its credential against gmCred (see
+// [Trusts]), the formats, the algorithms, the lengths. It refuses whatever it cannot
+// verify, a group without signatures among it. KGO, Section 6.4.
+func Accept(raw []byte, nc []byte, gmCred []byte) (*Membership, error) {
+	return AcceptWith(raw, AcceptParams{NC: nc, Trust: Trusts(gmCred)})
+}
+
+// AcceptWith is [Accept] for groups and roles of all kinds. It fails with
+// [ErrAlgorithm] for a group that the node cannot take part in.
+func AcceptWith(raw []byte, p AcceptParams) (*Membership, error) {
 	r, err := ace.Decode[ace.JoinResponse](raw)
 	if err != nil {
 		return nil, fmt.Errorf("reading a Join Response: %w", ErrDecode) // the cause could quote a secret
 	}
-	proof := &ace.KDCCredResponse{KDCCred: r.KDCCred, KDCNonce: r.KDCNonce, KDCCredVerify: r.KDCCredVerify}
-	if err := verifyGM(proof, nc, trust); err != nil {
-		return nil, fmt.Errorf("checking a Join Response: %w", err)
-	}
-	m := &Membership{GMCred: r.KDCCred, NC: nc, CheckInterval: r.Policies.CheckInterval}
+	m := &Membership{GMCred: r.KDCCred, NC: p.NC, CheckInterval: r.Policies.CheckInterval}
 	if m.CheckInterval == 0 {
 		m.CheckInterval = defaultCheckInterval
 	}
-	if err := m.install(keysOf(r)); err != nil {
-		return nil, fmt.Errorf("checking a Join Response: %w", err)
-	}
-	if m.SenderID == nil {
-		return nil, fmt.Errorf("checking a Join Response: %w: no Sender ID", ErrDecode)
-	}
-	m.Peers, err = peersOf(r.Creds, r.PeerRoles, r.PeerIDs, m.SenderID)
-	if err != nil {
+	if err := m.accept(r, &p); err != nil {
 		return nil, fmt.Errorf("checking a Join Response: %w", err)
 	}
 	return m, nil
 }
 
+func (m *Membership) accept(r *ace.JoinResponse, p *AcceptParams) error {
+	k, err := readKind(r.Key)
+	if err != nil {
+		return err
+	}
+	if p.Key != nil && !p.Monitor {
+		if err := checkKey(k.algs, k.curve, p.Key.Public()); err != nil {
+			return err
+		}
+	}
+	proof := &ace.KDCCredResponse{KDCCred: r.KDCCred, KDCNonce: r.KDCNonce, KDCCredVerify: r.KDCCredVerify}
+	if err := k.verifyGM(proof, p); err != nil {
+		return err
+	}
+	if err := m.install(keysOf(r)); err != nil {
+		return err
+	}
+	if (m.SenderID == nil) != p.Monitor {
+		return fmt.Errorf("%w: a Sender ID for a monitor, or none for another", ErrDecode)
+	}
+	m.Peers, err = k.peersOf(r.Creds, r.PeerRoles, r.PeerIDs, m.SenderID)
+	return err
+}
+
 // verifyGM checks that the Group Manager is the trusted one and holds its private
-// key. KGO, Section 6.4.
-func verifyGM(p *ace.KDCCredResponse, nc []byte, trust func([]byte) bool) error {
-	if len(nc) == 0 || len(p.KDCNonce) == 0 || len(p.KDCNonce) > maxNonceLen {
+// key: by a signature, or by the MAC of a pairwise-only group. KGO, Section 6.4.
+func (k kind) verifyGM(r *ace.KDCCredResponse, p *AcceptParams) error {
+	if len(p.NC) == 0 || len(r.KDCNonce) == 0 || len(r.KDCNonce) > maxNonceLen {
 		return fmt.Errorf("%w: nonces", ErrDecode)
 	}
-	if !trust(p.KDCCred) {
+	if p.Trust == nil || !p.Trust(r.KDCCred) {
 		return fmt.Errorf("%w: another Group Manager's credential", ErrVerify)
 	}
-	cred, err := cose.ParseCCS(p.KDCCred)
-	if err != nil {
+	cred, err := k.credentials().Parse(r.KDCCred)
+	switch {
+	case errors.Is(err, cose.ErrUnsupported):
+		return fmt.Errorf("%w: the Group Manager's key", ErrAlgorithm)
+	case err != nil:
 		return fmt.Errorf("%w: the Group Manager's credential", ErrVerify)
 	}
-	if !cred.Verify(ace.KDCPoPInput(nc, p.KDCNonce), p.KDCCredVerify) {
+	input := ace.KDCPoPInput(p.NC, r.KDCNonce)
+	if k.algs.HasGroupMode() {
+		if cred.Alg != k.algs.Sign || !cred.Verify(input, r.KDCCredVerify) {
+			return fmt.Errorf("%w: the Group Manager's proof", ErrVerify)
+		}
+		return nil
+	}
+	if p.Key == nil {
+		return fmt.Errorf("%w: a group without signatures, and no own key", ErrAlgorithm)
+	}
+	mac, err := macOf(p.Key, k.credentials(), r.KDCCred, input)
+	if err != nil || !hmac.Equal(mac, r.KDCCredVerify) {
 		return fmt.Errorf("%w: the Group Manager's proof", ErrVerify)
 	}
 	return nil
@@ -100,68 +140,32 @@ func (m *Membership) install(k *ace.KeyResponse) error {
 	case k.GKTY != ace.GKTYGroupOSCORE || k.Profile != ace.ProfileCoAPGroupOSCOREApp:
 		return fmt.Errorf("%w: another kind of key", ErrDecode)
 	case len(key.MasterSecret) < minSecretLen, len(key.MasterSecret) > maxMaterialLen,
-		len(key.Salt) > maxMaterialLen, len(key.GID) == 0, len(key.GID) > maxMaterialLen,
-		len(key.SenderID) > maxIDLen:
+		len(key.Salt) > maxMaterialLen, len(key.GID) == 0, len(key.GID) > maxMaterialLen:
 		return fmt.Errorf("%w: keys out of bounds", ErrDecode)
 	}
-	algs, err := algorithmsOf(key)
+	kind, err := readKind(key)
 	if err != nil {
 		return err
 	}
+	if len(key.SenderID) > kind.algs.MaxSenderID() {
+		return fmt.Errorf("%w: a Sender ID that the nonces have no room for", ErrDecode)
+	}
 	m.GID, m.MasterSecret, m.MasterSalt = key.GID, key.MasterSecret, present(key.Salt)
-	m.Algs, m.SenderID = algs, key.SenderID
+	m.Algs, m.CredFmt, m.SenderID = kind.algs, kind.format, key.SenderID
 	m.Num, m.Expires, m.ExpiresIn = k.Num, k.EXP, k.EXI
 	return nil
 }
 
-// algorithmsOf reads the algorithms of a group with both modes and refuses any
-// other. KGO, Section 6.4.
-func algorithmsOf(key ace.KeyMaterial) (group.Algorithms, error) {
-	algs := group.Algorithms{
-		AEAD: key.Alg, GroupEnc: key.GpEncAlg, Sign: key.SignAlg, Pairwise: key.ECDHAlg, HKDF: key.HKDF,
-	}
-	if algs.HKDF == 0 {
-		algs.HKDF = cose.HMAC256
-	}
-	fits := algs == group.DefaultAlgorithms && key.CredFmt == ace.CredFormatCCS &&
-		equalParams(key.SignParams, [][]int{{1}, {1, 6}}) && equalParams(key.ECDHParams, [][]int{{1}, {1, 4}})
-	if !fits {
-		return algs, ErrAlgorithm
-	}
-	return algs, nil
-}
-
-func equalParams(a, b [][]int) bool {
-	return bytes.Equal(ace.Encode(a), ace.Encode(b))
-}
-
-// peersOf pairs up the three parallel arrays. It leaves out the own entry and
-// whatever is no credential that the group can use, so that one bad credential
-// does not cost the others.
-func peersOf(creds [][]byte, roles []ace.Role, ids [][]byte, own []byte) ([]group.Peer, error) {
-	if len(creds) != len(ids) || len(roles) != len(creds) {
-		return nil, fmt.Errorf("%w: credentials without roles or identifiers", ErrDecode)
-	}
-	peers := make([]group.Peer, 0, len(creds))
-	for i, cred := range creds {
-		if len(ids[i]) > maxIDLen || own != nil && bytes.Equal(ids[i], own) {
-			continue
-		}
-		if _, err := cose.ParseCCS(cred); err != nil {
-			continue
-		}
-		peers = append(peers, group.Peer{KID: ids[i], Cred: cred, Roles: uint(roles[i])})
-	}
-	return peers, nil
-}
-
-// Context makes the Group OSCORE context of the membership, with all its peers.
-// seq is nil or fresh for each (Master Secret, Sender ID). More parameters (window
-// size, Echo first, restored windows) are set by the edits.
+// Context makes the Group OSCORE context of the membership, with all its peers
+// whose credentials the group can use: one bad credential does not cost the others.
+// seq is nil or fresh for each (Master Secret, Sender ID). A monitor has neither
+// cred nor key. More parameters (window size, Echo first, restored windows) are set
+// by the edits.
 func (m *Membership) Context(cred []byte, key cose.PrivateKey, seq *oscore.Sequence, rand io.Reader, edits ...func(*group.Params)) (*group.Context, error) {
 	p := group.Params{
 		Name: m.Group, GID: m.GID, MasterSecret: m.MasterSecret, MasterSalt: m.MasterSalt, Algs: m.Algs,
 		GMCred: m.GMCred, SenderID: m.SenderID, Cred: cred, Key: key, Sequence: seq, Rand: rand,
+		ParseCred: m.format().Parse,
 	}
 	for _, edit := range edits {
 		edit(&p)
@@ -171,9 +175,7 @@ func (m *Membership) Context(cred []byte, key cose.PrivateKey, seq *oscore.Seque
 		return nil, fmt.Errorf("deriving the group's context: %w", err)
 	}
 	for _, peer := range m.Peers {
-		if err := c.SetPeer(peer); err != nil {
-			return nil, fmt.Errorf("taking over a member's credential: %w", err)
-		}
+		_ = c.SetPeer(peer) // who cannot be known is not: its messages name it as unknown
 	}
 	return c, nil
 }

@@ -2,9 +2,11 @@ package join
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"io"
 
 	"lamplighter/internal/ace"
+	"lamplighter/internal/cose"
 )
 
 // Offer is what a joining node commits to before it knows the Group Manager's
@@ -26,9 +28,47 @@ func NewOffer(group string, roles ace.Role, cred []byte, rand io.Reader) Offer {
 }
 
 // Prove signs the PoP input over the offer and the Group Manager's challenge N_S:
-// the value of client_cred_verify. KGO, Section 6.1.
+// the value of client_cred_verify in a group that signs with Ed25519. KGO, Section
+// 6.1.
 func (o Offer) Prove(key ed25519.PrivateKey, ns []byte) []byte {
 	return ed25519.Sign(key, ace.PoPInput(o.Scope, ns, o.NC))
+}
+
+// ProveWith makes the proof with a key of any kind. dhCred is nil where the group
+// has signatures; else it is the Group Manager's credential that [Info.DHCred]
+// gives, and the proof is a MAC under the secret of both keys. That credential need
+// not be trusted yet: the secret is of no use for anything else. It fails with
+// [ErrAlgorithm] when the two keys do not agree. KGO, Section 6.1.
+func (o Offer) ProveWith(key cose.PrivateKey, ns, dhCred []byte) ([]byte, error) {
+	return prove(key, ace.PoPInput(o.Scope, ns, o.NC), dhCred)
+}
+
+func prove(key cose.PrivateKey, input, dhCred []byte) ([]byte, error) {
+	if dhCred == nil {
+		proof, err := key.Sign(input)
+		if err != nil {
+			return nil, fmt.Errorf("%w: the own key makes no signatures", ErrAlgorithm)
+		}
+		return proof, nil
+	}
+	mac, err := macOf(key, cose.KCCS, dhCred, input)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the own key and the Group Manager's do not agree", ErrAlgorithm)
+	}
+	return mac, nil
+}
+
+// macOf is the proof of both sides in a pairwise-only group.
+func macOf(key cose.PrivateKey, format cose.Format, gmCred, input []byte) ([]byte, error) {
+	cred, err := format.Parse(gmCred)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := key.SharedSecret(cred.Public)
+	if err != nil {
+		return nil, err
+	}
+	return ace.PoPMAC(shared, input), nil
 }
 
 // Request makes the Join Request of the offer. proof is what Prove returned; nil

@@ -3,12 +3,8 @@ package join
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
-	"fmt"
-	"io"
 
-	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 )
 
@@ -58,50 +54,4 @@ func isGone(err error) bool {
 func asChallenge(err error) (*ChallengeError, bool) {
 	var c *ChallengeError
 	return c, errors.As(err, &c)
-}
-
-// SelfParams are what a node that joins by itself brings along.
-type SelfParams struct {
-	Group    string
-	Roles    ace.Role
-	Cred     []byte // its authentication credential
-	Key      ed25519.PrivateKey
-	GMCred   []byte // the Group Manager's credential, known in advance
-	GetCreds bool
-	NS       []byte // from [Transfer]; nil: the Group Manager is asked for one
-	Rand     io.Reader
-}
-
-// Self runs the Join Request for a node that holds its own key: offer, proof,
-// request, once more when the Group Manager wants another challenge, and [Accept].
-// Group and NodePath are filled in.
-func Self(ctx context.Context, gm coap.Caller, p SelfParams) (*Membership, *Answer, error) {
-	if p.NS == nil {
-		c, err := Challenge(ctx, gm, p.Group)
-		if err != nil {
-			return nil, nil, err
-		}
-		p.NS = c.NS
-	}
-	offer, answer, err := p.try(ctx, gm)
-	if c, ok := asChallenge(err); ok {
-		p.NS = c.NS
-		offer, answer, err = p.try(ctx, gm)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := Accept(answer.Raw, offer.NC, p.GMCred)
-	if err != nil {
-		return nil, nil, fmt.Errorf("joining %s: %w", p.Group, err)
-	}
-	m.Group, m.NodePath = p.Group, answer.NodePath
-	return m, answer, nil
-}
-
-// try makes one Join Request with a fresh N_C. KGO, Section 6.2.1.
-func (p *SelfParams) try(ctx context.Context, gm coap.Caller) (Offer, *Answer, error) {
-	offer := NewOffer(p.Group, p.Roles, p.Cred, p.Rand)
-	answer, err := Join(ctx, gm, p.Group, offer.Request(offer.Prove(p.Key, p.NS), p.GetCreds))
-	return offer, answer, err
 }
