@@ -8,6 +8,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
 )
@@ -26,6 +27,7 @@ type (
 	popNonce struct {
 		Group string `cbor:"1,keyasint"`
 		NS    []byte `cbor:"3,keyasint"`
+		GMDH  []byte `cbor:"5,keyasint,omitempty"` // the Group Manager's credential for the proof in a pairwise-only group
 	}
 	popProof struct {
 		Verify []byte `cbor:"4,keyasint"`
@@ -89,9 +91,12 @@ func (t *task) assist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.fits(assoc.Info(), group); err != nil {
+		return err
+	}
 	t.step("proving its key")
 	var proof popProof
-	if err := call(ctx, device, coap.POST, "/ll/pop", popNonce{group, assoc.NS}, &proof); err != nil {
+	if err := call(ctx, device, coap.POST, "/ll/pop", popNonce{group, assoc.NS, assoc.Info().DHCred(group)}, &proof); err != nil {
 		return t.deviceSaid("proving its key", err)
 	}
 	t.step("joining " + group)
@@ -102,6 +107,18 @@ func (t *task) assist(ctx context.Context) error {
 		return err
 	}
 	return t.handOver(ctx, h)
+}
+
+// fits refuses a group that the device's key is of no use in.
+func (t *task) fits(info join.Info, group string) error {
+	cred, err := cose.ParseCCS(t.rec().Cred)
+	if err != nil {
+		return errMismatch.because(err)
+	}
+	if err := info.Check(group, cred.Public); err != nil {
+		return errDeviceKey.because(err)
+	}
+	return nil
 }
 
 // offer asks the device what it will sign.

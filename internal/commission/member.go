@@ -132,9 +132,10 @@ func (s *site) selfJoin(ctx context.Context, g *group) error {
 		return err
 	}
 	r := s.record()
+	ns, info := s.gm.challenge()
 	m, answer, err := join.Self(ctx, &s.gm, join.SelfParams{
 		Group: g.name, Roles: ace.RoleRequester, Cred: r.Cred, Key: cose.NewEd25519(s.key()),
-		GMCred: r.GMCred, NS: s.gm.challenge(), Rand: s.e.cfg.Rand,
+		GMCred: r.GMCred, NS: ns, Info: info, Rand: s.e.cfg.Rand,
 	})
 	if err != nil {
 		return with(atGM, "joining the browser", err)

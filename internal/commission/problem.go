@@ -96,6 +96,7 @@ var (
 	errOther      = problem("wrong-device", "Another device answers at this address.", "Run a search to find the device's present address, then try again.")
 	errTaken      = problem("claimed-by-other", "The device belongs to another site.", "Its owner can release it, or reset it at the device itself.")
 	errMismatch   = problem("credential-mismatch", "The device's key is not the one on its label.", "Do not use it. Check that the label belongs to this device.")
+	errDeviceKey  = problem("device-algorithms", "The group uses keys of a kind that this device does not have.", "Choose a group of the device's kind of keys.")
 	errForeign    = problem("foreign-device", "The device is registered to another installer at the Authorization Server.", "Ask that installer to release it.")
 	errUnknown    = passing("device-unregistered", "The Authorization Server does not know this device.", "Try again: it is registered anew.")
 	errOtherKey   = problem("registered-otherwise", "The Authorization Server has this device with another key.", "Release the device, then claim it again.")

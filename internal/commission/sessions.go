@@ -94,6 +94,7 @@ type gmSession struct {
 	mu      sync.Mutex
 	client  *oscore.Client
 	ns      []byte // kdcchallenge, for the next proof
+	info    join.Info
 	expires time.Time
 }
 
@@ -144,17 +145,18 @@ func (g *gmSession) open(ctx context.Context, useless *oscore.Client) (*oscore.C
 	if err != nil {
 		return nil, err
 	}
-	g.client, g.ns, g.expires = oscore.NewClient(octx, g.s.e.wire, addr), assoc.NS, expires
+	g.client, g.ns, g.info, g.expires = oscore.NewClient(octx, g.s.e.wire, addr), assoc.NS, assoc.Info(), expires
 	return g.client, nil
 }
 
-// challenge is the N_S for the next proof; nil: ask for one. It is good once.
-func (g *gmSession) challenge() []byte {
+// challenge is the N_S for the next proof, nil: ask for one, and what the Group
+// Manager said about the groups. It is good once.
+func (g *gmSession) challenge() ([]byte, join.Info) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ns := g.ns
 	g.ns = nil
-	return ns
+	return ns, g.info
 }
 
 func (s *site) gmAddress() (netip.AddrPort, error) {

@@ -95,7 +95,9 @@ func (d *Device) accept(name string, h *handover) (*memberRecord, error) {
 	if !bytes.Equal(h.Association.RecipientID, offer.ID1) {
 		return nil, refuse(errConflict, "The association is not for the ID that the device offered.")
 	}
-	ms, err := join.Accept(h.JoinResponse, offer.Offer.NC, d.claim.GM.Cred)
+	ms, err := join.AcceptWith(h.JoinResponse, join.AcceptParams{
+		NC: offer.Offer.NC, Trust: join.Trusts(d.claim.GM.Cred), Key: cose.NewEd25519(d.key),
+	})
 	switch {
 	case errors.Is(err, join.ErrVerify):
 		return nil, refuse(errConflict, "The Group Manager's answer does not belong to what the device offered.")

@@ -7,6 +7,7 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 )
 
@@ -62,6 +63,9 @@ func (d *Device) hear(ctx context.Context, m *member, msg *ace.RekeyingMessage) 
 		return errNeedsGM
 	}
 	next, _, news, err := m.rec.Membership.Hear(msg)
+	if err == nil && next != nil {
+		err = next.Fits(cose.NewEd25519(d.key).Public())
+	}
 	switch {
 	case errors.Is(err, join.ErrAlgorithm):
 		return d.leaveUnbuilt(m)

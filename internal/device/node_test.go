@@ -312,7 +312,8 @@ func TestGroupEnds(t *testing.T) {
 		left bool
 	}{
 		"deleted":    {map[int]any{}, EndDeleted, false},
-		"algorithms": {map[int]any{3: 5, 8: 14, 9: 24, 10: -8, 11: [][]int{{1}, {1, 6}}, 4: 24, 12: -27, 13: [][]int{{1}, {1, 4}}}, EndUnbuilt, true},
+		"algorithms": {map[int]any{3: 5, 8: 14, 9: 99, 10: -8, 11: [][]int{{1}, {1, 6}}, 4: 10, 12: -27, 13: [][]int{{1}, {1, 4}}}, EndUnbuilt, true},
+		"keys":       {map[int]any{3: 5, 8: 14, 9: 10, 10: -7, 11: [][]int{{2}, {2, 1}}, 4: 10, 12: -27, 13: [][]int{{2}, {2, 1}}}, EndUnbuilt, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, in := commissioned(t)

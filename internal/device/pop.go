@@ -9,6 +9,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/store"
 )
@@ -25,11 +26,12 @@ const (
 // keys say.
 //
 //	pop-ask   = { 1: tstr, 2: uint }
-//	pop-nonce = { 1: tstr, 3: bstr }
+//	pop-nonce = { 1: tstr, 3: bstr, ? 5: bstr }
 type popRequest struct {
 	Group string    `cbor:"1,keyasint"`
 	Roles *ace.Role `cbor:"2,keyasint"`
 	NS    []byte    `cbor:"3,keyasint"`
+	GMDH  []byte    `cbor:"5,keyasint"` // a pairwise-only group: the Group Manager's credential for the proof
 }
 
 // popOffer is what the device is going to prove.
@@ -61,7 +63,7 @@ func (d *Device) postPop(_ context.Context, req *coap.Request) *coap.Message {
 	case p.Roles != nil && p.NS == nil:
 		a, err = d.offer(p.Group, *p.Roles)
 	case p.NS != nil && p.Roles == nil:
-		a, err = d.prove(p.Group, p.NS)
+		a, err = d.prove(p.Group, p.NS, p.GMDH)
 	default:
 		err = refuse(errMalformed, "Either roles or a challenge is needed.")
 	}
@@ -136,8 +138,9 @@ func (d *Device) freshID1() ([]byte, error) {
 }
 
 // prove signs over what the device itself offered and the Group Manager's
-// challenge.
-func (d *Device) prove(group string, ns []byte) (popProof, error) {
+// challenge; in a pairwise-only group the proof is a MAC that takes the Group
+// Manager's credential gmDH, which has to be the claim's or endorsed by it.
+func (d *Device) prove(group string, ns, gmDH []byte) (popProof, error) {
 	if len(ns) < minNS || len(ns) > maxNS {
 		return popProof{}, refuse(errMalformed, "A challenge has %d to %d bytes.", minNS, maxNS)
 	}
@@ -145,7 +148,21 @@ func (d *Device) prove(group string, ns []byte) (popProof, error) {
 	if err != nil {
 		return popProof{}, err
 	}
-	return popProof{Proof: offer.Offer.Prove(d.key, ns)}, nil
+	if gmDH != nil && !d.trustsGM(gmDH) {
+		return popProof{}, refuse(errConflict, "That is no credential of the Group Manager of the claim.")
+	}
+	proof, err := offer.Offer.ProveWith(cose.NewEd25519(d.key), ns, gmDH)
+	if err != nil {
+		return popProof{}, refuse(errUnbuilt, "The group uses algorithms that this device lacks.")
+	}
+	return popProof{Proof: proof}, nil
+}
+
+// trustsGM reports whether cred is the Group Manager's.
+func (d *Device) trustsGM(cred []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.claim != nil && join.Trusts(d.claim.GM.Cred)(cred)
 }
 
 // pendingOffer returns what was offered for the group.

@@ -73,6 +73,11 @@ func checkKey(algs group.Algorithms, curve cose.Curve, key cose.PublicKey) error
 	return nil
 }
 
+// Fits fails with [ErrAlgorithm] and the reason when an own key is of no use in the
+// group: after a join only a change of the group's configuration can bring that
+// about.
+func (m *Membership) Fits(key cose.PublicKey) error { return checkKey(m.Algs, m.Curve, key) }
+
 // agreement is the curve on which a key agrees. RFC 10021, Section 2.5.2.
 func agreement(c cose.Curve) cose.Curve {
 	if c == cose.Ed25519 {

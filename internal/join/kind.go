@@ -53,9 +53,9 @@ func readKind(key ace.KeyMaterial) (kind, error) {
 	return k, fmt.Errorf("%w: credentials of format %d", ErrAlgorithm, key.CredFmt)
 }
 
-// format is that of the group's credentials: memberships of earlier versions do not
+// credentials is the format of the group's credentials: memberships of earlier versions do not
 // say it.
-func (m *Membership) format() cose.Format { return kind{format: m.CredFmt}.credentials() }
+func (m *Membership) credentials() cose.Format { return kind{format: m.CredFmt}.credentials() }
 
 func (k kind) credentials() cose.Format {
 	if k.format == 0 {

@@ -27,9 +27,10 @@ type Membership struct {
 	Expires       uint64           `cbor:"10,keyasint"` // seconds since 1970, 0: unknown
 	ExpiresIn     uint64           `cbor:"11,keyasint"` // seconds from when the keys were got, for a member without a clock
 	Peers         []group.Peer     `cbor:"12,keyasint"`
-	CheckInterval uint64           `cbor:"13,keyasint"` // Key Update Check Interval, seconds
-	NC            []byte           `cbor:"14,keyasint"` // the latest N_C: the Group Manager's later proofs are over it
-	CredFmt       cose.Format      `cbor:"15,keyasint,omitempty"`
+	CheckInterval uint64           `cbor:"13,keyasint"`           // Key Update Check Interval, seconds
+	NC            []byte           `cbor:"14,keyasint"`           // the latest N_C: the Group Manager's later proofs are over it
+	CredFmt       cose.Format      `cbor:"15,keyasint,omitempty"` // 0: CCS
+	Curve         cose.Curve       `cbor:"16,keyasint,omitempty"` // of key agreement; 0: that of the signatures, or none
 }
 
 // defaultCheckInterval is what a member assumes when the group has no policy.
@@ -151,7 +152,7 @@ func (m *Membership) install(k *ace.KeyResponse) error {
 		return fmt.Errorf("%w: a Sender ID that the nonces have no room for", ErrDecode)
 	}
 	m.GID, m.MasterSecret, m.MasterSalt = key.GID, key.MasterSecret, present(key.Salt)
-	m.Algs, m.CredFmt, m.SenderID = kind.algs, kind.format, key.SenderID
+	m.Algs, m.CredFmt, m.Curve, m.SenderID = kind.algs, kind.format, kind.curve, key.SenderID
 	m.Num, m.Expires, m.ExpiresIn = k.Num, k.EXP, k.EXI
 	return nil
 }
@@ -165,7 +166,7 @@ func (m *Membership) Context(cred []byte, key cose.PrivateKey, seq *oscore.Seque
 	p := group.Params{
 		Name: m.Group, GID: m.GID, MasterSecret: m.MasterSecret, MasterSalt: m.MasterSalt, Algs: m.Algs,
 		GMCred: m.GMCred, SenderID: m.SenderID, Cred: cred, Key: key, Sequence: seq, Rand: rand,
-		ParseCred: m.format().Parse,
+		ParseCred: m.credentials().Parse,
 	}
 	for _, edit := range edits {
 		edit(&p)

@@ -70,7 +70,7 @@ func (m *Membership) hearKeys(msg *ace.RekeyingMessage) (*Membership, Purge, New
 		bytes.Equal(key.GID, m.GID):
 		return nil, Purge{}, NothingNew, fmt.Errorf("%w: keys out of bounds", ErrDecode)
 	}
-	joined, err := peersOf(msg.Creds, msg.PeerRoles, msg.PeerIDs, m.SenderID)
+	joined, err := kind{format: m.CredFmt}.peersOf(msg.Creds, msg.PeerRoles, msg.PeerIDs, m.SenderID)
 	if err != nil {
 		return nil, Purge{}, NothingNew, err
 	}
@@ -93,15 +93,15 @@ func (m *Membership) hearAlgorithms(msg *ace.RekeyingMessage) (*Membership, Purg
 	case msg.Num > m.Num:
 		return nil, Purge{}, MissedKeys, nil
 	}
-	algs, err := algorithmsOf(msg.Key)
+	kind, err := readKind(msg.Key)
 	if err != nil {
 		return nil, Purge{}, NewAlgorithms, err
 	}
-	if algs == m.Algs {
+	if kind.algs == m.Algs && kind.format == m.credentials() {
 		return nil, Purge{}, NothingNew, nil
 	}
 	next := *m
-	next.Algs = algs
+	next.Algs, next.CredFmt, next.Curve = kind.algs, kind.format, kind.curve
 	if msg.EXP != 0 {
 		next.Expires = msg.EXP
 	}
