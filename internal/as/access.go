@@ -1,7 +1,6 @@
 package as
 
 import (
-	"context"
 	"fmt"
 	"time"
 )
@@ -57,15 +56,4 @@ func (s *Server) revokeAccess(ids []string) error {
 		}
 	}
 	return nil
-}
-
-// endAccess ends a person's access to the bridge. It comes before the person is
-// forgotten: should it fail, or should there be a crash between, the person is
-// still listed and can be revoked again.
-func (s *Server) endAccess(ctx context.Context, id string) error {
-	i, err := s.lookup(ctx, id)
-	if err != nil || i == nil {
-		return err
-	}
-	return s.revokeAccess(i.Access)
 }

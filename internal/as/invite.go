@@ -47,6 +47,11 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 // rules stands for the one of the configuration. It returns when the invitation
 // is durable.
 func (s *Server) Invite(ctx context.Context, name string, policy Policy) (Invitation, error) {
+	return s.InviteFor(ctx, name, policy, s.cfg.InvitationLife)
+}
+
+// InviteFor is Invite with a life of the invitation's own.
+func (s *Server) InviteFor(ctx context.Context, name string, policy Policy, life time.Duration) (Invitation, error) {
 	if err := checkName(name); err != nil {
 		return Invitation{}, err
 	}
@@ -63,7 +68,7 @@ func (s *Server) Invite(ctx context.Context, name string, policy Policy) (Invita
 	inv := Invitation{
 		ID:      hex.EncodeToString(random[:invitationIDSize]),
 		Secret:  random[invitationIDSize:],
-		Expires: s.cfg.Now().Add(s.cfg.InvitationLife).Truncate(time.Second),
+		Expires: s.cfg.Now().Add(life).Truncate(time.Second),
 	}
 	s.sessions.Lock()
 	defer s.sessions.Unlock()
@@ -178,16 +183,26 @@ func (s *Server) lookup(ctx context.Context, id string) (i *installerRecord, err
 	return i, err
 }
 
-// Revoke ends an installer's access, to the bridge as well. The devices stay with their site, and
+// Revoke ends an installer's access, to the bridge as well, or an invitation that
+// nobody used. The devices stay with their site, and
 // tokens end when they expire. It fails with [ErrAbsent] for an unknown id.
 func (s *Server) Revoke(ctx context.Context, id string) error {
 	s.sessions.Lock()
 	defer s.sessions.Unlock()
-	if err := s.endAccess(ctx, id); err != nil {
+	i, err := s.lookup(ctx, id)
+	if err != nil {
+		return err
+	}
+	if i == nil {
+		return s.revokeInvitation(ctx, id)
+	}
+	// Before the person is forgotten: should it fail, or should there be a
+	// crash between, the person is still listed and can be revoked again.
+	if err := s.revokeAccess(i.Access); err != nil {
 		return err
 	}
 	var invitation string
-	err := s.commit(ctx, "revoke", func(tx store.Tx) error {
+	err = s.commit(ctx, "revoke", func(tx store.Tx) error {
 		i, err := load[installerRecord](tx, prefixInstaller+id)
 		if err != nil {
 			return err

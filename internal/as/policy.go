@@ -15,6 +15,8 @@ type Policy struct {
 	// of one site share its devices; empty is a site of the installer's own.
 	Site  string `cbor:"1,keyasint,omitempty" json:"site,omitempty"`
 	Rules []Rule `cbor:"2,keyasint,omitempty" json:"rules"`
+	// Role is the word that the rules were made from; empty: an installer's.
+	Role Role `cbor:"8,keyasint,omitempty" json:"role,omitempty"`
 }
 
 // Rule allows roles in groups. What several rules allow adds up.
