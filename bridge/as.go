@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lamplighter/bridge/access"
+	"lamplighter/bridge/control"
 	"lamplighter/internal/ace"
 	"lamplighter/internal/as"
 	"lamplighter/internal/commission"
@@ -21,50 +22,37 @@ import (
 const asName = "as"
 
 type asCmd struct {
-	Data      string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Group Manager."`
+	Data      string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Group Manager, access/ with the bridge."`
 	Listen    netip.AddrPort `default:"127.0.0.1:5690" help:"UDP address for CoAP."`
-	Invite    string         `placeholder:"NAME" help:"Print an invitation link for this installer at the start."`
-	Bridge    string         `default:"http://127.0.0.1:8080" help:"With --invite: the bridge's address as browsers see it."`
-	GM        netip.AddrPort `name:"gm" default:"127.0.0.1:5691" help:"With --invite: the Group Manager's address."`
-	Groups    []string       `name:"group" default:"hall-ceiling" help:"With --invite: groups that the installer may equip and command."`
-	Multicast netip.AddrPort `default:"224.0.1.187:5683" help:"With --invite: the groups' multicast address."`
-	Site      string         `default:"Site" help:"With --invite: the name of the site."`
+	Bridge    string         `default:"http://127.0.0.1:8080" help:"For invitation links: the bridge's address as browsers see it."`
+	GM        netip.AddrPort `name:"gm" default:"127.0.0.1:5691" help:"For invitation links: the Group Manager's address."`
+	Multicast netip.AddrPort `default:"224.0.1.187:5683" help:"For invitation links: the groups' multicast address."`
+	Site      string         `default:"Site" help:"For invitation links: the name of the site."`
 }
 
 // Help is what `lamplighter as --help` adds.
 func (asCmd) Help() string {
-	return "The Authorization Server knows installers and devices, and issues the tokens with which they join groups.\n" +
-		"Run it, the Group Manager and the bridge with the same --data: they share the token key and the list of who may use the bridge."
+	return "The Authorization Server knows people and devices, and issues the tokens with which they join groups.\n" +
+		"Run it, the Group Manager and the bridge with the same --data: they share the token key and the list of who may use the bridge.\n" +
+		"Let people in with lamplighter invite."
 }
 
 func (c asCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	gm, err := loadIdentity(filepath.Join(c.Data, "keys"), gmName)
+	if err != nil {
+		return err
+	}
 	a, err := startAS(asOptions{data: c.Data, listen: c.Listen, logger: logger})
 	if err != nil {
 		return err
 	}
 	defer a.stop()
+	site := siteInfo{origin: c.Bridge, name: c.Site, gm: c.GM, gmCred: gm.cred, multicast: c.Multicast}
+	if err := a.serveControl(c.Data, site); err != nil {
+		return err
+	}
 	fmt.Printf("Authorization Server on coap://%s\n", a.addr())
-	if c.Invite != "" {
-		if err := c.printInvitation(ctx, a); err != nil {
-			return err
-		}
-	}
 	<-ctx.Done()
-	return nil
-}
-
-func (c asCmd) printInvitation(ctx context.Context, a *asRole) error {
-	gm, err := loadIdentity(filepath.Join(c.Data, "keys"), gmName)
-	if err != nil {
-		return err
-	}
-	invitation, err := a.invite(ctx, c.Invite, c.Groups)
-	if err != nil {
-		return err
-	}
-	invitation.GMAddress, invitation.GMCred = c.GM.String(), gm.cred
-	invitation.Multicast, invitation.Site = c.Multicast.String(), c.Site
-	fmt.Printf("Invitation for %s: %s/#%s\n", c.Invite, c.Bridge, invitation.Encode())
 	return nil
 }
 
@@ -80,6 +68,8 @@ type asRole struct {
 	identity identity
 	store    store.Store
 	udp      *endpoint.UDP
+	control  *control.Server // nil until serveControl
+	logger   *slog.Logger
 }
 
 func startAS(o asOptions) (*asRole, error) {
@@ -87,7 +77,7 @@ func startAS(o asOptions) (*asRole, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
-	role := &asRole{identity: id, store: db}
+	role := &asRole{identity: id, store: db, logger: o.logger}
 	door, err := access.Open(o.data, time.Now)
 	if err != nil {
 		db.Close()
@@ -107,22 +97,28 @@ func startAS(o asOptions) (*asRole, error) {
 	return role, nil
 }
 
-// invite makes an invitation with what the Authorization Server knows of it;
-// groups are those that the installer may use, none means all.
-func (r *asRole) invite(ctx context.Context, name string, groups []string) (commission.Invitation, error) {
-	made, err := r.server.Invite(ctx, name, as.AllGroups(groups...))
+// invite makes an invitation with what the Authorization Server knows of it.
+func (r *asRole) invite(ctx context.Context, in inviteRequest) (commission.Invitation, time.Time, error) {
+	policy, err := as.Role(in.Role).Policy(in.Groups...)
 	if err != nil {
-		return commission.Invitation{}, fmt.Errorf("making the invitation: %w", err)
+		return commission.Invitation{}, time.Time{}, err
+	}
+	made, err := r.server.InviteFor(ctx, in.Name, policy, time.Duration(in.Seconds)*time.Second)
+	if err != nil {
+		return commission.Invitation{}, time.Time{}, fmt.Errorf("making the invitation: %w", err)
 	}
 	return commission.Invitation{
 		AccessCode: made.Code, ID: []byte(made.ID), Secret: made.Secret,
-		ASAddress: r.addr().String(), ASCred: r.server.Credential(), Installer: name,
-	}, nil
+		ASAddress: r.addr().String(), ASCred: r.server.Credential(), Installer: in.Name,
+	}, made.Expires, nil
 }
 
 func (r *asRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *asRole) stop() {
+	if r.control != nil {
+		r.control.Close()
+	}
 	r.udp.Close()
 	r.store.Close()
 }

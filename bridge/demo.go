@@ -8,11 +8,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"lamplighter/bridge/proxy"
+	"lamplighter/internal/as"
 	"lamplighter/internal/label"
 )
 
@@ -170,20 +170,32 @@ func (d *demo) startBridge(context.Context) (err error) {
 }
 
 // invite makes a new invitation at every start: the link of an earlier one
-// works once.
+// works once. It is an admin's, who may invite others.
 func (d *demo) invite(ctx context.Context) error {
-	invitation, err := d.as.invite(ctx, d.cmd.Installer, d.cmd.Groups)
+	site := d.site()
+	if err := d.as.serveControl(d.cmd.Data, site); err != nil {
+		return err
+	}
+	invitation, _, err := d.as.invite(ctx, inviteRequest{Name: d.cmd.Installer, Role: string(as.RoleAdmin), Groups: d.cmd.Groups, Seconds: int64(demoInvitation.Seconds())})
 	if err != nil {
 		return err
 	}
-	invitation.GMAddress, invitation.GMCred = d.gm.addr().String(), d.gm.identity.cred
-	invitation.Multicast, invitation.Site = d.slot.group.String(), d.cmd.Site
-	origin := d.bridge.url()
-	if len(d.cmd.Origins) > 0 {
-		origin = strings.TrimSuffix(d.cmd.Origins[0], "/")
-	}
-	d.link = origin + "/#" + invitation.Encode()
+	d.link = site.link(invitation)
 	return os.WriteFile(filepath.Join(d.cmd.Data, "invitation.txt"), []byte(d.link+"\n"), 0o600)
+}
+
+// demoInvitation is how long the demo's link works.
+const demoInvitation = 7 * day
+
+// site is what invitation links say of the demo.
+func (d *demo) site() siteInfo {
+	s := siteInfo{
+		origin: d.bridge.url(), name: d.cmd.Site, gm: d.gm.addr(), gmCred: d.gm.identity.cred, multicast: d.slot.group,
+	}
+	if len(d.cmd.Origins) > 0 {
+		s.origin = d.cmd.Origins[0]
+	}
+	return s
 }
 
 func (d *demo) announce(out *os.File) {

@@ -68,7 +68,7 @@ func (s *nativeSite) newEngine(name string) *commission.Engine {
 		s.t.Fatal(err)
 	}
 	e.SetLink(true, 0, "")
-	invitation, err := s.as.invite(ctx, name, []string{"hall"})
+	invitation, _, err := s.as.invite(ctx, inviteRequest{Name: name, Role: "installer", Groups: []string{"hall"}, Seconds: 3600})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -176,15 +176,13 @@ func (s *faultSite) show(v any) {
 // invitation is a new one for somebody.
 func (s *faultSite) invitation(name string) commission.Invitation {
 	s.t.Helper()
-	invitation, err := s.as.invite(context.Background(), name, s.cmd.Groups)
+	invitation, _, err := s.as.invite(context.Background(), inviteRequest{Name: name, Role: "installer", Groups: s.cmd.Groups, Seconds: 3600})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.secret("an invitation's secret", invitation.Secret)
 	s.secret("an access code", []byte(invitation.AccessCode))
-	invitation.GMAddress, invitation.GMCred = s.gm.addr().String(), s.gm.identity.cred
-	invitation.Multicast, invitation.Site = s.slot.group.String(), s.cmd.Site
-	return invitation
+	return s.site().complete(invitation)
 }
 
 // accessCode is the one of the demo's own invitation.

@@ -25,6 +25,9 @@ type cli struct {
 	AS         asCmd         `cmd:"" name:"as" help:"Run the Authorization Server."`
 	GM         gmCmd         `cmd:"" name:"gm" help:"Run the Group Manager."`
 	Device     deviceCmd     `cmd:"" help:"Run one simulated lamp."`
+	Invite     inviteCmd     `cmd:"" help:"Invite a person: print a link and a QR code that work once."`
+	People     peopleCmd     `cmd:"" help:"List who is invited and who has enrolled."`
+	Revoke     revokeCmd     `cmd:"" help:"End at once all that a person can do."`
 	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
 
 	Log      string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo and commission." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`

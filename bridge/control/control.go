@@ -35,7 +35,7 @@ func (e *Error) Error() string { return e.Text }
 // the operator. Any other error of a handler is told as well, for it is the
 // operator who asks, but as the server's failure.
 func Refuse(format string, args ...any) error {
-	return &Error{http.StatusUnprocessableEntity, fmt.Sprintf(format, args...)}
+	return &Error{http.StatusUnprocessableEntity, fmt.Errorf(format, args...).Error()}
 }
 
 // ErrNotRunning says that nobody listens.
