@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -57,6 +58,7 @@ type gmRole struct {
 	store    store.Store
 	udp      *endpoint.UDP
 	endSweep context.CancelFunc
+	es256    gm.Identity
 }
 
 func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
@@ -65,10 +67,15 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 		return nil, fmt.Errorf("starting the Group Manager: %w", err)
 	}
 	role := &gmRole{identity: id, store: db}
+	if role.es256, err = loadES256(filepath.Join(o.data, "keys"), gmName, id); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("starting the Group Manager: %w", err)
+	}
 	role.server, err = gm.New(gm.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader,
 		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
 		Logger: o.logger, Hooks: o.hooks, ControlURI: o.reachable,
+		Identities: []gm.Identity{role.es256},
 	})
 	if err == nil {
 		err = role.open(ctx, o)

@@ -14,6 +14,8 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/cose/p256"
+	"lamplighter/internal/gm"
 	"lamplighter/internal/store"
 )
 
@@ -31,6 +33,23 @@ func loadIdentity(dir, name string) (identity, error) {
 	}
 	key := ed25519.NewKeyFromSeed(seed)
 	return identity{key: key, cred: cose.NewCCS(name, key.Public().(ed25519.PublicKey))}, nil
+}
+
+// loadES256 reads the P-256 scalar in dir/name-es256.key, or makes one: the Group
+// Manager's key for groups of that curve. Its credential is endorsed by id, which
+// members know from their claims and invitations.
+func loadES256(dir, name string, id identity) (gm.Identity, error) {
+	path := filepath.Join(dir, name+"-es256.key")
+	scalar, err := drawnFile(path, ed25519.SeedSize, func(int) ([]byte, error) { return p256.Generate(rand.Reader) })
+	if err != nil {
+		return gm.Identity{}, err
+	}
+	key, err := p256.NewKey(scalar)
+	if err != nil {
+		return gm.Identity{}, fmt.Errorf("%s holds no key; restore it from your backup: %w", path, err)
+	}
+	cred, err := cose.Endorse(id.cred, cose.NewEd25519(id.key), name, key.Public())
+	return gm.Identity{Key: key, Cred: cred}, err
 }
 
 // openServer opens what AS and GM have alike in a data folder: the server's
@@ -73,10 +92,19 @@ func tokenKeyFile(data string) string { return filepath.Join(data, "keys", "toke
 
 // secretFile reads n bytes in hex from path, or makes them there, readable by
 // the owner only.
-func secretFile(path string, n int) ([]byte, error) {
+func secretFile(path string, n int) ([]byte, error) { return drawnFile(path, n, drawBytes) }
+
+func drawBytes(n int) ([]byte, error) {
+	secret := make([]byte, n)
+	_, err := rand.Read(secret)
+	return secret, err
+}
+
+// drawnFile is secretFile for a secret that not any bytes can be.
+func drawnFile(path string, n int, draw func(n int) ([]byte, error)) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newSecretFile(path, n)
+		return newSecretFile(path, n, draw)
 	}
 	if err != nil {
 		return nil, err
@@ -88,9 +116,9 @@ func secretFile(path string, n int) ([]byte, error) {
 	return secret, nil
 }
 
-func newSecretFile(path string, n int) ([]byte, error) {
-	secret := make([]byte, n)
-	if _, err := rand.Read(secret); err != nil {
+func newSecretFile(path string, n int, draw func(n int) ([]byte, error)) ([]byte, error) {
+	secret, err := draw(n)
+	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -109,7 +137,7 @@ func newSecretFile(path string, n int) ([]byte, error) {
 	}
 	err = os.Link(tmp.Name(), path)
 	if errors.Is(err, fs.ErrExist) {
-		return secretFile(path, n)
+		return drawnFile(path, n, draw)
 	}
 	return secret, err
 }

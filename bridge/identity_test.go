@@ -6,8 +6,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+
+	"lamplighter/internal/cose"
 )
 
 // AS and GM start at a time over one folder: both must get the same secret.
@@ -72,6 +75,39 @@ func TestLogLevel(t *testing.T) {
 	} {
 		if got := logLevel(c.asked, c.command); got != c.want {
 			t.Errorf("logLevel(%q, %q) = %v", c.asked, c.command, got)
+		}
+	}
+}
+
+// The Group Manager's second key stays the same, and its credential to the byte:
+// it is bound in every message of the groups of its algorithm.
+func TestES256Identity(t *testing.T) {
+	dir := t.TempDir()
+	id, err := loadIdentity(dir, gmName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := loadES256(dir, gmName, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := loadES256(dir, gmName, id)
+	if err != nil || !bytes.Equal(first.Cred, again.Cred) || !first.Key.Public().Equal(again.Key.Public()) {
+		t.Errorf("another identity after a restart: %v", err)
+	}
+	if !cose.Endorsed(id.cred, first.Cred) || first.Key.Public().SignatureAlgorithm() != cose.ES256 {
+		t.Error("not an ES256 credential that the first one endorses")
+	}
+	path := filepath.Join(dir, gmName+"-es256.key")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key file: %v %v", info, err)
+	}
+	for _, bad := range []string{"", strings.Repeat("00", 32), strings.Repeat("ff", 32)} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadES256(dir, gmName, id); err == nil {
+			t.Errorf("%q was taken for a key", bad)
 		}
 	}
 }
