@@ -11,6 +11,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/cose/p256"
 	"lamplighter/internal/gm"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
@@ -30,24 +31,53 @@ type site struct {
 	tokens   byte
 }
 
-func newSite(t testing.TB) *site {
+func newSite(t testing.TB) *site { return newSiteOf(t, gm.GroupConfig{}) }
+
+// newSiteOf makes a site whose group is of a certain kind. Its Group Manager has
+// keys on both curves.
+func newSiteOf(t testing.TB, cfg gm.GroupConfig) *site {
+	t.Helper()
 	key := keyOf("gm")
 	s := &site{
 		t: t, net: sim.NewNetwork(1), cred: cose.NewCCS("gm", key.Public().(ed25519.PublicKey)),
 		tokenKey: ace.TokenKey{Key: make([]byte, ace.TokenKeySize)},
 	}
+	second := p256Of("gm")
+	endorsed, err := cose.Endorse(s.cred, cose.NewEd25519(key), "gm", second.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
 	server, err := gm.New(gm.Config{
 		Store: store.NewMemory(), Now: time.Now, Rand: rand.Reader, Key: key, Credential: s.cred,
-		Audience: "gm", TokenKey: s.tokenKey,
+		Audience: "gm", TokenKey: s.tokenKey, Identities: []gm.Identity{{Key: second, Cred: endorsed}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.CreateGroup(t.Context(), gm.GroupConfig{Name: "hall"}); err != nil {
+	cfg.Name = "hall"
+	if err := server.CreateGroup(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	s.net.Attach(gmAddr, server.Handler())
 	return s
+}
+
+func p256Of(name string) cose.PrivateKey {
+	scalar := sha256.Sum256([]byte(name)) // below the order, but for one in four billion
+	key, err := p256.NewKey(scalar[:])
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+func x25519Of(name string) cose.PrivateKey {
+	scalar := sha256.Sum256([]byte(name))
+	key, err := cose.NewX25519(scalar[:])
+	if err != nil {
+		panic(err)
+	}
+	return key
 }
 
 func keyOf(name string) ed25519.PrivateKey {
@@ -58,7 +88,7 @@ func keyOf(name string) ed25519.PrivateKey {
 // member is somebody in the group.
 type member struct {
 	t    testing.TB
-	key  ed25519.PrivateKey
+	key  cose.PrivateKey
 	cred []byte
 	m    *join.Membership
 	gm   *join.Member
@@ -67,8 +97,12 @@ type member struct {
 
 func (s *site) join(name string, roles ace.Role) *member {
 	s.t.Helper()
-	key := keyOf(name)
-	p := &member{t: s.t, key: key, cred: cose.NewCCS(name, key.Public().(ed25519.PublicKey))}
+	return s.joinWith(name, roles, cose.NewEd25519(keyOf(name)))
+}
+
+// client makes an association with the Group Manager.
+func (s *site) client(name string, roles ace.Role) (*oscore.Client, *join.Association) {
+	s.t.Helper()
 	s.tokens++
 	material := &ace.OSCOREMaterial{ID: []byte{s.tokens}, MasterSecret: make([]byte, 16), Salt: []byte{s.tokens}}
 	token, err := ace.SealToken(s.tokenKey, &ace.CWTClaims{
@@ -89,22 +123,43 @@ func (s *site) join(name string, roles ace.Role) *member {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	client := oscore.NewClient(octx, ex, gmAddr)
-	p.m, _, err = join.Self(s.t.Context(), client, join.SelfParams{
-		Group: "hall", Roles: roles, Cred: p.cred, Key: cose.NewEd25519(key), GMCred: s.cred, GetCreds: true, NS: a.NS, Rand: rand.Reader,
-	})
+	return oscore.NewClient(octx, ex, gmAddr), a
+}
+
+// joinWith joins with a key of any kind; nil is a monitor's.
+func (s *site) joinWith(name string, roles ace.Role, key cose.PrivateKey) *member {
+	s.t.Helper()
+	p, err := s.try(name, roles, key)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return p
+}
+
+func (s *site) try(name string, roles ace.Role, key cose.PrivateKey) (*member, error) {
+	s.t.Helper()
+	p := &member{t: s.t, key: key}
+	if key != nil {
+		p.cred = key.Public().CCS(name)
+	}
+	client, a := s.client(name, roles)
+	var err error
+	p.m, _, err = join.Self(s.t.Context(), client, join.SelfParams{
+		Group: "hall", Roles: roles, Cred: p.cred, Key: key, GMCred: s.cred, GetCreds: true,
+		NS: a.NS, Info: a.Info(), Rand: rand.Reader,
+	})
+	if err != nil {
+		return nil, err
+	}
 	p.gm = join.NewMember(client, "hall", p.m.NodePath)
 	p.derive()
-	return p
+	return p, nil
 }
 
 func (p *member) derive() {
 	p.t.Helper()
 	var err error
-	if p.ctx, err = p.m.Context(p.cred, cose.NewEd25519(p.key), oscore.NewSequence(0, nil), rand.Reader); err != nil {
+	if p.ctx, err = p.m.Context(p.cred, p.key, oscore.NewSequence(0, nil), rand.Reader); err != nil {
 		p.t.Fatal(err)
 	}
 }
