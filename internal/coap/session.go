@@ -22,6 +22,9 @@ type Session interface {
 	// End closes the session as soon as no request of the peer's is being handled:
 	// from a handler, after its response.
 	End()
+
+	// Done is closed when the session is over.
+	Done() <-chan struct{}
 }
 
 // Identities finds the pre-shared keys of DTLS clients by the psk_identity that

@@ -14,6 +14,7 @@
 package join
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -46,7 +47,7 @@ func Token(ctx context.Context, as coap.Caller, req ace.TokenRequest) (*ace.Toke
 	if err != nil {
 		return nil, fmt.Errorf("reading a token: %w", err)
 	}
-	if tok.ExpiresIn == 0 || tok.Profile != 0 && tok.Profile != ace.ProfileOSCORE {
+	if want := cmp.Or(req.Profile.Profile, ace.ProfileOSCORE); tok.ExpiresIn == 0 || tok.Profile != 0 && tok.Profile != want {
 		return nil, fmt.Errorf("reading a token: %w: without a lifetime or of another profile", ErrDecode)
 	}
 	return tok, nil
