@@ -18,33 +18,51 @@ import (
 
 // AcceptInvitation takes what stands behind # in an invitation link: it signs in
 // at the bridge, makes the site credential, and enrols it at the Authorization
-// Server. The same invitation again only signs in. An invitation to another site
-// opens that one; what this browser manages besides is kept.
+// Server. The same invitation again only signs in, another one to the same person
+// brings new rights. An invitation to another site opens that one; what this browser manages besides is kept.
 func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, error) {
 	inv, err := ParseInvitation(fragment)
 	if err != nil {
 		return Site{}, err
 	}
-	if err := e.signIn(ctx, inv.AccessCode); err != nil {
+	name := siteName(inv.ASCred)
+	rec, err := e.enrolledAt(ctx, name)
+	if err != nil {
 		return Site{}, err
 	}
-	name, before := siteName(inv.ASCred), e.current()
-	if err := e.found(ctx, name, inv); err != nil {
-		return Site{}, err
+	if rec != nil {
+		err = e.acceptAgain(ctx, inv, name, rec)
+	} else {
+		err = e.acceptFirst(ctx, inv, name)
 	}
-	if err := e.enter(ctx, name); err != nil {
+	if err != nil {
 		return Site{}, err
 	}
 	s := e.current()
-	if err := s.welcome(ctx, inv); err != nil {
-		e.comeBack(ctx, before, name)
-		return Site{}, err
-	}
 	if err := s.refreshGroups(ctx); err != nil {
 		e.logProblem("", "asking which groups there are", err)
 	}
 	e.pub.tell(e.snapshotEvent())
 	return s.record().view(), nil
+}
+
+// acceptFirst takes an invitation to a site where this browser is not enrolled.
+func (e *Engine) acceptFirst(ctx context.Context, inv Invitation, name string) error {
+	if err := e.signIn(ctx, inv.AccessCode); err != nil {
+		return err
+	}
+	before := e.current()
+	if err := e.found(ctx, name, inv); err != nil {
+		return err
+	}
+	if err := e.enter(ctx, name); err != nil {
+		return err
+	}
+	if err := e.current().welcome(ctx, inv); err != nil {
+		e.comeBack(ctx, before, name)
+		return err
+	}
+	return nil
 }
 
 // comeBack makes the site from before the current one again, if there was one: an
@@ -132,13 +150,19 @@ func newSite(rand io.Reader, inv Invitation) (*siteRecord, error) {
 
 // invite takes over what an invitation says.
 func (r *siteRecord) invite(inv Invitation) {
-	r.Name, r.Installer, r.Code = inv.Site, inv.Installer, cose.Secret(inv.AccessCode)
-	r.ASAddress, r.ASCred = inv.ASAddress, inv.ASCred
-	r.GMAddress, r.GMCred = inv.GMAddress, inv.GMCred
-	r.Multicast = inv.Multicast
+	r.locate(inv)
+	r.Installer, r.Code = inv.Installer, cose.Secret(inv.AccessCode)
 	if !r.enrolled() {
 		r.Invitation, r.Secret = inv.ID, inv.Secret
 	}
+}
+
+// locate takes over where everything is.
+func (r *siteRecord) locate(inv Invitation) {
+	r.Name = inv.Site
+	r.ASAddress, r.ASCred = inv.ASAddress, inv.ASCred
+	r.GMAddress, r.GMCred = inv.GMAddress, inv.GMCred
+	r.Multicast = inv.Multicast
 }
 
 // welcome brings the addresses up to date and enrols if that is still to do.

@@ -149,6 +149,13 @@ func (g *gmSession) open(ctx context.Context, useless *oscore.Client) (*oscore.C
 	return g.client, nil
 }
 
+// forget makes the next call get a token with the rights that there are then.
+func (g *gmSession) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.client = nil
+}
+
 // challenge is the N_S for the next proof, nil: ask for one, and what the Group
 // Manager said about the groups. It is good once.
 func (g *gmSession) challenge() ([]byte, join.Info) {
