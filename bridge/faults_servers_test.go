@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"lamplighter/bridge/access"
 	"lamplighter/internal/ace"
 	"lamplighter/internal/as"
 	"lamplighter/internal/commission"
@@ -47,9 +48,13 @@ func (s *faultSite) startAS(change func(*as.Config)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	door, err := access.Open(s.cmd.Data, time.Now)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	config := as.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Issuer: asName,
-		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: s.logger,
+		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: s.logger, Access: door,
 	}
 	change(&config)
 	role := &asRole{identity: id, store: db}
