@@ -77,7 +77,21 @@ type Group struct {
 	Members  []string  `json:"members"` // device ids
 	Light    *Light    `json:"light"`   // last command that was sent
 	RollCall *RollCall `json:"rollCall"`
+
+	Paused bool          `json:"paused"` // the group rests: commands to it are refused
+	Ended  MembershipEnd `json:"ended"`  // why this browser is no member any more
+	Told   bool          `json:"told"`   // the Group Manager tells of new keys by itself; else it is asked from time to time
 }
+
+// MembershipEnd is why this browser is no member of a group any more.
+type MembershipEnd string
+
+// Ends of the browser's membership. Empty: it did not end, or never began.
+const (
+	EndRemoved    MembershipEnd = "removed"    // the Group Manager removed it; Enter joins it again
+	EndDeleted    MembershipEnd = "deleted"    // there is no such group any more
+	EndAlgorithms MembershipEnd = "algorithms" // the group uses algorithms that this version does not have
+)
 
 // Light is the state of a lamp or a command to a group.
 type Light struct {

@@ -54,6 +54,9 @@ func (s *site) ask(ctx context.Context, g *group, kind string, req *coap.Message
 	if err := s.ensureMember(ctx, g); err != nil {
 		return RollCall{}, asProblem(err)
 	}
+	if s.rests(ctx, g) {
+		return RollCall{}, errPaused
+	}
 	c := s.newCampaign(g, kind, req)
 	if len(c.call.Answers) == 0 {
 		return RollCall{}, errNobody
@@ -172,7 +175,9 @@ func (g *group) close(exchanges ...*oscoregroup.Binding) {
 	g.using.Lock()
 	defer g.using.Unlock()
 	for _, b := range exchanges {
-		g.keys.Close(b)
+		if g.keys != nil {
+			g.keys.Close(b)
+		}
 	}
 }
 

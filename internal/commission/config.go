@@ -39,6 +39,8 @@ type Tuning struct {
 	Tries       int           // of a job's item [4]
 	Concurrency int           // devices that a job works on at a time [8]
 	Follow      int           // silent devices that a roll call asks at a time [16]
+	Ask         time.Duration // how often the Group Manager is asked for what it does not tell [30 s]
+	Renew       time.Duration // how often an observation is registered anew [20 min]
 }
 
 // Signature is one to be verified over Message.
@@ -88,6 +90,8 @@ func (t Tuning) withDefaults() Tuning {
 	orDuration(&t.Discovery, 2*time.Second)
 	orDuration(&t.FollowUp, 5*time.Second)
 	orDuration(&t.Backoff, time.Second)
+	orDuration(&t.Ask, 30*time.Second)
+	orDuration(&t.Renew, 20*time.Minute)
 	orInt(&t.Tries, 4)
 	orInt(&t.Concurrency, 8)
 	orInt(&t.Follow, 16)

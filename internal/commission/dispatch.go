@@ -103,6 +103,7 @@ var calls = map[string]runner{
 	"leave":            call2((*Engine).Leave),
 	"release":          call1((*Engine).Release),
 	"forget":           do1((*Engine).Forget),
+	"enter":            do1((*Engine).Enter),
 	"retryJob":         call1((*Engine).RetryJob),
 	"cancelJob":        call1((*Engine).CancelJob),
 	"backup":           call1((*Engine).Backup),

@@ -25,10 +25,13 @@ type group struct {
 	entering sync.Mutex // held while the browser joins or gets new keys
 
 	// Guarded by site.mu.
-	rec     *groupRecord
-	member  *join.Membership // of the browser; nil: none. Never changed, only replaced
-	current *campaign        // the latest, also when it has ended; nil: none since the start
-	command *campaign        // the latest command
+	rec      *groupRecord
+	member   *join.Membership // of the browser; nil: none. Never changed, only replaced
+	told     bool             // the Group Manager tells of new keys
+	watching bool             // somebody listens, or tries to
+
+	current *campaign // the latest, also when it has ended; nil: none since the start
+	command *campaign // the latest command
 
 	// Guarded by using, which is taken for moments only: contexts are not safe
 	// for concurrent use.
@@ -97,6 +100,13 @@ func (s *site) ensureMember(ctx context.Context, g *group) error {
 	if g.ready() {
 		return nil
 	}
+	s.mu.Lock()
+	ended := g.rec.Ended
+	s.mu.Unlock()
+	if ended != "" {
+		return ended.problem(g.name)
+	}
+	defer s.watch(g)
 	if m := s.membership(g); m != nil && !s.expired(m) {
 		err := s.setUp(ctx, g, m, false)
 		if !errors.Is(err, errNoMark) {
@@ -264,6 +274,11 @@ func (s *site) client(g *group) (*join.Member, *join.Membership, error) {
 func (s *site) updateKeys(ctx context.Context, g *group) (changed bool, err error) {
 	g.entering.Lock()
 	defer g.entering.Unlock()
+	return s.askKeys(ctx, g)
+}
+
+// askKeys is [site.updateKeys] while g.entering is held.
+func (s *site) askKeys(ctx context.Context, g *group) (changed bool, err error) {
 	client, old, err := s.client(g)
 	if err != nil {
 		return false, err
@@ -281,14 +296,19 @@ func (s *site) updateKeys(ctx context.Context, g *group) (changed bool, err erro
 	if !changed {
 		return false, nil
 	}
+	return true, s.install(ctx, g, m, purged)
+}
+
+// install takes new keys into use. g.entering is held.
+func (s *site) install(ctx context.Context, g *group, m *join.Membership, purged join.Purge) error {
 	if err := s.purge(ctx, g, purged); err != nil {
-		return false, err
+		return err
 	}
 	if err := s.setUp(ctx, g, m, true); err != nil {
-		return false, err
+		return err
 	}
 	s.e.info("", fmt.Sprintf("%s has new keys, version %d", g.name, m.Num))
-	return true, nil
+	return nil
 }
 
 // purge forgets Sender IDs that became stale: somebody else may get them. Their

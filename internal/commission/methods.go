@@ -19,6 +19,7 @@ var Methods = []Method{
 	{"leave", []Param{{"group", "string"}, {"devices", "string[]"}}, "Job", "removes devices from a group"},
 	{"release", []Param{{"devices", "string[]"}}, "Job", "gives devices up: they leave their groups and their labels open them again"},
 	{"forget", []Param{{"devices", "string[]"}}, "void", "drops labels of devices that are not claimed"},
+	{"enter", []Param{{"group", "string"}}, "void", "makes this browser a member of a group, also again after it was removed"},
 	{"retryJob", []Param{{"job", "string"}}, "Job", "tries again what failed"},
 	{"cancelJob", []Param{{"job", "string"}}, "Job", "stops a job; what is done stays done"},
 	{"backup", []Param{{"passphrase", "string"}}, "string", "the site as an armored age file"},

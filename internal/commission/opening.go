@@ -62,12 +62,18 @@ func (g *group) open(v Verifier, list []arrival) []opened {
 func (g *group) begin(a arrival) (*oscoregroup.Unverified, error) {
 	g.using.Lock()
 	defer g.using.Unlock()
+	if g.keys == nil {
+		return nil, coap.ErrNoContext // the membership has ended
+	}
 	return g.keys.BeginResponse(a.outer, a.binding)
 }
 
 func (g *group) finish(u *oscoregroup.Unverified, verified bool) (*coap.Message, oscoregroup.Peer, error) {
 	g.using.Lock()
 	defer g.using.Unlock()
+	if g.keys == nil {
+		return nil, oscoregroup.Peer{}, coap.ErrNoContext
+	}
 	resp, from, _, err := g.keys.FinishResponse(u, verified)
 	if err == nil {
 		err = coap.CheckOptions(resp) // RFC 7252, Section 5.4.1

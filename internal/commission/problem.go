@@ -62,6 +62,7 @@ var (
 	errNoGroup     = problem("unknown-group", "You have no rights in a group of this name.", "Choose one of the groups that are listed, or ask for rights in it.")
 	errNoDevice    = problem("unknown-device", "There is no device with this id in the list.", "Import its label first.")
 	errNoJob       = problem("unknown-job", "There is no job with this id.", "Look at the list of jobs.")
+	errPaused      = passing("group-paused", "The group is paused: its members send and obey nothing.", "Whoever administers it can let it go on.")
 	errNoRollCall  = problem("no-roll-call", "There was no roll call in this group yet.", "Run one first.")
 	errNobody      = problem("no-members", "No device has joined this group yet.", "Choose devices and join them to the group.")
 	errNothing     = problem("nothing-chosen", "No device was chosen.", "Choose at least one device.")

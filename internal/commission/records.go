@@ -140,6 +140,9 @@ type groupRecord struct {
 	KeysFrom int64     `cbor:"2,keyasint,omitempty"`
 	Light    *Light    `cbor:"3,keyasint,omitempty"`
 	RollCall *RollCall `cbor:"4,keyasint,omitempty"`
+
+	Paused bool          `cbor:"5,keyasint,omitempty"`
+	Ended  MembershipEnd `cbor:"6,keyasint,omitempty"`
 }
 
 // memberRecord is the browser's own membership. The Sender Sequence Numbers go

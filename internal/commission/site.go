@@ -104,8 +104,24 @@ func (s *site) resume() {
 		if err := s.refreshGroups(ctx); err != nil {
 			s.e.logProblem("", "asking which groups there are", err)
 		}
+		for _, g := range s.memberships() {
+			s.watch(g)
+		}
 	})
 	s.resumeJobs()
+}
+
+// memberships lists the groups that the browser is in.
+func (s *site) memberships() []*group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*group
+	for _, g := range s.groups {
+		if g.member != nil {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // leave stops all work of the site and waits for it. Calls that are still on

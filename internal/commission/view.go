@@ -80,6 +80,7 @@ func (s *site) groupView(g *group) Group {
 	v := Group{
 		Name: g.name, Title: title(g), Joined: g.member != nil, KeysFrom: g.rec.KeysFrom,
 		Members: []string{}, Light: g.rec.Light, RollCall: g.rec.RollCall,
+		Paused: g.rec.Paused, Ended: g.rec.Ended, Told: g.told,
 	}
 	if g.current != nil {
 		call := g.current.snapshot()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
 )
 
 // errNotForwarded says that the bridge refused a target.
@@ -104,6 +105,27 @@ func (w *wire) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messa
 		return errNotForwarded
 	}
 	return err
+}
+
+// Observe implements [coap.Observer], where the way below does.
+func (w *wire) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {
+	inner, ok := w.inner.(coap.Observer)
+	switch {
+	case !ok:
+		return nil, oscore.ErrCannotObserve
+	case w.isDown(to):
+		return nil, fmt.Errorf("observing %v: %w", to, coap.ErrTimeout)
+	}
+	return inner.Observe(ctx, to, req, func(m *coap.Message, err error) {
+		if err == nil {
+			err = fromBridge(req, m)
+		}
+		if err != nil {
+			m = nil
+		}
+		w.note(to, err)
+		each(m, err)
+	})
 }
 
 func (w *wire) isDown(to netip.AddrPort) bool {

@@ -34,6 +34,20 @@ func ReadRekeying(m *coap.Message) (*ace.RekeyingMessage, error) {
 	return msg, nil
 }
 
+// ReadNum reads the version of the keys in an answer that brings keys, such as
+// that to an Observe registration.
+func ReadNum(m *coap.Message) (uint64, error) {
+	k, err := decode[ace.KeyResponse](m, ace.FormatACEGroupcomm)
+	if err != nil {
+		return 0, fmt.Errorf("reading keys: %w", err)
+	}
+	return k.Num, nil
+}
+
+// Refusal is the [*GMError] that an error answer of the Group Manager is, nil for
+// a success.
+func Refusal(m *coap.Message) error { return checkGM(m) }
+
 // Hear judges a message of the Group Manager about the keys. next is the
 // membership with what the message brings: after [NewKeys] without whom the
 // message purged, after [MissedKeys] to be installed when [Member.StaleSIDs] said

@@ -86,7 +86,19 @@ export interface Group {
   /** last command that was sent */
   light: Light | null;
   rollCall: RollCall | null;
+  /** the group rests: commands to it are refused */
+  paused: boolean;
+  /** why this browser is no member any more */
+  ended: MembershipEnd;
+  /** the Group Manager tells of new keys by itself; else it is asked from time to time */
+  told: boolean;
 }
+
+/** MembershipEnd is why this browser is no member of a group any more. */
+export type MembershipEnd =
+  | "removed" /* the Group Manager removed it; Enter joins it again */
+  | "deleted" /* there is no such group any more */
+  | "algorithms" /* the group uses algorithms that this version does not have */;
 
 /** Light is the state of a lamp or a command to a group. */
 export interface Light {
@@ -257,6 +269,8 @@ export interface Methods {
   release(devices: string[]): Promise<Job>;
   /** drops labels of devices that are not claimed */
   forget(devices: string[]): Promise<void>;
+  /** makes this browser a member of a group, also again after it was removed */
+  enter(group: string): Promise<void>;
   /** tries again what failed */
   retryJob(job: string): Promise<Job>;
   /** stops a job; what is done stays done */
@@ -287,6 +301,7 @@ export const methodNames: readonly (keyof Methods)[] = [
   "leave",
   "release",
   "forget",
+  "enter",
   "retryJob",
   "cancelJob",
   "backup",
