@@ -8,6 +8,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
 )
@@ -169,8 +170,8 @@ func (s *site) heed(ctx context.Context, g *group, h heard) error {
 
 // heedKeys takes a rekeying message, or the answer to the registration.
 func (s *site) heedKeys(ctx context.Context, g *group, m *coap.Message) error {
-	msg, err := join.ReadRekeying(m)
-	if err != nil || len(msg.StaleIDs) == 0 && msg.Key.CredFmt != 0 && len(msg.Key.MasterSecret) > 0 {
+	msg, err := join.ReadControl(m)
+	if err != nil {
 		num, err := join.ReadNum(m)
 		if old := s.membership(g); err == nil && old != nil && num > old.Num {
 			_, err = s.updateKeys(ctx, g)
@@ -182,7 +183,7 @@ func (s *site) heedKeys(ctx context.Context, g *group, m *coap.Message) error {
 
 // hear acts on a message about the keys that is the Group Manager's. KGO, Section
 // 11.2.
-func (s *site) hear(ctx context.Context, g *group, msg *ace.RekeyingMessage) error {
+func (s *site) hear(ctx context.Context, g *group, msg *ace.Control) error {
 	g.entering.Lock()
 	defer g.entering.Unlock()
 	client, old, err := s.client(g)
@@ -190,6 +191,9 @@ func (s *site) hear(ctx context.Context, g *group, msg *ace.RekeyingMessage) err
 		return err
 	}
 	next, purged, news, err := old.Hear(msg)
+	if err == nil && next != nil {
+		err = next.Fits(cose.NewEd25519(s.key()).Public())
+	}
 	switch {
 	case errors.Is(err, join.ErrAlgorithm):
 		return errors.Join(s.end(ctx, g, EndAlgorithms), client.Leave(ctx))

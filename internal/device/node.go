@@ -29,7 +29,7 @@ func (d *Device) postNode(ctx context.Context, req *coap.Request) *coap.Message 
 	if m == nil {
 		return ofGM(req)
 	}
-	msg, err := join.ReadRekeying(req.Message)
+	msg, err := join.ReadControl(req.Message)
 	if err != nil {
 		return problem(refuse(errMalformed, "That is no rekeying message."))
 	}
@@ -56,7 +56,7 @@ func (d *Device) deleteNode(ctx context.Context, req *coap.Request) *coap.Messag
 
 // hear acts on a message about the keys that was verified to be the Group
 // Manager's. KGO, Section 11.2.
-func (d *Device) hear(ctx context.Context, m *member, msg *ace.RekeyingMessage) error {
+func (d *Device) hear(ctx context.Context, m *member, msg *ace.Control) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.members[m.name] != m {
@@ -76,14 +76,23 @@ func (d *Device) hear(ctx context.Context, m *member, msg *ace.RekeyingMessage) 
 	case join.NewKeys, join.NewAlgorithms:
 		err = d.rekey(m, next)
 	case join.MissedKeys:
-		return d.catchUp(ctx, m, msg.Num, next)
+		return d.catchUp(ctx, m, numOf(msg), next)
 	case join.GroupDeleted:
 		return d.endMembership(m, EndDeleted)
+	case join.NothingNew:
 	}
-	if err == nil && msg.Num == m.rec.Membership.Num {
+	if err == nil && numOf(msg) == m.rec.Membership.Num {
 		m.checked, m.failed = d.cfg.Now(), time.Time{}
 	}
 	return err
+}
+
+// numOf is the version of the keys that a message is about.
+func numOf(c *ace.Control) uint64 {
+	if c.Config != nil {
+		return c.Config.Num
+	}
+	return c.Rekeying.Num
 }
 
 // leaveUnbuilt leaves a group that uses from now on what the device lacks. At the

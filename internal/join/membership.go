@@ -31,6 +31,8 @@ type Membership struct {
 	NC            []byte           `cbor:"14,keyasint"`           // the latest N_C: the Group Manager's later proofs are over it
 	CredFmt       cose.Format      `cbor:"15,keyasint,omitempty"` // 0: CCS
 	Curve         cose.Curve       `cbor:"16,keyasint,omitempty"` // of key agreement; 0: that of the signatures, or none
+
+	Tree *ace.MgtKeyMaterial `cbor:"20,keyasint,omitempty"` // for rekeying messages to many; nil: there are none
 }
 
 // defaultCheckInterval is what a member assumes when the group has no policy.
@@ -131,7 +133,10 @@ func (k kind) verifyGM(r *ace.KDCCredResponse, p *AcceptParams) error {
 }
 
 func keysOf(r *ace.JoinResponse) *ace.KeyResponse {
-	return &ace.KeyResponse{GKTY: r.GKTY, Key: r.Key, Num: r.Num, Profile: r.Profile, EXP: r.EXP, EXI: r.EXI}
+	return &ace.KeyResponse{
+		GKTY: r.GKTY, Key: r.Key, Num: r.Num, Profile: r.Profile, EXP: r.EXP, EXI: r.EXI,
+		RekeyingScheme: r.RekeyingScheme, MgtKeyMaterial: r.MgtKeyMaterial,
+	}
 }
 
 // install checks keys and puts them in place. KGO, Sections 6.3 and 6.4.
@@ -154,6 +159,10 @@ func (m *Membership) install(k *ace.KeyResponse) error {
 	m.GID, m.MasterSecret, m.MasterSalt = key.GID, key.MasterSecret, present(key.Salt)
 	m.Algs, m.CredFmt, m.Curve, m.SenderID = kind.algs, kind.format, kind.curve, key.SenderID
 	m.Num, m.Expires, m.ExpiresIn = k.Num, k.EXP, k.EXI
+	if k.RekeyingScheme != ace.RekeyingCompleteSubtree {
+		k.MgtKeyMaterial = nil // of a scheme that is not built
+	}
+	m.takeTree(k.MgtKeyMaterial)
 	return nil
 }
 

@@ -22,16 +22,19 @@ const (
 	GroupDeleted              // there is no such group any more
 )
 
-// ReadRekeying reads a message of the Group Manager about a group's keys: a
+// ReadControl reads a message of the Group Manager about a group's keys: a
 // rekeying message (KGO, Section 11.1), or word that the configuration has changed
 // or that the group was deleted (draft-ietf-ace-oscore-gm-admin-17, Sections 6.6.2
 // and 6.8.1).
-func ReadRekeying(m *coap.Message) (*ace.RekeyingMessage, error) {
-	msg, err := decode[ace.RekeyingMessage](m, ace.FormatACEGroupcomm)
-	if err != nil {
-		return nil, fmt.Errorf("reading a rekeying message: %w", err)
+func ReadControl(m *coap.Message) (*ace.Control, error) {
+	if got, ok := coap.ContentFormat(m); !ok || got != ace.FormatACEGroupcomm {
+		return nil, fmt.Errorf("reading a control message: %w: Content-Format", ErrDecode)
 	}
-	return msg, nil
+	c, err := ace.ParseControl(m.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("reading a control message: %w", ErrDecode) // the cause could quote a secret
+	}
+	return c, nil
 }
 
 // ReadNum reads the version of the keys in an answer that brings keys, such as
@@ -51,26 +54,20 @@ func Refusal(m *coap.Message) error { return checkGM(m) }
 // Hear judges a message of the Group Manager about the keys. next is the
 // membership with what the message brings: after [NewKeys] without whom the
 // message purged, after [MissedKeys] to be installed when [Member.StaleSIDs] said
-// who else goes. m is not changed. It fails with [ErrAlgorithm] when the group
-// uses from now on what this build lacks. KGO, Sections 11.2 and 11.3.
-func (m *Membership) Hear(msg *ace.RekeyingMessage) (next *Membership, purged Purge, news News, err error) {
-	if msg.GKTY != ace.GKTYGroupOSCORE || msg.Profile != ace.ProfileCoAPGroupOSCOREApp {
-		return nil, Purge{}, NothingNew, fmt.Errorf("%w: another kind of key", ErrDecode)
-	}
-	switch {
-	case len(msg.Key.MasterSecret) > 0:
-		return m.hearKeys(msg)
-	case isEmptyKey(&msg.Key):
+// who else goes; it is nil when the message does not bring the keys. m is not
+// changed. It fails with [ErrAlgorithm] when the group uses from now on what this
+// build lacks, or credentials of another kind; see [Membership.Fits] for the own
+// key. KGO, Sections 11.2 and 11.3.
+func (m *Membership) Hear(c *ace.Control) (next *Membership, purged Purge, news News, err error) {
+	switch c.Kind {
+	case ace.ControlRekeying:
+		return m.hearKeys(c.Rekeying)
+	case ace.ControlConfig:
+		return m.hearAlgorithms(c.Config)
+	case ace.ControlDeleted:
 		return nil, Purge{All: true}, GroupDeleted, nil
-	default:
-		return m.hearAlgorithms(msg)
 	}
-}
-
-// isEmptyKey reports whether key was the empty map, which stands for a deleted
-// group.
-func isEmptyKey(key *ace.KeyMaterial) bool {
-	return key.GID == nil && key.HKDF == 0 && key.Alg == 0 && key.CredFmt == 0 && key.GpEncAlg == 0 && key.ECDHAlg == 0
+	return nil, Purge{}, NothingNew, fmt.Errorf("%w: another kind of message", ErrDecode)
 }
 
 func (m *Membership) hearKeys(msg *ace.RekeyingMessage) (*Membership, Purge, News, error) {
@@ -92,6 +89,7 @@ func (m *Membership) hearKeys(msg *ace.RekeyingMessage) (*Membership, Purge, New
 	next := m.Without(purged).with(joined)
 	next.GID, next.MasterSecret, next.MasterSalt = key.GID, key.MasterSecret, present(key.Salt)
 	next.Num, next.Expires, next.ExpiresIn = msg.Num, msg.EXP, msg.EXI
+	next.takeTree(msg.MgtKeyMaterial)
 	if msg.Num > m.Num+1 {
 		return next, purged, MissedKeys, nil
 	}
@@ -99,27 +97,49 @@ func (m *Membership) hearKeys(msg *ace.RekeyingMessage) (*Membership, Purge, New
 }
 
 // hearAlgorithms takes up a change of the configuration. What is derived changes;
-// Sender Sequence Numbers and Replay Windows go on.
-func (m *Membership) hearAlgorithms(msg *ace.RekeyingMessage) (*Membership, Purge, News, error) {
+// Sender Sequence Numbers and Replay Windows go on. A change that makes another
+// credential necessary ends the membership: the node may join again.
+func (m *Membership) hearAlgorithms(msg *ace.ConfigNotice) (*Membership, Purge, News, error) {
 	switch {
 	case msg.Num < m.Num:
 		return nil, Purge{}, NothingNew, nil
 	case msg.Num > m.Num:
 		return nil, Purge{}, MissedKeys, nil
 	}
-	kind, err := readKind(msg.Key)
-	if err != nil {
-		return nil, Purge{}, NewAlgorithms, err
+	k := msg.Key
+	kind, err := readKind(ace.KeyMaterial{
+		HKDF: k.HKDF, Alg: k.Alg, CredFmt: k.CredFmt, GpEncAlg: k.GpEncAlg,
+		SignAlg: k.SignAlg, SignParams: k.SignParams, ECDHAlg: k.ECDHAlg, ECDHParams: k.ECDHParams,
+	})
+	if err == nil && (kind.credentials() != m.credentials() || kind.algs.Sign != m.Algs.Sign || m.Curve != 0 && kind.curve != m.Curve) {
+		err = fmt.Errorf("%w: the group's credentials are of another kind", ErrAlgorithm)
 	}
-	if kind.algs == m.Algs && kind.format == m.credentials() {
+	switch {
+	case err != nil:
+		return nil, Purge{}, NewAlgorithms, err
+	case kind.algs == m.Algs:
 		return nil, Purge{}, NothingNew, nil
 	}
 	next := *m
-	next.Algs, next.CredFmt, next.Curve = kind.algs, kind.format, kind.curve
+	next.Algs = kind.algs
 	if msg.EXP != 0 {
 		next.Expires = msg.EXP
 	}
 	return &next, Purge{}, NewAlgorithms, nil
+}
+
+// takeTree takes over the keys for messages to many that came with the group's; what
+// did not come goes on from what the member has. Those of earlier versions are
+// forgotten. RFC 9594, Section 6.2.
+func (m *Membership) takeTree(raw []byte) {
+	tree := m.Tree
+	if raw != nil {
+		tree, _ = ace.Decode[ace.MgtKeyMaterial](raw) // without it the member asks
+	}
+	if tree != nil {
+		tree, _ = tree.Advance(m.Num)
+	}
+	m.Tree = tree
 }
 
 // with returns the membership with more peers, in place of those that have their
