@@ -22,6 +22,7 @@ const gmName = "gm"
 type gmCmd struct {
 	Data     string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
 	Listen   netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
+	DTLS     netip.AddrPort `name:"dtls" placeholder:"ADDRESS" help:"UDP address for CoAP over DTLS, for nodes whose tokens are of the DTLS profile (coap_dtls). Without it there is none; 127.0.0.1:5692 is free for it."`
 	Groups   []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
 	Networks []netip.Prefix `name:"network" default:"127.0.0.0/8" help:"Networks of the devices: a control URI outside of them is not kept."`
 }
@@ -32,12 +33,15 @@ func (gmCmd) Help() string {
 }
 
 func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, groups: c.Groups, networks: c.Networks, logger: logger})
+	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, dtls: c.DTLS, groups: c.Groups, networks: c.Networks, logger: logger})
 	if err != nil {
 		return err
 	}
 	defer g.stop()
 	fmt.Printf("Group Manager on coap://%s\n", g.addr())
+	if g.dtls != nil {
+		fmt.Printf("and on coaps://%s\n", g.dtls.Addr())
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -45,6 +49,7 @@ func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
 type gmOptions struct {
 	data     string
 	listen   netip.AddrPort
+	dtls     netip.AddrPort // zero: no DTLS
 	groups   []string
 	networks []netip.Prefix // of devices; none: loopback
 	logger   *slog.Logger
@@ -57,6 +62,7 @@ type gmRole struct {
 	identity identity
 	store    store.Store
 	udp      *endpoint.UDP
+	dtls     *endpoint.DTLS // nil: none
 	endSweep context.CancelFunc
 	es256    gm.Identity
 }
@@ -95,6 +101,12 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 	}
 	var err error
 	r.udp, err = endpoint.ListenUDP(o.listen, r.server.Handler(), endpoint.UDPOptions{Logger: o.logger})
+	if err == nil && o.dtls.IsValid() {
+		r.dtls, err = endpoint.ListenDTLS(o.dtls, r.server.SessionHandler(), r.server, endpoint.DTLSOptions{Logger: o.logger})
+		if err != nil {
+			r.udp.Close()
+		}
+	}
 	if err == nil {
 		var sweeping context.Context
 		sweeping, r.endSweep = context.WithCancel(context.WithoutCancel(ctx))
@@ -124,6 +136,9 @@ func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *gmRole) stop() {
 	r.endSweep()
+	if r.dtls != nil {
+		r.dtls.Close()
+	}
 	r.udp.Close()
 	r.store.Close()
 }
