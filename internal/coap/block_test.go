@@ -144,3 +144,23 @@ func TestBlockOptionsUnderstood(t *testing.T) {
 		}
 	}
 }
+
+// A handler that acts on If-Match says so through whatever stands in front of it.
+func TestUnderstanding(t *testing.T) {
+	plain := HandlerFunc(func(context.Context, *Request) *Message { return Respond(Content, NoFormat, nil) })
+	acts := Understanding(plain, OptionIfMatch)
+	for _, h := range []Handler{acts, Secure(acts), SecureInBlocks(acts, time.Now)} {
+		if !Understands(h, OptionIfMatch) || Understands(h, OptionIfNoneMatch) {
+			t.Errorf("%T: If-Match %v, If-None-Match %v", h, Understands(h, OptionIfMatch), Understands(h, OptionIfNoneMatch))
+		}
+		for value, want := range map[string]bool{"": true, "12345678": true, "123456789": false} {
+			m := &Message{Options: Options{{ID: OptionIfMatch, Value: []byte(value)}, {ID: OptionIfMatch, Value: []byte(value)}}}
+			if err := CheckRequestOptions(h, m); (err == nil) != want {
+				t.Errorf("%T, If-Match %q: %v", h, value, err)
+			}
+		}
+	}
+	if Understands(plain, OptionIfMatch) || CheckRequestOptions(plain, &Message{Options: Options{{ID: OptionIfMatch}}}) == nil {
+		t.Error("a handler that does not act on it")
+	}
+}

@@ -3,6 +3,7 @@ package coap
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrBadOption tells that a critical option is unknown or illegal: 4.02.
@@ -15,9 +16,9 @@ type optionRule struct {
 
 // rules holds length and repetition of the options that a server here
 // understands. RFC 7252, Table 4; RFC 8613, Section 2; RFC 9175; RFC 7959.
-// If-Match and If-None-Match are left out: a server that does not act on them
-// must not pretend to. The block options are understood only where somebody
-// does block-wise transfers.
+// If-None-Match is left out: a server that does not act on it must not pretend
+// to. The block options are understood only where somebody does block-wise
+// transfers, and If-Match where a handler says so.
 var rules = map[OptionID]optionRule{
 	OptionURIHost:          {min: 1, max: 255},
 	OptionURIPort:          {max: 2},
@@ -45,6 +46,9 @@ var rules = map[OptionID]optionRule{
 // blockRule is the rule of the block options. RFC 7959, Section 2.1.
 var blockRule = optionRule{max: maxBlockOption}
 
+// ifMatchRule is the rule of If-Match. RFC 7252, Section 5.10.8.1.
+var ifMatchRule = optionRule{max: 8, repeatable: true}
+
 // CheckOptions takes elective options of illegal length or surplus number off m
 // and returns an error that wraps [ErrBadOption] when a critical one is unknown,
 // of illegal length or repeated. RFC 7252, Sections 5.4.1, 5.4.3 and 5.4.5.
@@ -56,10 +60,25 @@ func CheckOptions(m *Message) error {
 type understanding interface{ Understands(id OptionID) bool }
 
 // Understands reports whether h acts on an option that most handlers do not
-// know: [BlockServer.Wrap] makes handlers that understand the block options.
+// know: [BlockServer.Wrap] makes handlers that understand the block options,
+// [Understanding] those that understand others.
 func Understands(h Handler, id OptionID) bool {
 	u, ok := h.(understanding)
 	return ok && u.Understands(id)
+}
+
+// Understanding is h for requests with options that most handlers do not know and h
+// acts on.
+func Understanding(h Handler, ids ...OptionID) Handler { return &understandingHandler{h, ids} }
+
+type understandingHandler struct {
+	Handler
+	ids []OptionID
+}
+
+// Understands implements what [Understands] asks for.
+func (h *understandingHandler) Understands(id OptionID) bool {
+	return slices.Contains(h.ids, id) || Understands(h.Handler, id)
 }
 
 // CheckRequestOptions is [CheckOptions] for a request that h is to answer.
@@ -67,7 +86,7 @@ func CheckRequestOptions(h Handler, m *Message) error {
 	return checkOptions(m, func(id OptionID) bool { return Understands(h, id) })
 }
 
-// checkOptions is [CheckOptions] for who understands block options too.
+// checkOptions is [CheckOptions] for who understands further options.
 func checkOptions(m *Message, understands func(OptionID) bool) error {
 	var previous OptionID
 	for i := 0; i < len(m.Options); i++ {
@@ -75,6 +94,8 @@ func checkOptions(m *Message, understands func(OptionID) bool) error {
 		rule, known := rules[o.ID]
 		if anyBlock(o.ID) && understands(o.ID) {
 			rule, known = blockRule, true
+		} else if o.ID == OptionIfMatch && understands(o.ID) {
+			rule, known = ifMatchRule, true
 		}
 		legal := known && len(o.Value) >= rule.min && len(o.Value) <= rule.max &&
 			(i == 0 || o.ID != previous || rule.repeatable)
