@@ -205,3 +205,22 @@ func FuzzConfFilter(f *testing.F) {
 		}
 	})
 }
+
+var sampleMembers = MembersResponse{
+	{Node: "n0", Subject: "dev", SenderID: []byte{0}, Roles: 6, Actor: "me", Joined: 7, Num: ptr[uint64](0), Barred: true, Thumbprint: make([]byte, 32)},
+	{Node: "n1", Subject: "mon", Roles: RoleMonitor, Joined: 9},
+}
+
+func TestMembersResponse(t *testing.T) {
+	got, err := Decode[MembersResponse](Encode(sampleMembers))
+	if err != nil || len(*got) != 2 || *(*got)[0].Num != 0 || (*got)[1].Num != nil || (*got)[1].SenderID != nil {
+		t.Fatalf("%v %+v", err, got)
+	}
+	for _, bad := range []MembersResponse{{{Subject: "dev"}}, {{Node: "n0", Thumbprint: []byte{1}}}} {
+		if _, err := Decode[MembersResponse](Encode(bad)); err == nil {
+			t.Errorf("%+v was read", bad)
+		}
+	}
+}
+
+func FuzzMembersResponse(f *testing.F) { fuzzCodec(f, sampleMembers) }
