@@ -24,6 +24,7 @@ const (
 	defaultCheckInterval = 3600
 	defaultMaxStaleSets  = 3
 	defaultKeyLifetime   = 30 * 24 * time.Hour
+	defaultLifetime      = uint64(defaultKeyLifetime / time.Second)
 )
 
 // withDefaults fills in what is zero and refuses what cannot be.

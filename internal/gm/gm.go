@@ -3,11 +3,12 @@
 // leaves.
 //
 // Documents: RFC 9594 with draft-ietf-ace-key-groupcomm-oscore-21 ("KGO") over
-// the OSCORE profile (RFC 9203). Built: groups with either mode or both, with
-// Ed25519 and P-256 keys in CCS credentials; requesters, responders, monitors and
-// signature verifiers; rekeying that members find out by asking. Not built yet:
-// rekeying messages, eviction, the admin interface; credentials in other formats,
-// whose issuers the Group Manager would have to judge.
+// the OSCORE profile (RFC 9203), and draft-ietf-ace-oscore-gm-admin-17 ("GMA") for
+// administrators. Built: groups with either mode or both, with Ed25519 and P-256
+// keys in CCS credentials; requesters, responders, monitors and signature
+// verifiers; rekeying that members find out by asking. Not built yet: rekeying
+// messages, eviction; credentials in other formats, whose issuers the Group Manager
+// would have to judge.
 package gm
 
 import (
@@ -47,6 +48,10 @@ type Config struct {
 	// Identities are further keys for groups of other algorithms than Key's, each
 	// with a credential that [cose.Endorse] made of Credential.
 	Identities []Identity
+
+	// URI is how clients reach the Group Manager, "coap://host:port": what
+	// joining_uri begins with. Empty: joining_uri is a relative reference.
+	URI string
 }
 
 // Hooks are for tests that stop a Group Manager at the worst moment.
@@ -97,6 +102,7 @@ type Server struct {
 	ids       []Identity
 	transfers limiter
 	routes    []resource
+	watched   watched
 }
 
 // New makes a Group Manager over the durable state. Associations are loaded when
@@ -123,14 +129,17 @@ func New(cfg Config) (*Server, error) {
 // Handler serves the Group Manager's resources; it takes off the protection
 // itself.
 func (s *Server) Handler() coap.Handler {
-	return coap.SecureInBlocks(coap.HandlerFunc(s.serve), s.cfg.Now, opener{s})
+	h := coap.Understanding(coap.HandlerFunc(s.serve), coap.OptionIfMatch)
+	return coap.SecureInBlocks(h, s.cfg.Now, opener{s})
 }
 
 // commit runs a change as one transaction and returns when it is durable. fn may
 // run more than once.
 func (s *Server) commit(ctx context.Context, what string, fn func(store.Tx) error) error {
+	var changed groupTx
 	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		if err := fn(tx); err != nil {
+		changed = groupTx{Tx: tx}
+		if err := fn(&changed); err != nil {
 			return err
 		}
 		call(s.cfg.Hooks.BeforeCommit, what)
@@ -138,6 +147,7 @@ func (s *Server) commit(ctx context.Context, what string, fn func(store.Tx) erro
 	})
 	if err == nil {
 		call(s.cfg.Hooks.AfterCommit, what)
+		s.watched.announce(s, changed.groups)
 	}
 	return err
 }

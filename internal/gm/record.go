@@ -68,6 +68,9 @@ type groupRecord struct {
 	Inactive        bool             `cbor:"17,keyasint"`
 	Multicast       string           `cbor:"18,keyasint"`
 	Curve           cose.Curve       `cbor:"20,keyasint"` // of key agreement; 0 without the pairwise mode
+	Description     *string          `cbor:"40,keyasint"` // nil: none
+	AppGroups       []string         `cbor:"41,keyasint"`
+	ConfigNum       uint64           `cbor:"42,keyasint"` // the first version of the keys under the current algorithms
 }
 
 // staleSet holds the Sender IDs that became stale under one version of the keys.

@@ -109,11 +109,18 @@ func (s *Server) dispatch(ctx context.Context, req *coap.Request) *coap.Message 
 	for segment := range coap.Each(req.Message, coap.OptionURIPath) {
 		path = append(path, string(segment))
 	}
+	if coap.HasOption(req.Message, coap.OptionIfMatch) && (len(path) == 0 || path[0] != managePath) {
+		return coap.Problem(coap.BadOption, "If-Match is for group configurations.")
+	}
 	switch {
+	case slices.Equal(path, []string{".well-known", "core"}):
+		return s.discovery(ctx, req)
 	case slices.Equal(path, []string{"authz-info"}):
 		return s.authzInfo(ctx, req)
 	case !associated(req.Peer):
 		return s.unauthorized()
+	case len(path) > 0 && path[0] == managePath:
+		return s.manage(ctx, req, path[1:])
 	case len(path) == 0 || path[0] != "ace-group":
 		return coap.Problem(coap.NotFound, "There is no such resource here.")
 	}

@@ -1,0 +1,136 @@
+package gm
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/store"
+)
+
+// maxWatchers is how many may observe one admin resource.
+const maxWatchers = 64
+
+// watched keeps who observes which admin resource: the collection and the
+// configurations of groups. Its zero value is ready. RFC 7641.
+type watched struct {
+	mu   sync.Mutex
+	list map[string]*watchers // by path below /manage
+}
+
+// watchers are the observers of one resource.
+type watchers struct {
+	observers *coap.Observers
+	told      map[string][]byte // what each observer was told last
+}
+
+// watcherKey tells registrations apart, as [coap.Observers] does.
+func watcherKey(req *coap.Request) string {
+	return req.Peer.Name + " " + req.From.String() + " " + string(req.Token)
+}
+
+// register answers a request with an Observe Option. No change comes between the
+// answer and the registration: who announces one waits for the lock.
+func (w *watched) register(s *Server, ctx context.Context, req *coap.Request, path []string) *coap.Message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	resp := s.manageOnce(ctx, req, path)
+	at := joinPath(path)
+	entry := w.list[at]
+	if entry == nil {
+		if coap.Class(resp.Code) != 2 {
+			return resp
+		}
+		entry = &watchers{observers: coap.NewObservers(maxWatchers), told: make(map[string][]byte)}
+	}
+	resp = entry.observers.Register(s.cfg.Now(), req, resp)
+	if coap.IsNotification(resp) {
+		entry.told[watcherKey(req)] = resp.Payload
+		if w.list == nil {
+			w.list = make(map[string]*watchers)
+		}
+		w.list[at] = entry
+	} else {
+		w.clean(at)
+	}
+	return resp
+}
+
+// clean forgets a resource that nobody observes.
+func (w *watched) clean(at string) {
+	if e := w.list[at]; e != nil && e.observers.Len() == 0 {
+		delete(w.list, at)
+	}
+}
+
+// announce tells the observers of groups that have changed, and of the collection,
+// what there is now. Who was told the same before is not told again.
+func (w *watched) announce(s *Server, groups []string) {
+	if len(groups) == 0 {
+		return
+	}
+	w.notify(s, "")
+	for _, name := range groups {
+		w.notify(s, name)
+	}
+}
+
+func (w *watched) notify(s *Server, path ...string) {
+	at := joinPath(path)
+	w.mu.Lock()
+	entry := w.list[at]
+	w.mu.Unlock()
+	if entry == nil {
+		return
+	}
+	segments := path
+	if at == "" {
+		segments = nil
+	}
+	now := make(map[string][]byte)
+	entry.observers.Notify(s.cfg.Now(), func(req *coap.Request) *coap.Message {
+		resp := s.manageOnce(context.Background(), req, segments)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		key := watcherKey(req)
+		now[key] = resp.Payload
+		if last, ok := entry.told[key]; ok && coap.Class(resp.Code) == 2 && bytes.Equal(last, resp.Payload) {
+			return nil
+		}
+		return resp
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key := range entry.told {
+		if payload, ok := now[key]; ok {
+			entry.told[key] = payload
+		}
+	}
+	w.clean(at)
+}
+
+// groupTx notes which groups a transaction writes.
+type groupTx struct {
+	store.Tx
+	groups []string
+}
+
+// Put implements [store.Tx].
+func (t *groupTx) Put(key string, value []byte) error {
+	t.note(key)
+	return t.Tx.Put(key, value)
+}
+
+// Delete implements [store.Tx].
+func (t *groupTx) Delete(key string) error {
+	t.note(key)
+	return t.Tx.Delete(key)
+}
+
+func (t *groupTx) note(key string) {
+	if name, ok := strings.CutPrefix(key, groupKey("")); ok {
+		t.groups = append(t.groups, name)
+	}
+}
