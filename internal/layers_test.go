@@ -16,7 +16,7 @@ import (
 var layer = map[string]int{
 	"cbor": 0, "store": 0, "backup": 0,
 	"cose": 1, "coap": 1, "cose/p256": 1, "cose/x509cert": 1,
-	"store/sealed": 1, "store/schema": 1,
+	"store/sealed": 1, "store/schema": 1, "backup/archive": 1,
 	"oscore": 2, "label": 2,
 	"oscore/group": 3, "ace": 3, "ace/iregexp": 3,
 	"as": 4, "gm": 4, "join": 4, "device": 4,
