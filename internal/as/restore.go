@@ -1,0 +1,58 @@
+package as
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"lamplighter/internal/cbor"
+	"lamplighter/internal/store"
+	"lamplighter/internal/store/schema"
+)
+
+// The numbers of tokens go on beyond all that can have been given out since a
+// backup: a start that covers bursts and wrong clocks, and more for each second.
+const (
+	restoreSkip    = 1 << 20
+	tokensASecond  = 1 << 10
+	maxTokenNumber = 1 << 62
+)
+
+// ErrClock says that the clock stands before the backup.
+var ErrClock = errors.New("the clock of this machine stands before the time of the backup: set it right first")
+
+// Restored makes the records of a backup, which was made at created, fit to go on
+// with; the store is used by nobody yet. No number of a token is given out twice.
+// Open invitations end: they work once, and may have been used since. Who was
+// revoked since is known again, as the backup cannot tell.
+func Restored(ctx context.Context, s store.Store, created, now time.Time) error {
+	since := now.Unix() - created.Unix()
+	if since < 0 {
+		return ErrClock
+	}
+	if err := schema.Upgrade(ctx, s, upgrades...); err != nil {
+		return err
+	}
+	return s.Update(ctx, func(tx store.Tx) error {
+		last, err := nextNumber(tx)
+		if err != nil {
+			return err
+		}
+		n := binary.BigEndian.Uint64(append(make([]byte, 8-len(last)), last...))
+		if n += restoreSkip + tokensASecond*uint64(since); n > maxTokenNumber {
+			return fmt.Errorf("no numbers are left for tokens after %d", n)
+		}
+		if err := tx.Put(keyTokens, cbor.MustMarshal(n)); err != nil {
+			return err
+		}
+		all, err := scan[invitationRecord](tx, prefixInvitation)
+		for id, inv := range all {
+			if inv.Cred == nil {
+				err = errors.Join(err, tx.Delete(prefixInvitation+id))
+			}
+		}
+		return err
+	})
+}

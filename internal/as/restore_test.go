@@ -1,0 +1,70 @@
+package as_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/as"
+	"lamplighter/internal/store"
+)
+
+func copyOf(t *testing.T, s store.Store) store.Store {
+	t.Helper()
+	into := store.NewMemory()
+	if err := s.View(t.Context(), func(from store.Tx) error {
+		return into.Update(t.Context(), func(to store.Tx) error {
+			return from.Scan("", func(key string, value []byte) bool { return to.Put(key, value) == nil })
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return into
+}
+
+func number(cti []byte) uint64 {
+	return binary.BigEndian.Uint64(append(make([]byte, 8-len(cti)), cti...))
+}
+
+// After a restore, and a second one from the same backup, tokens have numbers that
+// nobody had; open invitations are over; installers are still known.
+func TestRestored(t *testing.T) {
+	s := newSite(t)
+	anna := s.enrolled("anna", as.Policy{})
+	anna.token(ace.TokenRequest{})
+	open := s.invited("bert", as.Policy{})
+	made := s.clock.Now()
+	backups := []store.Store{copyOf(t, s.store), copyOf(t, s.store)}
+	var top uint64
+	next := func(what string) {
+		t.Helper()
+		_, claims := anna.token(ace.TokenRequest{})
+		if n := number(claims.CTI); n <= top {
+			t.Errorf("%s: number %d after %d", what, n, top)
+		} else {
+			top = n
+		}
+	}
+	for range 50 {
+		next("after the backup")
+	}
+	for _, backup := range backups {
+		s.clock.advance(time.Minute)
+		if err := as.Restored(t.Context(), backup, made, s.clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		s.cfg.Store = backup
+		s.start()
+		for range 50 {
+			next("after a restore")
+		}
+		if resp, err := open.try(open.guest, 2, "/enroll", ace.FormatCBOR, map[int]any{1: open.cred}); err == nil {
+			t.Errorf("an invitation of before works: %v", resp)
+		}
+	}
+	if err := as.Restored(t.Context(), backups[0], s.clock.Now().Add(time.Hour), s.clock.Now()); !errors.Is(err, as.ErrClock) {
+		t.Errorf("with a wrong clock: %v", err)
+	}
+}
