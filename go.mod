@@ -15,6 +15,7 @@ require (
 	github.com/veraison/go-cose v1.3.0
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.58.0
+	golang.org/x/term v0.47.0
 	nhooyr.io/websocket v1.8.17
 	rsc.io/qr v0.2.0
 )

@@ -98,6 +98,7 @@ func (r *asRole) serveControl(data string, site siteInfo) error {
 	control.Handle(mux, "POST /revoke", func(ctx context.Context, _ *http.Request, in revokeRequest) (person, error) {
 		return r.revoke(ctx, in.Who)
 	})
+	serveBackup(mux, r.store, data, asName, r.logger)
 	var err error
 	r.control, err = control.Listen(data, asName, mux, r.logger)
 	return err

@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"lamplighter/bridge/control"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/gm"
 	"lamplighter/internal/store"
@@ -65,6 +67,7 @@ type gmRole struct {
 	dtls     *endpoint.DTLS // nil: none
 	endSweep context.CancelFunc
 	es256    gm.Identity
+	control  *control.Server
 }
 
 func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
@@ -111,6 +114,18 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 		var sweeping context.Context
 		sweeping, r.endSweep = context.WithCancel(context.WithoutCancel(ctx))
 		go r.sweep(sweeping, o.logger)
+		err = r.serveControl(o)
+	}
+	return err
+}
+
+// serveControl answers the operator's commands.
+func (r *gmRole) serveControl(o gmOptions) (err error) {
+	mux := http.NewServeMux()
+	serveBackup(mux, r.store, o.data, gmName, o.logger)
+	if r.control, err = control.Listen(o.data, gmName, mux, o.logger); err != nil {
+		r.endSweep()
+		r.udp.Close()
 	}
 	return err
 }
@@ -135,6 +150,7 @@ func (r *gmRole) sweep(ctx context.Context, logger *slog.Logger) {
 func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *gmRole) stop() {
+	r.control.Close()
 	r.endSweep()
 	if r.dtls != nil {
 		r.dtls.Close()

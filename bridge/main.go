@@ -22,8 +22,8 @@ var version = "0.1-dev"
 type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Start a whole site on loopback: bridge, Authorization Server, Group Manager and simulated lamps."`
 	Bridge     bridgeCmd     `cmd:"" help:"Serve the page and carry CoAP between browsers and the building network."`
-	AS         asCmd         `cmd:"" name:"as" help:"Run the Authorization Server."`
-	GM         gmCmd         `cmd:"" name:"gm" help:"Run the Group Manager."`
+	AS         asCommands    `cmd:"" name:"as" help:"Run the Authorization Server; back it up, restore it."`
+	GM         gmCommands    `cmd:"" name:"gm" help:"Run the Group Manager; back it up, restore it."`
 	Device     deviceCmd     `cmd:"" help:"Run one simulated lamp."`
 	Invite     inviteCmd     `cmd:"" help:"Invite a person: print a link and a QR code that work once."`
 	People     peopleCmd     `cmd:"" help:"List who is invited and who has enrolled."`
@@ -33,6 +33,18 @@ type cli struct {
 	Log      string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo and commission." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
 	NonceLog string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
 	Version  kong.VersionFlag `help:"Print the version and exit."`
+}
+
+type asCommands struct {
+	Run     asCmd        `cmd:"" default:"withargs" help:"Run the Authorization Server: what lamplighter as does by itself."`
+	Backup  asBackupCmd  `cmd:"" help:"Write a backup, also while the server runs."`
+	Restore asRestoreCmd `cmd:"" help:"Make the state of a new server of a backup."`
+}
+
+type gmCommands struct {
+	Run     gmCmd        `cmd:"" default:"withargs" help:"Run the Group Manager: what lamplighter gm does by itself."`
+	Backup  gmBackupCmd  `cmd:"" help:"Write a backup, also while the server runs."`
+	Restore gmRestoreCmd `cmd:"" help:"Make the state of a new server of a backup."`
 }
 
 func main() {
