@@ -31,7 +31,7 @@ func (s *faultSite) startGM(change func(*gm.Config)) *gmRole {
 	change(&config)
 	role := &gmRole{identity: id, store: db}
 	if role.server, err = gm.New(config); err == nil {
-		err = role.open(context.Background(), gmOptions{listen: s.slot.gm, logger: s.logger})
+		err = role.open(context.Background(), gmOptions{data: s.cmd.Data, listen: s.slot.gm, logger: s.logger})
 	}
 	if err != nil {
 		s.t.Fatal(err)

@@ -123,6 +123,7 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 func (r *gmRole) serveControl(o gmOptions) (err error) {
 	mux := http.NewServeMux()
 	serveBackup(mux, r.store, o.data, gmName, o.logger)
+	r.serveStatus(mux)
 	if r.control, err = control.Listen(o.data, gmName, mux, o.logger); err != nil {
 		r.endSweep()
 		r.udp.Close()

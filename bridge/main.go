@@ -43,6 +43,7 @@ type asCommands struct {
 
 type gmCommands struct {
 	Run     gmCmd        `cmd:"" default:"withargs" help:"Run the Group Manager: what lamplighter gm does by itself."`
+	Status  gmStatusCmd  `cmd:"" help:"Say how the running Group Manager does."`
 	Backup  gmBackupCmd  `cmd:"" help:"Write a backup, also while the server runs."`
 	Restore gmRestoreCmd `cmd:"" help:"Make the state of a new server of a backup."`
 }
