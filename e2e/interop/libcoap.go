@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,9 @@ const (
 
 // libcoapCases are the cases with libcoap: CoAP without OSCORE, which Debian's
 // libcoap does not have. A case's name says who asks whom.
-var libcoapCases = []testCase{
+var libcoapCases = slices.Concat(plainLibcoapCases, dtlsCases)
+
+var plainLibcoapCases = []testCase{
 	{"coap: it asks", libcoapAsks},
 	{"coap: it sends in blocks of 1024, 64 and 16 bytes", libcoapSends},
 	{"coap: it gets in blocks of 1024, 64 and 16 bytes", libcoapGets},
@@ -42,7 +45,7 @@ var libcoapCases = []testCase{
 
 // identifyLibcoap returns name and version of libcoap.
 func identifyLibcoap(ctx context.Context, _ tools) (string, error) {
-	for _, program := range []string{libcoapClient, libcoapServer} {
+	for _, program := range append([]string{libcoapClient, libcoapServer}, libcoapDTLS...) {
 		if _, err := exec.LookPath(program); err != nil {
 			return "", fmt.Errorf("%w: %w", errMissing, err)
 		}
@@ -171,6 +174,10 @@ func text(n int) []byte {
 // run runs libcoap's client and returns the code and the payload of its last
 // response. It prints messages at verbosity 7.
 func (l *lab) run(ctx context.Context, to netip.AddrPort, path string, body []byte, args ...string) (reply, error) {
+	return l.runProgram(ctx, libcoapClient, "coap://"+to.String()+path, body, args...)
+}
+
+func (l *lab) runProgram(ctx context.Context, program, uri string, body []byte, args ...string) (reply, error) {
 	dir, err := l.folder()
 	if err != nil {
 		return reply{}, err
@@ -183,15 +190,15 @@ func (l *lab) run(ctx context.Context, to netip.AddrPort, path string, body []by
 		}
 		args = append(args, "-f", in)
 	}
-	cmd := exec.CommandContext(ctx, libcoapClient, append(args, "coap://"+to.String()+path)...)
+	cmd := exec.CommandContext(ctx, program, append(args, uri)...)
 	cmd.WaitDelay = parting
 	log, err := cmd.CombinedOutput()
 	if err != nil {
-		return reply{}, fmt.Errorf("%s: %w\n%s", libcoapClient, err, log)
+		return reply{}, fmt.Errorf("%s: %w\n%s", program, err, log)
 	}
 	codes := regexp.MustCompile(`received \d+ bytes\s+v:1 t:\w+ c:(\d)\.(\d\d)`).FindAllSubmatch(log, -1)
 	if codes == nil {
-		return reply{}, fmt.Errorf("%s got no answer:\n%s", libcoapClient, log)
+		return reply{}, fmt.Errorf("%s got no answer:\n%s", program, log)
 	}
 	last := codes[len(codes)-1]
 	class, _ := strconv.Atoi(string(last[1]))

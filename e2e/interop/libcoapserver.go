@@ -16,17 +16,22 @@ import (
 
 // startLibcoap starts libcoap's server on a free port.
 func (l *lab) startLibcoap(ctx context.Context) (netip.AddrPort, error) {
+	return l.startProgram(ctx, libcoapServer)
+}
+
+func (l *lab) startProgram(ctx context.Context, program string, more ...string) (netip.AddrPort, error) {
 	free, err := l.newUDP()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	to := free.Addr()
 	_ = free.Close()
-	cmd := exec.CommandContext(ctx, libcoapServer, "-A", to.Addr().String(), "-p", strconv.Itoa(int(to.Port())), "-d", "4")
+	args := append([]string{"-A", to.Addr().String(), "-p", strconv.Itoa(int(to.Port())), "-d", "4"}, more...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = &l.log, &l.log
 	cmd.WaitDelay = parting
 	if err := cmd.Start(); err != nil {
-		return to, fmt.Errorf("starting %s: %w", libcoapServer, err)
+		return to, fmt.Errorf("starting %s: %w", program, err)
 	}
 	l.later(func() {
 		_ = cmd.Process.Kill()
