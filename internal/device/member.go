@@ -35,6 +35,7 @@ type member struct {
 	failed  time.Time // when it was last asked in vain since; zero: it was not
 	flights map[string]*flight
 	absent  absences
+	many    many
 	creds   bucket // limits requests for credentials
 	keys    bucket // limits requests for keys that strangers cause
 }
@@ -56,7 +57,7 @@ func (e *epoch) replayed(kid []byte, piv uint64) bool {
 
 func newMember(name string, rec memberRecord) *member {
 	return &member{
-		name: name, rec: rec, flights: map[string]*flight{}, absent: absences{},
+		name: name, rec: rec, flights: map[string]*flight{}, absent: absences{}, many: newMany(),
 		creds: bucket{burst: 8, every: time.Second},
 		keys:  bucket{burst: 4, every: 5 * time.Second},
 	}

@@ -33,9 +33,12 @@ func (d *Device) postNode(ctx context.Context, req *coap.Request) *coap.Message 
 	if err != nil {
 		return problem(refuse(errMalformed, "That is no rekeying message."))
 	}
-	if err := d.hear(ctx, m, msg); err != nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.hear(ctx, m, msg, patience); err != nil {
 		return problem(err)
 	}
+	m.failed = time.Time{} // it is there
 	return done(coap.Changed)
 }
 
@@ -55,10 +58,10 @@ func (d *Device) deleteNode(ctx context.Context, req *coap.Request) *coap.Messag
 }
 
 // hear acts on a message about the keys that was verified to be the Group
-// Manager's. KGO, Section 11.2.
-func (d *Device) hear(ctx context.Context, m *member, msg *ace.Control) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// Manager's. After a gap it waits for what else it takes, but not longer than wait.
+// A message may have been held back: it brings keys, and confirms none; only an
+// answer does. d.mu is held, and not while it waits. KGO, Section 11.2.
+func (d *Device) hear(ctx context.Context, m *member, msg *ace.Control, wait time.Duration) error {
 	if d.members[m.name] != m {
 		return errNeedsGM
 	}
@@ -76,13 +79,10 @@ func (d *Device) hear(ctx context.Context, m *member, msg *ace.Control) error {
 	case join.NewKeys, join.NewAlgorithms:
 		err = d.rekey(m, next)
 	case join.MissedKeys:
-		return d.catchUp(ctx, m, numOf(msg), next)
+		return d.catchUp(ctx, m, numOf(msg), next, wait)
 	case join.GroupDeleted:
 		return d.endMembership(m, EndDeleted)
 	case join.NothingNew:
-	}
-	if err == nil && numOf(msg) == m.rec.Membership.Num {
-		m.checked, m.failed = d.cfg.Now(), time.Time{}
 	}
 	return err
 }
@@ -120,7 +120,7 @@ func (d *Device) leaveUnbuilt(m *member) error {
 // became stale meanwhile is asked for first, and until then the device uses none
 // at all. Next is nil when only their version is known. d.mu is held, and not while
 // it waits. KGO, Section 11.3.
-func (d *Device) catchUp(ctx context.Context, m *member, num uint64, next *join.Membership) error {
+func (d *Device) catchUp(ctx context.Context, m *member, num uint64, next *join.Membership, wait time.Duration) error {
 	if err := d.newerKeys(m, num); err != nil {
 		return err
 	}
@@ -129,9 +129,12 @@ func (d *Device) catchUp(ctx context.Context, m *member, num uint64, next *join.
 		run = func(ctx context.Context) error { return d.installMissed(ctx, m, next) }
 	}
 	f := d.fly(m, "keys", run)
+	if wait == 0 {
+		return nil
+	}
 	d.mu.Unlock()
 	defer d.mu.Lock()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-f.done:

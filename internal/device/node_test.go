@@ -54,11 +54,15 @@ func (c *control) send(req *coap.Message) error {
 
 // rekeying is the message that would bring the membership's keys.
 func rekeying(ms *join.Membership, stale ...[]byte) []byte {
-	return ace.Encode(ace.RekeyingMessage{
+	return ace.Encode(rekeyingMessage(ms, stale...))
+}
+
+func rekeyingMessage(ms *join.Membership, stale ...[]byte) ace.RekeyingMessage {
+	return ace.RekeyingMessage{
 		GKTY: ace.GKTYGroupOSCORE, Profile: ace.ProfileCoAPGroupOSCOREApp, Num: ms.Num, EXP: ms.Expires, EXI: ms.ExpiresIn,
 		Key:      ace.KeyMaterial{MasterSecret: ms.MasterSecret, Salt: ms.MasterSalt, GID: ms.GID},
 		StaleIDs: append([][]byte{}, stale...),
-	})
+	}
 }
 
 const node = "/ace-group/hall/node"

@@ -71,6 +71,7 @@ func (d *Device) routes() *coap.Mux {
 	mux.Handle(coap.GET, "/ll/groups", d.only(d.byOwner, d.getGroups))
 	mux.Handle(coap.PUT, "/ll/groups/{name}", d.only(d.byOwner, d.putGroup))
 	mux.Handle(coap.DELETE, "/ll/groups/{name}", d.only(d.byOwner, d.deleteGroup))
+	mux.Handle(coap.POST, "/ace-group/{name}", d.postMany)
 	mux.Handle(coap.POST, "/ace-group/{name}/node", d.postNode)
 	mux.Handle(coap.DELETE, "/ace-group/{name}/node", d.deleteNode)
 	mux.Handle(coap.GET, "/light", d.only(d.byRequester, d.getLight))

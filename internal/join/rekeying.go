@@ -156,3 +156,35 @@ func (m *Membership) with(peers []group.Peer) *Membership {
 	cur.Peers = append(cur.Peers, peers...)
 	return cur
 }
+
+// OpenMany opens a rekeying message that went to many members (RFC 9594, Section
+// 6.2), signed with the Group Manager's credential of the group; in a group without
+// signatures, with the one that came with the tree's keys, which trust judges. What
+// is no news fails with [ace.ErrStale]. The signature is verified last.
+func (m *Membership) OpenMany(payload []byte, trust func(gmCred []byte) bool) (*ace.Control, error) {
+	if m.Tree == nil {
+		return nil, fmt.Errorf("opening a message to many: %w: no keys for it", ErrDecode)
+	}
+	if err := m.Tree.CheckOneToMany(m.Group, payload); err != nil {
+		return nil, err
+	}
+	signer := m.GMCred
+	if !m.Algs.HasGroupMode() {
+		if signer = m.Tree.KDCCred; !trust(signer) {
+			return nil, fmt.Errorf("opening a message to many: %w: another Group Manager's credential", ErrVerify)
+		}
+	}
+	cred, err := m.credentials().Parse(signer)
+	if err != nil {
+		return nil, fmt.Errorf("opening a message to many: %w: the Group Manager's credential", ErrVerify)
+	}
+	num, plain, err := m.Tree.OpenOneToMany(m.Group, payload, &cred)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ace.ParseControl(plain)
+	if err != nil || c.Kind != ace.ControlRekeying || c.Rekeying.Num != num {
+		return nil, fmt.Errorf("opening a message to many: %w: content", ErrDecode) // the cause could quote a secret
+	}
+	return c, nil
+}
