@@ -98,6 +98,14 @@ func TestInvitationAgain(t *testing.T) {
 			}
 		}
 	}
+	b.SetLink(false, 0, "The bridge is not reachable.")
+	if err := b.SignInAgain(t.Context()); asProblem(err).ID != "access-revoked" {
+		t.Errorf("signing in again: %v", err)
+	}
+	b.SetLink(false, 0, "Not signed in.")
+	if l := b.Snapshot().Link; !l.Revoked || l.Reason != errRevoked.Error() {
+		t.Errorf("the link does not say that she was revoked: %+v", l)
+	}
 	for _, i := range []Invitation{first, second} {
 		if err := accept(i); asProblem(err).ID != "access-revoked" {
 			t.Errorf("a link of before she was revoked: %v", err)
@@ -105,6 +113,11 @@ func TestInvitationAgain(t *testing.T) {
 	}
 	b.must(b.AcceptInvitation(t.Context(), w.grants(d, "Anna", "anna").Encode()))
 	works("a new link after she was revoked", "anna", "Anna")
+	b.SetLink(false, 0, "The bridge is not reachable.")
+	if l := b.Snapshot().Link; l.Revoked || l.Reason != "The bridge is not reachable." {
+		t.Errorf("the link still says that she was revoked: %+v", l)
+	}
+	b.SetLink(true, 0, "")
 	names := []string{}
 	for i := range maps.Values(w.people()) {
 		names = append(names, i.Name)

@@ -26,9 +26,10 @@ type Site struct {
 
 // Link is the way to the bridge.
 type Link struct {
-	Up     bool    `json:"up"`
-	RTT    float64 `json:"rtt"`    // milliseconds, 0: unknown
-	Reason string  `json:"reason"` // why it is down, a sentence with the next step
+	Up      bool    `json:"up"`
+	RTT     float64 `json:"rtt"`     // milliseconds, 0: unknown
+	Reason  string  `json:"reason"`  // why it is down, a sentence with the next step
+	Revoked bool    `json:"revoked"` // the bridge ended this person's access: it does not come back by itself
 }
 
 // DeviceState is where a device stands, one word a row.

@@ -21,11 +21,12 @@ type Engine struct {
 
 	moving sync.Mutex // held while another site becomes the current one
 
-	mu   sync.Mutex
-	cur  *site // nil: none yet
-	link Link
-	back chan struct{} // closed while the link is up
-	log  []Entry       // newest last
+	mu      sync.Mutex
+	cur     *site // nil: none yet
+	link    Link
+	revoked bool          // the bridge ended the access of the current site
+	back    chan struct{} // closed while the link is up
+	log     []Entry       // newest last
 }
 
 // keyCurrent holds the name of the site that is shown; the keys of a site begin
@@ -135,6 +136,9 @@ func (e *Engine) SetLink(up bool, rtt time.Duration, reason string) {
 	e.mu.Lock()
 	was := e.link.Up
 	e.link = Link{Up: up, RTT: milliseconds(rtt), Reason: reason}
+	if e.revoked && !up {
+		e.link.Reason, e.link.Revoked = errRevoked.Error(), true
+	}
 	switch {
 	case up && !was:
 		close(e.back)

@@ -95,6 +95,9 @@ func (e *Engine) signIn(ctx context.Context, code string) error {
 	err := e.cfg.SignIn(ctx, code)
 	switch {
 	case err == nil:
+		e.mu.Lock()
+		e.revoked = false
+		e.mu.Unlock()
 		return nil
 	case errors.Is(err, coap.ErrRevoked):
 		return errRevoked.because(err)
@@ -105,13 +108,20 @@ func (e *Engine) signIn(ctx context.Context, code string) error {
 }
 
 // SignInAgain signs in at the bridge with the access code of the current site: for
-// a driver whose session has ended.
+// a driver whose session has ended, or was ended: then the error is told and
+// [Link] says so.
 func (e *Engine) SignInAgain(ctx context.Context) error {
 	s, err := e.site()
 	if err != nil {
 		return err
 	}
-	return e.signIn(ctx, string(s.record().Code))
+	err = e.signIn(ctx, string(s.record().Code))
+	if errors.Is(err, errRevoked) {
+		e.mu.Lock()
+		e.revoked = true // and so says the link from now on
+		e.mu.Unlock()
+	}
+	return err
 }
 
 // found makes the site of an invitation, unless it is there, and makes it the

@@ -33,6 +33,8 @@ export interface Link {
   rtt: number;
   /** why it is down, a sentence with the next step */
   reason: string;
+  /** the bridge ended this person's access: it does not come back by itself */
+  revoked: boolean;
 }
 
 /** DeviceState is where a device stands, one word a row. */

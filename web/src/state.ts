@@ -23,7 +23,7 @@ class State {
   phase: Phase = "starting";
   reason = ""; // of "stopped"
   site: Site = { name: "", credential: "", backedUp: false, installer: "" };
-  link: Link = { up: false, rtt: 0, reason: "" };
+  link: Link = { up: false, rtt: 0, reason: "", revoked: false };
   devices = new Map<string, Device>();
   groups = new Map<string, Group>();
   jobs = new Map<string, Job>();

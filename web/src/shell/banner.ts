@@ -17,7 +17,7 @@ export class Banner extends View {
             ${icon("offline")}
             <div>
               <strong>${what}</strong>
-              <p>${next.join(" ")} Jobs wait until it is back; labels, log and backup work meanwhile.</p>
+              <p>${next.join(" ")} ${state.link.revoked ? "Labels, log and backup still work." : "Jobs wait until it is back; labels, log and backup work meanwhile."}</p>
             </div>
           </div>`
         : nothing}
