@@ -20,7 +20,7 @@ func (s *Server) discovery(ctx context.Context, req *coap.Request) *coap.Message
 		{Target: "/ace-group", Attributes: []coap.Attribute{{Name: "if", Value: "ace.groups"}}},
 		link("/"+managePath, ace.ResourceTypeGroupCollection, coap.Attribute{Name: "ct", Value: "40"}, coap.Attribute{Name: "obs", Flag: true}),
 	}
-	if req.Peer.Kind == coap.PeerACE {
+	if associated(req.Peer) {
 		err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
 			known, err := s.groupLinks(tx, req.Peer.Name)
 			links = append(links[:2:2], known...)

@@ -77,7 +77,7 @@ func (t *sessions) end(id string) {
 // peers the listener has from [Server.Identify].
 func (s *Server) SessionHandler() coap.Handler {
 	blocks := coap.NewBlockServer(coap.BlockLimits{}, s.cfg.Now)
-	return blocks.Wrap(coap.HandlerFunc(s.serveSession))
+	return blocks.Wrap(understanding(s.serveSession))
 }
 
 // serveSession answers a request that came over a DTLS session. When the token has

@@ -129,8 +129,7 @@ func New(cfg Config) (*Server, error) {
 // Handler serves the Group Manager's resources; it takes off the protection
 // itself.
 func (s *Server) Handler() coap.Handler {
-	h := coap.Understanding(coap.HandlerFunc(s.serve), coap.OptionIfMatch)
-	return coap.SecureInBlocks(h, s.cfg.Now, opener{s})
+	return coap.SecureInBlocks(understanding(s.serve), s.cfg.Now, opener{s})
 }
 
 // commit runs a change as one transaction and returns when it is durable. fn may

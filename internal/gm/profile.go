@@ -15,6 +15,12 @@ import (
 //	OSCORE  RFC 9203  kid → context (contexts.go), opened by opener.go
 //	DTLS    RFC 9202  session → peer (dtls.go), opened below the handler
 
+// understanding is a handler of the Group Manager's resources with the critical
+// options that they know.
+func understanding(serve coap.HandlerFunc) coap.Handler {
+	return coap.Understanding(serve, coap.OptionIfMatch)
+}
+
 // associated reports whether a request came over an association, and Peer.Name is
 // the association's id.
 func associated(p coap.Peer) bool { return p.Kind == coap.PeerACE || p.Kind == coap.PeerDTLS }

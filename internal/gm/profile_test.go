@@ -518,3 +518,63 @@ func eventually(t testing.TB, ok func() bool) {
 		}
 	}
 }
+
+// An administrator's token works over DTLS as well, critical options included.
+func TestAdminOverDTLS(t *testing.T) {
+	s := newSite(t)
+	c := s.dtlsClaims("boss", both)
+	c.Scope.Scope = ace.Scope{Admins: []ace.AdminEntry{may(ace.AnyGroup, ace.PermAll)}}.Encode()
+	boss := s.connect(s.identityProfile(), s.seal(c))
+	links := s.call(boss, coap.GET, "/.well-known/core", -1, nil)
+	if wantCode(t, "discovery", links, coap.Content); !bytes.Contains(links.Payload, []byte("/ace-group/"+testGroup)) {
+		t.Errorf("links %s", links.Payload)
+	}
+	conf := s.call(boss, coap.GET, "/manage/"+testGroup, -1, nil)
+	wantCode(t, "the configuration", conf, coap.Content)
+	body := ace.Encode(map[int]any{ace.AdminGroupDescription: "new"})
+	for _, tt := range []struct {
+		tag  []byte
+		want coap.Code
+	}{{[]byte("another"), coap.PreconditionFailed}, {coap.GetOption(conf, coap.OptionETag), coap.Changed}} {
+		req := request(coap.PATCH, "/manage/"+testGroup, ace.FormatACEGroupcomm, body)
+		coap.AddOption(req, coap.OptionIfMatch, tt.tag)
+		resp, err := boss.Call(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, "a change", resp, tt.want)
+	}
+	member := s.connect(s.identityProfile(), s.dtlsToken("n", both))
+	wantCode(t, "a member", s.call(member, coap.GET, "/manage/"+testGroup, -1, nil), coap.Unauthorized)
+}
+
+// Whatever comes as psk_identity, only a token of the Authorization Server's or the
+// identifier of an uploaded one has a key.
+func FuzzIdentify(f *testing.F) {
+	w := newWorld(f)
+	s := &site{world: w}
+	uploaded, fresh := s.dtlsClaims("a", both), s.dtlsClaims("b", both)
+	s.upload(uploaded)
+	good := map[string]string{
+		string(ace.PSKIdentity(uploaded.CNF.COSEKey.KID)): string(uploaded.CNF.COSEKey.K),
+	}
+	token := w.seal(fresh).AccessToken
+	good[string(token)] = string(fresh.CNF.COSEKey.K)
+	for identity := range good {
+		f.Add([]byte(identity))
+	}
+	f.Add(ace.PSKIdentity([]byte("other")))
+	f.Fuzz(func(t *testing.T, identity []byte) {
+		id, err := w.s.Identify(context.Background(), identity)
+		if key, known := good[string(identity)]; err == nil && (!known || string(id.Key) != key) {
+			// Another encoding of a kid names the same key.
+			kid, _, parseErr := ace.ParsePSKIdentity(identity)
+			if parseErr != nil || !bytes.Equal(kid, uploaded.CNF.COSEKey.KID) || !bytes.Equal(id.Key, uploaded.CNF.COSEKey.K) {
+				t.Errorf("%x has a key", identity)
+			}
+		}
+		if err != nil && !errors.Is(err, coap.ErrIdentity) {
+			t.Error(err)
+		}
+	})
+}

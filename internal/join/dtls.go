@@ -145,10 +145,20 @@ func (l *sessionLink) Call(ctx context.Context, req *coap.Message) (*coap.Messag
 		return nil, err
 	}
 	resp, err := s.Call(ctx, req)
-	if errors.Is(err, coap.ErrTimeout) {
-		s.End()
+	if errors.Is(err, coap.ErrTimeout) || errors.Is(err, coap.ErrSession) {
+		l.drop(s)
 	}
 	return resp, err
+}
+
+// drop gives a session up.
+func (l *sessionLink) drop(s coap.Session) {
+	l.mu.Lock()
+	if l.current == s {
+		l.current = nil
+	}
+	l.mu.Unlock()
+	s.End()
 }
 
 // Observe implements [coap.Watcher]. An observation ends with its session.
