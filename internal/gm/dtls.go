@@ -2,6 +2,7 @@ package gm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/hex"
@@ -161,6 +162,10 @@ func (s *Server) begin(ctx context.Context, id string, token []byte, sess coap.S
 		}
 	}
 	s.sessions.put(id, sess)
+	if a, err := s.association(ctx, id); err != nil || a == nil || s.expired(a) { // it ended during the handshake
+		s.sessions.gone(id, sess)
+		return coap.Peer{}, cmp.Or(err, errExpired)
+	}
 	s.log.Info("a DTLS session has begun", "association", id)
 	return coap.Peer{Kind: coap.PeerDTLS, Name: id}, nil
 }

@@ -462,6 +462,9 @@ func TestDTLSOneSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := first.Call(t.Context(), coap.NewRequest(coap.POST, "/ace-group/"+testGroup, nil)); err != nil {
+		t.Fatal(err)
+	}
 	c.IAT++
 	second, err := s.dialUploaded(c)
 	if err != nil {
