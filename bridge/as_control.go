@@ -112,7 +112,7 @@ func (r *asRole) people(ctx context.Context) ([]person, error) {
 	}
 	list := []person{}
 	for _, p := range all {
-		list = append(list, person{ID: p.ID, Name: p.Name, Role: string(p.Role), Pending: p.Pending, Since: unix(p.Since), Expires: unix(p.Expires)})
+		list = append(list, person{ID: p.ID, Name: p.Name, Role: string(p.Role), Pending: p.Pending, Revoked: p.Revoked, Since: unix(p.Since), Expires: unix(p.Expires)})
 	}
 	return list, nil
 }

@@ -1,8 +1,11 @@
 package as
 
 import (
+	"context"
 	"fmt"
 	"time"
+
+	"lamplighter/internal/store"
 )
 
 // Access is the list of who may use the bridge. Every invitation has an access
@@ -56,4 +59,30 @@ func (s *Server) revokeAccess(ids []string) error {
 		}
 	}
 	return nil
+}
+
+// endAccess ends the access to the bridge of a person, with that of invitations to
+// the same name, or of one invitation.
+func (s *Server) endAccess(ctx context.Context, id string) error {
+	var ids []string
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		i, err := load[installerRecord](tx, prefixInstaller+id)
+		if err != nil {
+			return err
+		}
+		if i != nil {
+			ids, err = invitationsOf(tx, i)
+			ids = append(ids, i.Access...)
+			return err
+		}
+		inv, err := load[invitationRecord](tx, prefixInvitation+id)
+		if inv != nil && inv.Cred == nil {
+			ids = []string{id}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.revokeAccess(ids)
 }

@@ -1,12 +1,14 @@
-// Package as is the Authorization Server: it enrols installers by invitation,
-// keeps a register of devices, and issues the access tokens with which they join
-// groups.
+// Package as is the Authorization Server: it enrols people by invitation, keeps a
+// register of devices, issues the access tokens with which they join and
+// administrate groups, and revokes what it gave.
 //
-// Documents: RFC 9200 with the OSCORE profile (RFC 9203); scopes of
-// draft-ietf-ace-key-groupcomm-oscore-21, Section 3. Clients are authenticated by
-// their PSK session (docs/device.md); nothing here is answered to anybody else.
-// Not built yet: introspection, token revocation (RFC 9770), refresh tokens,
-// admin scopes, the DTLS and EDHOC profiles.
+// Documents: RFC 9200 with the OSCORE profile (RFC 9203) and the pre-shared keys
+// of the DTLS profile (RFC 9202); RFC 9770; scopes of
+// draft-ietf-ace-key-groupcomm-oscore-21, Section 3, and of
+// draft-ietf-ace-oscore-gm-admin-17 ("GMA"), Section 3. Clients are authenticated
+// by their PSK session (docs/device.md), Group Managers by one that the token key
+// makes; nothing here is answered to anybody else. Not built: the EDHOC profile,
+// public keys as confirmation.
 //
 // Whatever an answer promises is durable before it is sent.
 package as
@@ -51,6 +53,24 @@ type Config struct {
 	Hooks  Hooks
 
 	Access Access // who may use the bridge; nil: no bridge asks
+
+	Audiences map[string]Audience // how tokens for a Group Manager are made; default: see [Audience]
+}
+
+// Audience is what the Authorization Server knows about a Group Manager from its
+// registration. RFC 9200, Section 5.5.
+type Audience struct {
+	Profiles      []int // that it takes part in, the preferred one first; none: the OSCORE profile
+	ExtendedScope bool  // the scope claim names its semantics by a tag (RFC 9594, Section 7)
+}
+
+// options returns the registration of an audience with its defaults.
+func (c *Config) options(audience string) Audience {
+	a := c.Audiences[audience]
+	if len(a.Profiles) == 0 {
+		a.Profiles = []int{ace.ProfileOSCORE}
+	}
+	return a
 }
 
 // Hooks are for tests that stop an Authorization Server at the worst moment.
@@ -74,9 +94,15 @@ type Server struct {
 	psk  *oscore.PSKServer
 	log  *slog.Logger
 
+	trlWatch, actorsWatch *coap.Observers
+
 	// sessions is held while a change of secrets becomes durable and known to
 	// psk, so that both happen in one order.
 	sessions sync.Mutex
+
+	// lists is held while the lists of revoked tokens and people change, and while
+	// somebody registers to observe one.
+	lists sync.Mutex
 }
 
 // New loads the durable state and makes an Authorization Server of it.
@@ -94,7 +120,10 @@ func New(cfg Config) (*Server, error) {
 		rand: random,
 		psk:  oscore.NewPSKServer(random, cfg.Now),
 		log:  cfg.Logger,
+
+		trlWatch: coap.NewObservers(maxObservers), actorsWatch: coap.NewObservers(maxObservers),
 	}
+	s.openResourceServers()
 	if err := s.restore(context.Background()); err != nil {
 		return nil, fmt.Errorf("restoring sessions: %w", err)
 	}
@@ -121,6 +150,9 @@ func (c *Config) complete() error {
 	if _, ok := c.GMs[c.Audience]; !ok && c.Audience != "" {
 		return fmt.Errorf("there is no Group Manager %q to be the default", c.Audience)
 	}
+	if err := c.checkAudiences(); err != nil {
+		return err
+	}
 	if err := c.Policy.Check(); err != nil {
 		return err
 	}
@@ -129,6 +161,20 @@ func (c *Config) complete() error {
 	c.InvitationLife = orDefault(c.InvitationLife, defaultInvitationLife)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+func (c *Config) checkAudiences() error {
+	for audience, a := range c.Audiences {
+		if _, ok := c.GMs[audience]; !ok {
+			return fmt.Errorf("there is no Group Manager %q", audience)
+		}
+		for _, p := range a.Profiles {
+			if p != ace.ProfileOSCORE && p != ace.ProfileDTLS {
+				return fmt.Errorf("profile %d of %q is not built", p, audience)
+			}
+		}
 	}
 	return nil
 }
@@ -149,7 +195,13 @@ func (s *Server) Credential() []byte { return slices.Clone(s.cred) }
 func (s *Server) Handler() coap.Handler {
 	mux := coap.NewMux()
 	mux.Handle(coap.POST, "/token", s.token)
+	mux.Handle(coap.POST, "/introspect", s.introspect)
+	mux.Handle(coap.GET, "/revoke/trl", s.trl)
+	mux.Handle(coap.GET, "/revoke/actors", s.actors)
 	mux.Handle(coap.POST, "/enroll", s.enroll)
+	mux.Handle(coap.GET, "/people", s.listPeople)
+	mux.Handle(coap.POST, "/people/invite", s.postInvitation)
+	mux.Handle(coap.DELETE, "/people/{id}", s.deletePerson)
 	mux.Handle(coap.GET, "/devices/{id}", s.showDevice)
 	mux.Handle(coap.PUT, "/devices/{id}", s.registerDevice)
 	mux.Handle(coap.DELETE, "/devices/{id}", s.forgetDevice)

@@ -102,13 +102,14 @@ func (s *Server) registerDevice(ctx context.Context, req *coap.Request) *coap.Me
 }
 
 // forgetDevice answers DELETE /devices/HEXID: 2.02 also for an unknown device,
-// 4.03 for somebody else's.
+// 4.03 for somebody else's. The device's tokens are revoked, as its memberships
+// end with its registration.
 func (s *Server) forgetDevice(ctx context.Context, req *coap.Request) *coap.Message {
 	who, i, id, refused := s.deviceRequest(ctx, req)
 	if refused != nil {
 		return refused
 	}
-	err := s.commit(ctx, "forget device", func(tx store.Tx) error {
+	err := s.changeList(ctx, "forget device", func(tx store.Tx, c *change) error {
 		known, err := load[deviceRecord](tx, prefixDevice+id)
 		switch {
 		case err != nil || known == nil:
@@ -116,7 +117,7 @@ func (s *Server) forgetDevice(ctx context.Context, req *coap.Request) *coap.Mess
 		case known.Site != i.site(who):
 			return errNotYours
 		}
-		return tx.Delete(prefixDevice + id)
+		return errors.Join(tx.Delete(prefixDevice+id), revokeTokens(tx, id, s.cfg.Now(), c))
 	})
 	if err == nil {
 		s.log.Info("forgot a device", "device", id, "installer", who)

@@ -137,7 +137,7 @@ func mayEnroll(invitation string, inv *invitationRecord, known *installerRecord,
 		return false, &refusal{coap.Conflict, "Somebody else enrolled with this invitation."}
 	case inv.Cred != nil && known != nil && known.Invitation == invitation:
 		return true, nil
-	case known != nil && known.Name != inv.Name:
+	case known != nil && known.Revoked == 0 && known.Name != inv.Name:
 		return false, &refusal{coap.Conflict, "This credential is enrolled under another name."}
 	}
 	return false, nil
@@ -154,7 +154,7 @@ func (s *Server) client(ctx context.Context, req *coap.Request) (id string, i *i
 		i, err = load[installerRecord](tx, prefixInstaller+who.id)
 		return err
 	})
-	if err != nil || i == nil {
+	if err != nil || i == nil || i.Revoked != 0 || i.Policy.Until != 0 && expired(i.Policy.Until, s.cfg.Now()) {
 		return "", nil, err
 	}
 	if i.Invitation != "" {

@@ -80,14 +80,14 @@ func (s *Server) InviteFor(ctx context.Context, name string, policy Policy, life
 	}
 	err = s.commit(ctx, "invite", func(tx store.Tx) error {
 		return save(tx, prefixInvitation+inv.ID, invitationRecord{
-			Secret: inv.Secret, Name: name, Policy: policy, Expires: seconds(inv.Expires),
+			Secret: inv.Secret, Name: name, Policy: policy, Expires: seconds(inv.Expires), Since: seconds(s.cfg.Now()),
 		})
 	})
 	if err != nil {
 		return Invitation{}, errors.Join(fmt.Errorf("keeping the invitation: %w", err), s.revokeAccess([]string{inv.ID}))
 	}
 	s.openInvitation(inv.ID, inv.Secret)
-	s.log.Info("invited an installer", "name", name, "invitation", inv.ID, "until", inv.Expires)
+	s.log.Info("invited an installer", "name", name, "role", string(policy.role()), "invitation", inv.ID, "until", inv.Expires)
 	return inv, nil
 }
 
@@ -142,12 +142,15 @@ type Installer struct {
 	Since      time.Time
 }
 
-// Installers returns all who enrolled, by id.
+// Installers returns all who enrolled and were not revoked, by id.
 func (s *Server) Installers(ctx context.Context) (map[string]Installer, error) {
 	found := make(map[string]Installer)
 	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
 		all, err := scan[installerRecord](tx, prefixInstaller)
 		for id, i := range all {
+			if i.Revoked != 0 {
+				continue
+			}
 			found[id] = Installer{ID: id, Name: i.Name, Credential: i.Cred, Policy: i.Policy, Since: time.Unix(int64(i.Since), 0)}
 		}
 		return err
@@ -161,17 +164,23 @@ func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error 
 	if err := policy.Check(); err != nil {
 		return err
 	}
-	return s.commit(ctx, "policy", func(tx store.Tx) error {
-		i, err := load[installerRecord](tx, prefixInstaller+id)
-		if err != nil {
+	s.sessions.Lock()
+	defer s.sessions.Unlock()
+	var i *installerRecord
+	err := s.commit(ctx, "policy", func(tx store.Tx) (err error) {
+		if i, err = load[installerRecord](tx, prefixInstaller+id); err != nil {
 			return err
 		}
-		if i == nil {
+		if i == nil || i.Revoked != 0 {
 			return ErrAbsent
 		}
 		i.Policy = policy
 		return save(tx, prefixInstaller+id, i)
 	})
+	if err == nil {
+		s.openInstaller(id, i)
+	}
+	return err
 }
 
 // lookup finds an installer; nil when there is none.
@@ -183,50 +192,6 @@ func (s *Server) lookup(ctx context.Context, id string) (i *installerRecord, err
 	return i, err
 }
 
-// Revoke ends an installer's access, to the bridge as well, or an invitation that
-// nobody used. The devices stay with their site, and
-// tokens end when they expire. It fails with [ErrAbsent] for an unknown id.
-func (s *Server) Revoke(ctx context.Context, id string) error {
-	s.sessions.Lock()
-	defer s.sessions.Unlock()
-	i, err := s.lookup(ctx, id)
-	if err != nil {
-		return err
-	}
-	if i == nil {
-		return s.revokeInvitation(ctx, id)
-	}
-	// Before the person is forgotten: should it fail, or should there be a
-	// crash between, the person is still listed and can be revoked again.
-	if err := s.revokeAccess(i.Access); err != nil {
-		return err
-	}
-	var invitation string
-	err = s.commit(ctx, "revoke", func(tx store.Tx) error {
-		i, err := load[installerRecord](tx, prefixInstaller+id)
-		if err != nil {
-			return err
-		}
-		if i == nil {
-			return ErrAbsent
-		}
-		invitation = i.Invitation
-		if invitation != "" {
-			err = tx.Delete(prefixInvitation + invitation)
-		}
-		return errors.Join(err, tx.Delete(prefixInstaller+id))
-	})
-	if err != nil {
-		return err
-	}
-	s.psk.Remove(sessionInstaller + id)
-	if invitation != "" {
-		s.psk.Remove(sessionInvitation + invitation)
-	}
-	s.log.Info("revoked an installer", "installer", id)
-	return nil
-}
-
 // Names of PSK sessions.
 const (
 	sessionInvitation = "invitation/"
@@ -236,7 +201,10 @@ const (
 // Who a session's peer is, as [coap.Peer.Data].
 type (
 	invitee   struct{ id string }
-	installer struct{ id string }
+	installer struct {
+		id   string
+		role Role
+	}
 )
 
 func (s *Server) openInvitation(id string, secret cose.Secret) {
@@ -244,7 +212,7 @@ func (s *Server) openInvitation(id string, secret cose.Secret) {
 }
 
 func (s *Server) openInstaller(id string, i *installerRecord) {
-	s.psk.Set(sessionInstaller+id, oscore.NewPSK(i.Cred, i.Key, oscore.SaltInstaller), installer{id})
+	s.psk.Set(sessionInstaller+id, oscore.NewPSK(i.Cred, i.Key, oscore.SaltInstaller), installer{id, i.Policy.role()})
 }
 
 // restore opens the sessions of all who may have one.
@@ -267,7 +235,9 @@ func (s *Server) restore(ctx context.Context) error {
 		}
 	}
 	for id, i := range installers {
-		s.openInstaller(id, i)
+		if i.Revoked == 0 {
+			s.openInstaller(id, i)
+		}
 	}
 	return nil
 }

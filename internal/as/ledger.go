@@ -12,50 +12,79 @@ import (
 	"lamplighter/internal/store"
 )
 
-// maxSwept is how many expired tokens one request forgets.
-const maxSwept = 16
+const (
+	maxSwept = 16   // expired tokens that one request forgets
+	maxLive  = 4096 // tokens of one subject that have not expired
+)
 
-// record gives a token its number, which is also the id of new input material,
-// and puts it on record; it forgets some that expired.
-func (s *Server) record(ctx context.Context, g *grant, now time.Time, expires uint64) (cti, material []byte, err error) {
-	err = s.commit(ctx, "token", func(tx store.Tx) error {
-		if err := sweepTokens(tx, now); err != nil {
+var errTooMany = errors.New("too many tokens of one subject are in use")
+
+// record gives a token its number, which is also the id of a new key, seals it and
+// puts it on record; it forgets some that expired.
+func (s *Server) record(ctx context.Context, d *draft) error {
+	return s.commit(ctx, "token", func(tx store.Tx) (err error) {
+		if err := sweepTokens(tx, d.now); err != nil {
 			return err
 		}
-		if cti, err = nextNumber(tx); err != nil {
+		if n, err := live(tx, d.subject); err != nil || n >= maxLive {
+			return errors.Join(err, tooMany(n))
+		}
+		if d.cti, err = nextNumber(tx); err != nil {
 			return err
 		}
-		material = cti
-		if g.update != nil {
-			material = g.update
-			if err := retire(tx, g, now); err != nil {
+		next := &tokenRecord{Installer: d.installer, Subject: d.subject, Audience: d.audience, Profile: d.grant.profile, Scope: d.scope}
+		d.key = d.cti
+		if d.update != nil {
+			d.key = d.update
+			if err := next.replaces(tx, d); err != nil {
 				return err
 			}
+		} else {
+			next.Refresh = refreshHash(d.refreshToken())
 		}
-		id := hex.EncodeToString(material)
+		d.profile = next.profile()
+		if err := s.seal(d); err != nil {
+			return err
+		}
+		next.Expires, next.Hash = d.expires, ace.TokenHash(d.token)
 		return errors.Join(
-			save(tx, prefixToken+id, tokenRecord{g.installer, g.subject, g.audience, expires}),
-			tx.Put(expiryKey(expires, id), nil))
+			save(tx, prefixToken+hex.EncodeToString(d.key), next),
+			save(tx, ownerKey(d.subject, next.Hash), ownerRecord{d.installer, d.audience, d.expires}),
+			save(tx, expiryKey(d.expires, hex.EncodeToString(d.cti)), expiryRecord{d.key, d.subject, next.Hash}))
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return cti, material, nil
 }
 
-// retire checks that a client may have the rights of its input material changed,
-// and takes the record out that the new one replaces. RFC 9203, Section 3.1.
-func retire(tx store.Tx, g *grant, now time.Time) error {
-	id := hex.EncodeToString(g.update)
-	old, err := load[tokenRecord](tx, prefixToken+id)
+// live counts the tokens of a subject.
+func live(tx store.Tx, subject string) (n int, err error) {
+	err = tx.Scan(ownerPrefix(subject), func(string, []byte) bool { n++; return n < maxLive })
+	return n, err
+}
+
+func tooMany(n int) error {
+	if n >= maxLive {
+		return errTooMany
+	}
+	return nil
+}
+
+// replaces checks that a client may have the rights of its key changed, and takes
+// over what stays. The token before remains one of the client's until it expires.
+// RFC 9203, Section 3.1; RFC 9202, Section 4.
+func (next *tokenRecord) replaces(tx store.Tx, d *draft) error {
+	old, err := load[tokenRecord](tx, prefixToken+hex.EncodeToString(d.update))
 	switch {
 	case err != nil:
 		return err
-	case old == nil || expired(old.Expires, now),
-		old.Installer != g.installer, old.Subject != g.subject, old.Audience != g.audience:
-		return deny(ace.ErrorInvalidRequest, "req_cnf names no input material of this client and audience")
+	case old == nil || expired(old.Expires, d.now),
+		old.Installer != d.installer, old.Subject != d.subject, old.Audience != d.audience,
+		d.grant.profile != 0 && old.profile() != d.grant.profile:
+		return deny(ace.ErrorInvalidRequest, "req_cnf names no key of this client, audience and profile")
 	}
-	return tx.Delete(expiryKey(old.Expires, id))
+	next.Profile, next.Refresh = old.Profile, old.Refresh
+	if d.refreshed { // which never leads beyond what was granted with the key
+		next.Scope = old.Scope
+	}
+	return nil
 }
 
 // nextNumber counts tokens: no number is given out twice.
@@ -80,17 +109,35 @@ func nextNumber(tx store.Tx) ([]byte, error) {
 
 // sweepTokens forgets the tokens that expired longest ago, a bounded number.
 func sweepTokens(tx store.Tx, now time.Time) error {
-	var gone []string
-	err := tx.Scan(prefixExpiry, func(key string, _ []byte) bool {
+	gone := make(map[string][]byte)
+	err := tx.Scan(prefixExpiry, func(key string, value []byte) bool {
 		if key >= expiryKey(seconds(now)+1, "") || len(gone) == maxSwept {
 			return false
 		}
-		gone = append(gone, key)
+		gone[key] = value
 		return true
 	})
-	for _, key := range gone {
-		id := key[len(expiryKey(0, "")):]
-		err = errors.Join(err, tx.Delete(key), tx.Delete(prefixToken+id))
+	for key, value := range gone {
+		err = errors.Join(err, tx.Delete(key), forget(tx, key, value))
 	}
 	return err
+}
+
+// forget deletes what is known of an expired token. A key whose token was replaced
+// by a newer one stays.
+func forget(tx store.Tx, key string, value []byte) error {
+	id := key[len(expiryKey(0, "")):]
+	if len(value) == 0 { // of a version that kept no more than the id of the key
+		return tx.Delete(prefixToken + id)
+	}
+	var r expiryRecord
+	if err := cbor.Unmarshal(value, &r); err != nil {
+		return errors.New("reading the expiry of a token: malformed")
+	}
+	at := prefixToken + hex.EncodeToString(r.Key)
+	current, err := load[tokenRecord](tx, at)
+	if err == nil && current != nil && string(current.Hash) == string(r.Hash) {
+		err = tx.Delete(at)
+	}
+	return errors.Join(err, tx.Delete(ownerKey(r.Subject, r.Hash)))
 }

@@ -14,11 +14,12 @@ import (
 func TestRoles(t *testing.T) {
 	const mon = ace.RoleMonitor
 	const own, devices = req | mon, req | resp | mon
+	const all, read = ace.PermAll, ace.PermList | ace.PermRead
 	for role, want := range map[as.Role][]as.Rule{
-		as.RoleAdmin:      {{Group: "hall", Self: own, Devices: devices}, {Group: "*", Self: own, Devices: devices}},
-		as.RoleInstaller:  {{Group: "hall", Self: own, Devices: devices}},
-		as.RoleMaintainer: {{Group: "hall", Self: own}},
-		as.RoleViewer:     {{Group: "hall", Self: mon}},
+		as.RoleAdmin:      {{Group: "hall", Self: own, Devices: devices, Admin: all}, {Group: "*", Self: own, Devices: devices, Admin: all}},
+		as.RoleInstaller:  {{Group: "hall", Self: own, Devices: devices, Admin: all}},
+		as.RoleMaintainer: {{Group: "hall", Self: own, Admin: read}},
+		as.RoleViewer:     {{Group: "hall", Self: mon, Admin: read}},
 	} {
 		p, err := role.Policy("hall")
 		if err != nil || p.Role != role || !slices.Equal(p.Rules, want) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
@@ -15,8 +16,11 @@ const (
 	prefixInvitation = "invitation/" // id -> invitationRecord
 	prefixInstaller  = "installer/"  // id -> installerRecord
 	prefixDevice     = "device/"     // id -> deviceRecord
-	prefixToken      = "token/"      // id of the input material -> tokenRecord
-	prefixExpiry     = "expiry/"     // time "/" id -> nothing: tokens in the order of their end
+	prefixToken      = "token/"      // id of the key -> tokenRecord
+	prefixExpiry     = "expiry/"     // time "/" number of the token -> expiryRecord
+	prefixOwner      = "owner/"      // subject in hex "/" hash -> ownerRecord: tokens that have not expired
+	prefixRevoked    = "trl/"        // hash -> revokedRecord
+	prefixUpdates    = "updates/"    // who is told -> updatesRecord: how the list changed
 	keyTokens        = "tokens"      // how many tokens were issued, ever
 )
 
@@ -28,6 +32,7 @@ type invitationRecord struct {
 	Policy  Policy      `cbor:"3,keyasint"`
 	Expires uint64      `cbor:"4,keyasint"`           // seconds since 1970
 	Cred    []byte      `cbor:"5,keyasint,omitempty"` // of who enrolled with it
+	Since   uint64      `cbor:"6,keyasint,omitempty"` // seconds since 1970
 }
 
 // installerRecord is an enrolled installer. Its id is the beginning of its
@@ -40,6 +45,7 @@ type installerRecord struct {
 	Invitation string      `cbor:"5,keyasint,omitempty"` // it dies when Key is first used; empty: it has
 	Since      uint64      `cbor:"6,keyasint"`           // seconds since 1970
 	Access     []string    `cbor:"7,keyasint,omitempty"` // accesses to the bridge, the oldest first
+	Revoked    uint64      `cbor:"8,keyasint,omitempty"` // when, in seconds since 1970; 0: not. Key is then empty
 }
 
 // deviceRecord is a registered device.
@@ -51,12 +57,37 @@ type deviceRecord struct {
 	Since      uint64 `cbor:"5,keyasint"` // seconds since 1970
 }
 
-// tokenRecord is an issued token whose input material may get further rights.
+// tokenRecord is the newest token of a key, which may get further rights.
 type tokenRecord struct {
 	Installer string `cbor:"1,keyasint"`
 	Subject   string `cbor:"2,keyasint"`
 	Audience  string `cbor:"3,keyasint"`
-	Expires   uint64 `cbor:"4,keyasint"` // seconds since 1970
+	Expires   uint64 `cbor:"4,keyasint"`           // seconds since 1970
+	Profile   int    `cbor:"5,keyasint,omitempty"` // 0: the OSCORE profile
+	Hash      []byte `cbor:"6,keyasint,omitempty"` // of the token
+	Refresh   []byte `cbor:"7,keyasint,omitempty"` // SHA-256 of the refresh token
+	Scope     []byte `cbor:"8,keyasint,omitempty"` // that was granted with the key
+}
+
+func (r *tokenRecord) profile() int {
+	if r.Profile == 0 {
+		return ace.ProfileOSCORE
+	}
+	return r.Profile
+}
+
+// expiryRecord says what is forgotten when a token expires.
+type expiryRecord struct {
+	Key     []byte `cbor:"1,keyasint"` // id of the token's key
+	Subject string `cbor:"2,keyasint"`
+	Hash    []byte `cbor:"3,keyasint"`
+}
+
+// ownerRecord is a token that is in use, by its subject and hash.
+type ownerRecord struct {
+	Installer string `cbor:"1,keyasint"` // who asked for it
+	Audience  string `cbor:"2,keyasint"`
+	Expires   uint64 `cbor:"3,keyasint"` // seconds since 1970
 }
 
 // idSize is how much of a thumbprint is an installer's id, in bytes.
@@ -69,14 +100,25 @@ func installerID(cred []byte) string {
 
 // site returns whose devices the installer acts for.
 func (i *installerRecord) site(id string) string {
-	if i.Policy.Site != "" {
+	switch {
+	case i.Policy.Site != "":
 		return "site/" + i.Policy.Site
+	case i.Policy.With != "":
+		return "installer/" + i.Policy.With
 	}
 	return "installer/" + id
 }
 
 func expiryKey(expires uint64, id string) string {
 	return fmt.Sprintf("%s%016x/%s", prefixExpiry, expires, id)
+}
+
+func ownerPrefix(subject string) string {
+	return prefixOwner + hex.EncodeToString([]byte(subject)) + "/"
+}
+
+func ownerKey(subject string, hash []byte) string {
+	return ownerPrefix(subject) + hex.EncodeToString(hash)
 }
 
 // load reads a record; nil when there is none.

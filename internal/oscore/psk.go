@@ -39,6 +39,7 @@ const (
 	SaltOwner      = "lamplighter/owner"
 	SaltInvitation = "lamplighter/invitation"
 	SaltInstaller  = "lamplighter/installer"
+	SaltRS         = "lamplighter/rs"
 )
 
 // PSK is a pre-shared secret for sessions. The client's Sender ID is KID, the
