@@ -224,3 +224,30 @@ func TestMembersResponse(t *testing.T) {
 }
 
 func FuzzMembersResponse(f *testing.F) { fuzzCodec(f, sampleMembers) }
+
+var (
+	sampleEvict    = EvictRequest{Nodes: []string{"n0", "n1"}, Preview: true}
+	sampleRekey    = RekeyRequest{Preview: true}
+	samplePreview  = RekeyPreview{[]string{"n0"}, [][]byte{{1}}, []string{"n1"}, []string{"n2"}, []string{"n3"}, true, 1, 2, 3}
+	sampleProgress = RekeyProgress{"left", 7, 1000, 2000, 9, 1, 2, []string{"n3"}, 4, 5}
+)
+
+func TestRekeyMessages(t *testing.T) {
+	if got, err := Decode[RekeyProgress](Encode(sampleProgress)); err != nil || !reflect.DeepEqual(*got, sampleProgress) || !got.Done() {
+		t.Errorf("%v %+v", err, got)
+	}
+	if got, err := Decode[RekeyPreview](Encode(samplePreview)); err != nil || !reflect.DeepEqual(*got, samplePreview) {
+		t.Errorf("%v %+v", err, got)
+	}
+	if (&RekeyProgress{Started: 1}).Done() || !(&RekeyProgress{}).Done() {
+		t.Error("Done")
+	}
+	if _, err := Decode[EvictRequest]([]byte{0xa0}); err == nil {
+		t.Error("an eviction of nobody was read")
+	}
+}
+
+func FuzzEvictRequest(f *testing.F)  { fuzzCodec(f, sampleEvict) }
+func FuzzRekeyRequest(f *testing.F)  { fuzzCodec(f, sampleRekey) }
+func FuzzRekeyPreview(f *testing.F)  { fuzzCodec(f, samplePreview) }
+func FuzzRekeyProgress(f *testing.F) { fuzzCodec(f, sampleProgress) }
