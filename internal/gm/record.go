@@ -136,9 +136,9 @@ func (a *associationRecord) entry(name string) (ace.ScopeEntry, bool) {
 
 // groups are the names of the groups that the token speaks of.
 func (a *associationRecord) groups() []string {
-	entries, _ := ace.DecodeScope(a.Scope)
-	names := make([]string, len(entries))
-	for i, e := range entries {
+	scope, _ := ace.ParseScope(a.Scope) // no user entries where it fails
+	names := make([]string, len(scope.Users))
+	for i, e := range scope.Users {
 		names[i] = e.Group
 	}
 	return names
