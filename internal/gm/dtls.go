@@ -2,13 +2,10 @@ package gm
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"sync"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
@@ -25,156 +22,11 @@ var (
 	errOthers   = errors.New("the key is somebody else's")
 )
 
-// sessionID is the id of the association of a key. An Authorization Server gives
-// each key of a resource server an identifier of its own (RFC 9202, Section
-// 3.3.1). Ids of OSCORE associations are hex alone.
-func sessionID(kid []byte) string { return "dtls-" + hex.EncodeToString(kid) }
-
-// sessions are the DTLS sessions of associations, one each.
-type sessions struct {
-	mu   sync.Mutex
-	byID map[string]coap.Session
-}
-
-// put makes a session that of its association; an older one ends.
-func (t *sessions) put(id string, s coap.Session) {
-	t.mu.Lock()
-	if t.byID == nil {
-		t.byID = make(map[string]coap.Session)
-	}
-	old := t.byID[id]
-	t.byID[id] = s
-	t.mu.Unlock()
-	if old != nil {
-		old.End()
-	}
-}
-
-// get returns the session of an association, nil when it has none.
-func (t *sessions) get(id string) coap.Session {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.byID[id]
-}
-
-// gone notes that a session is over.
-func (t *sessions) gone(id string, s coap.Session) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byID[id] == s {
-		delete(t.byID, id)
-	}
-}
-
-// end ends the session of an association, after the response under way.
-func (t *sessions) end(id string) {
-	if s := t.get(id); s != nil {
-		t.gone(id, s)
-		s.End()
-	}
-}
-
-// SessionHandler serves the Group Manager's resources to DTLS sessions, whose
-// peers the listener has from [Server.Identify].
-func (s *Server) SessionHandler() coap.Handler {
-	blocks := coap.NewBlockServer(coap.BlockLimits{}, s.cfg.Now)
-	return blocks.Wrap(understanding(s.serveSession))
-}
-
-// serveSession answers a request that came over a DTLS session. When the token has
-// expired the answer is 4.01 and the session ends. RFC 9202, Sections 3.4 and 5.
-func (s *Server) serveSession(ctx context.Context, req *coap.Request) *coap.Message {
-	if req.Peer.Kind != coap.PeerDTLS {
-		return s.unauthorized()
-	}
-	a, err := s.association(ctx, req.Peer.Name)
-	if err != nil {
-		return s.broken("association", err)
-	}
-	if a == nil || s.expired(a) {
-		s.sessions.end(req.Peer.Name)
-		return s.unauthorized()
-	}
-	return s.serve(ctx, req)
-}
-
-func (s *Server) expired(a *associationRecord) bool { return uint64(s.cfg.Now().Unix()) >= a.Expires }
-
-// Identify implements [coap.Identities]: the psk_identity is the identifier of a
-// key whose token was uploaded, or a token. It writes nothing: a token is stored
-// when the handshake has proven its key. RFC 9202, Section 3.3.2.
-func (s *Server) Identify(ctx context.Context, identity []byte) (*coap.Identity, error) {
-	kid, token, err := ace.ParsePSKIdentity(identity)
-	if err != nil {
-		return nil, refused(err)
-	}
-	var claims *ace.CWTClaims
-	if token != nil {
-		var refusal *coap.Message
-		if claims, refusal = s.verify(token); refusal != nil || profileOf(claims) != ace.ProfileDTLS || claims.CNF.COSEKey == nil {
-			return nil, refused(errNoKey)
-		}
-		kid = claims.CNF.COSEKey.KID
-	}
-	var a *associationRecord
-	err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
-		a, err = load[associationRecord](tx, associationKey(sessionID(kid)))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if token != nil {
-		a, err = s.revise(a, claims, token, true)
-	} else if a == nil || s.expired(a) {
-		err = errExpired
-	}
-	if err != nil {
-		return nil, refused(err)
-	}
-	id := a.ID
-	return &coap.Identity{
-		Key:   a.PSK,
-		Begin: func(ctx context.Context, sess coap.Session) (coap.Peer, error) { return s.begin(ctx, id, token, sess) },
-		Ended: func(sess coap.Session) { s.sessions.gone(id, sess) },
-	}, nil
-}
-
-func refused(err error) error { return fmt.Errorf("%w: %w", coap.ErrIdentity, err) }
-
-// begin takes a session over, and stores the token that came as psk_identity: then
-// N_S is exported from the session. KGO, Section 6.1.1.
-func (s *Server) begin(ctx context.Context, id string, token []byte, sess coap.Session) (coap.Peer, error) {
-	if token != nil {
-		ns, err := sess.Export(ace.ExporterPoPInput, ace.ExporterPoPLen)
-		if err != nil {
-			return coap.Peer{}, err
-		}
-		claims, refusal := s.verify(token)
-		if refusal != nil {
-			return coap.Peer{}, errExpired
-		}
-		if _, err := s.admitToken(ctx, claims, token, true, func(_ store.Tx, a *associationRecord) error {
-			a.NS = ns
-			return nil
-		}); err != nil {
-			return coap.Peer{}, err
-		}
-	}
-	s.sessions.put(id, sess)
-	if a, err := s.association(ctx, id); err != nil || a == nil || s.expired(a) { // it ended during the handshake
-		s.sessions.gone(id, sess)
-		return coap.Peer{}, cmp.Or(err, errExpired)
-	}
-	s.log.Info("a DTLS session has begun", "association", id)
-	return coap.Peer{Kind: coap.PeerDTLS, Name: id}, nil
-}
-
 // upload answers a token of the DTLS profile that is posted without protection.
 // The same token again changes nothing: who recorded it may post it, too. RFC 9202,
 // Section 3.3.2.
 func (s *Server) upload(ctx context.Context, body *ace.AuthzInfoRequest, claims *ace.CWTClaims) *coap.Message {
-	if claims.CNF.COSEKey.Symmetric() && !s.transfers.allow(sessionID(claims.CNF.COSEKey.KID), s.cfg.Now()) {
+	if key := keyOf(claims); key.Symmetric() && !s.transfers.allow(sessionID(key.KID), s.cfg.Now()) {
 		return coap.Problem(coap.TooManyRequests, "This token was transferred too often; wait a minute.")
 	}
 	var resp *ace.AuthzInfoResponse
@@ -194,18 +46,28 @@ func (s *Server) upload(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))
 }
 
+// keyOf is the key that a token confirms. One that only updates rights may name a
+// known key by its identifier alone. RFC 8747, Section 3.4; RFC 9202, Section 4.
+func keyOf(c *ace.CWTClaims) *ace.COSEKey {
+	if c.CNF.COSEKey == nil && c.CNF.OSCORE == nil && c.CNF.KID != nil {
+		return ace.SymmetricKey(c.CNF.KID, nil)
+	}
+	return c.CNF.COSEKey
+}
+
 // admitToken stores a token of the DTLS profile and returns its association as it
 // is then; also does more in the same transaction, before the association is
 // written.
 func (s *Server) admitToken(ctx context.Context, claims *ace.CWTClaims, token []byte, proven bool, also func(store.Tx, *associationRecord) error) (a *associationRecord, err error) {
-	if !claims.CNF.COSEKey.Symmetric() {
+	key := keyOf(claims)
+	if !key.Symmetric() {
 		return nil, errNoKey
 	}
 	var dropped []*associationRecord
 	var ended bool
 	err = s.commit(ctx, "authz-info", func(tx store.Tx) error {
 		dropped, ended = nil, false
-		old, err := load[associationRecord](tx, associationKey(sessionID(claims.CNF.COSEKey.KID)))
+		old, err := load[associationRecord](tx, associationKey(sessionID(key.KID)))
 		if err != nil {
 			return err
 		}
@@ -244,7 +106,7 @@ func (s *Server) admitToken(ctx context.Context, claims *ace.CWTClaims, token []
 // comes from an Authorization Server that has lost its state, and makes a new
 // association. RFC 9202, Sections 3.4 and 4.
 func (s *Server) revise(old *associationRecord, claims *ace.CWTClaims, token []byte, proven bool) (*associationRecord, error) {
-	key := claims.CNF.COSEKey
+	key := keyOf(claims)
 	if !key.Symmetric() || key.K != nil && (len(key.K) < minSecret || len(key.K) > maxPSK) || old == nil && key.K == nil {
 		return nil, errNoKey
 	}
@@ -288,14 +150,11 @@ func (s *Server) updateSession(ctx context.Context, id string, body *ace.AuthzIn
 	if refusal != nil {
 		return denied
 	}
-	if claims.CNF.COSEKey == nil && claims.CNF.KID != nil { // names the key, too
-		claims.CNF.COSEKey = ace.SymmetricKey(claims.CNF.KID, nil)
-	}
 	var resp *ace.AuthzInfoResponse
 	err := s.commit(ctx, "update rights", func(tx store.Tx) error {
 		resp = nil
 		old, err := load[associationRecord](tx, associationKey(id))
-		if err != nil || old == nil || claims.CNF.COSEKey == nil || sessionID(claims.CNF.COSEKey.KID) != id {
+		if err != nil || old == nil || !keyOf(claims).Symmetric() || sessionID(keyOf(claims).KID) != id {
 			return err
 		}
 		a, err := s.revise(old, claims, body.AccessToken, true)

@@ -303,12 +303,22 @@ func TestDTLSUploadsAgain(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	// One that names the key by its identifier alone.
+	byID := *c
+	byID.SUB, byID.IAT = "n", c.IAT+1
+	byID.CNF = &ace.Confirmation{KID: c.CNF.COSEKey.KID}
+	byID.Scope.Scope = ace.EncodeScope([]ace.ScopeEntry{scope(testGroup, ace.RoleResponder)})
+	s.upload(&byID)
+	byID.IAT++
+	if _, err := s.dial(t.Context(), s.seal(&byID).AccessToken, c.CNF.COSEKey.K); err != nil {
+		t.Errorf("an update as psk_identity: %v", err)
+	}
 	// The session of the first has the rights of the newest: RFC 9202, Section 4.
 	n := s.node("n")
 	if _, _, err := join.Self(t.Context(), first, s.self(n, both, first.NS)); !errors.Is(err, join.ErrRefused) {
 		t.Errorf("rights that were taken: %v", err)
 	}
-	if _, _, err := join.Self(t.Context(), first, s.self(n, ace.RoleResponder, first.NS)); err != nil {
+	if _, _, err := join.Self(t.Context(), first, s.self(n, ace.RoleResponder, nil)); err != nil {
 		t.Error(err)
 	}
 }
