@@ -142,7 +142,7 @@ func TestUpdate(t *testing.T) {
 	}
 	_, err = first.Update(ctx, "hall", func(ace.Configuration) ace.Configuration {
 		tries++
-		_, _ = second.Patch(ctx, "hall", ace.Configuration{MaxStaleSets: ace.Is(uint64(tries))}, nil)
+		_, _ = second.Patch(ctx, "hall", ace.Configuration{MaxStaleSets: ace.Is(uint64(tries + 10))}, nil)
 		return ace.Configuration{Active: ace.Is(true)}
 	})
 	if !errors.Is(err, ErrChanged) {
