@@ -118,10 +118,11 @@ func (d *Device) postClaim(_ context.Context, req *coap.Request) *coap.Message {
 		SiteCred: c.SiteCred, Name: c.Name, Site: c.Site, AS: c.AS, GM: c.GM,
 		Commissioners: c.Commissioners, OwnerKey: ownerKey,
 	}
-	if err := d.update(func(tx store.Tx) error { return put(tx, keyClaim, rec) }); err != nil {
+	list := firstCommissioners(c.Commissioners)
+	if err := d.update(func(tx store.Tx) error { return writeClaim(tx, rec, list) }); err != nil {
 		return problem(err)
 	}
-	d.claim = rec
+	d.claim, d.commissioners = rec, list
 	d.setSessions()
 	d.log.Info("claimed", "name", c.Name, "site", c.Site)
 	return answer(coap.Created, claimAnswer{Cred: d.cred})
@@ -165,7 +166,7 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 		return problem(refuse(errDenied, "The device was released meanwhile."))
 	}
 	err := d.update(func(tx store.Tx) error {
-		for _, prefix := range []string{keyClaim, prefixOffer, prefixGroup, prefixWindow, prefixGone} {
+		for _, prefix := range []string{keyClaim, keyCommissioners, prefixOffer, prefixGroup, prefixWindow, prefixGone} {
 			if err := deleteAll(tx, prefix); err != nil {
 				return err
 			}
@@ -175,7 +176,7 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 	if err != nil {
 		return problem(err)
 	}
-	d.claim = nil
+	d.claim, d.commissioners = nil, nil
 	for _, m := range d.members {
 		d.gms.Remove(associationName(&m.rec.Association))
 	}
@@ -186,37 +187,36 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 	return done(coap.Deleted)
 }
 
-// setSessions opens the device to whom the claim says: the label until the
-// owner key was used, the owner from the claim on. Sessions that stay are not
-// disturbed. d.mu is held, or nobody else has d yet.
+// session is a PSK session with what its peer carries: the credential of whom it
+// belongs to, nil for the label.
+type session struct {
+	psk  oscore.PSK
+	cred []byte
+}
+
+// setSessions opens the device to whom the claim says: the label until the owner
+// key was used, the owner from the claim on, and those who are on the list of
+// commissioners. Sessions that stay are not disturbed. d.mu is held, or nobody else
+// has d yet.
 func (d *Device) setSessions() {
-	want := map[string]bool{
-		peerLabel: d.claim == nil || !d.claim.Confirmed,
-		peerOwner: d.claim != nil,
+	want := d.commissionerSessions()
+	if d.claim == nil || !d.claim.Confirmed {
+		want[peerLabel] = session{psk: oscore.NewPSK(d.cfg.ID[:], d.cfg.LabelSecret, oscore.SaltLabel)}
 	}
-	for _, name := range []string{peerLabel, peerOwner} {
-		switch {
-		case want[name] && !d.sessions[name]:
-			d.psk.Set(name, d.secretOf(name), d.dataOf(name))
-		case !want[name] && d.sessions[name]:
+	if d.claim != nil {
+		want[peerOwner] = session{oscore.NewPSK(d.claim.SiteCred, d.claim.OwnerKey, oscore.SaltOwner), d.claim.SiteCred}
+	}
+	for name := range d.sessions {
+		if _, stays := want[name]; !stays {
 			d.psk.Remove(name)
 		}
 	}
+	for name, s := range want {
+		var data any
+		if s.cred != nil {
+			data = s.cred
+		}
+		d.psk.Set(name, s.psk, data) // one with the same secret stays
+	}
 	d.sessions = want
-}
-
-func (d *Device) secretOf(name string) oscore.PSK {
-	if name == peerLabel {
-		return oscore.NewPSK(d.cfg.ID[:], d.cfg.LabelSecret, oscore.SaltLabel)
-	}
-	return oscore.NewPSK(d.claim.SiteCred, d.claim.OwnerKey, oscore.SaltOwner)
-}
-
-// dataOf is what a session's peer carries: the credential of the owner that it
-// belongs to.
-func (d *Device) dataOf(name string) any {
-	if name == peerLabel {
-		return nil
-	}
-	return d.claim.SiteCred
 }

@@ -9,7 +9,7 @@
 // group requests is challenged with Echo before it is obeyed.
 //
 // Not built: /ll/join (a device with an ACE client), /ll/reset, /cfg, /fw, EDHOC,
-// commissioners other than the owner.
+// tokens of the Authorization Server.
 package device
 
 import (
@@ -137,21 +137,24 @@ type Device struct {
 
 	lightMu sync.Mutex // held over a change of the light and its OnLight; before mu
 
-	mu         sync.Mutex
-	ex         coap.Exchanger
-	claim      *claimRecord
-	light      Light
-	blinkUntil time.Time
-	members    map[string]*member          // by group name
-	gone       map[string]goneRecord       // memberships that others ended, by group name
-	sequences  map[string]*oscore.Sequence // by mark key: never two for one key and ID
-	sessions   map[string]bool             // which PSK sessions are open
+	mu            sync.Mutex
+	ex            coap.Exchanger
+	claim         *claimRecord
+	commissioners *commissioners // nil without a claim
+	light         Light
+	blinkUntil    time.Time
+	members       map[string]*member          // by group name
+	gone          map[string]goneRecord       // memberships that others ended, by group name
+	sequences     map[string]*oscore.Sequence // by mark key: never two for one key and ID
+	sessions      map[string]session          // the PSK sessions that are open, by name
 }
 
 // Names of the PSK sessions.
 const (
 	peerLabel = "label"
 	peerOwner = "owner"
+
+	peerCommissioner = "commissioner/" // + thumbprint in hex
 )
 
 // errConfig is a [Config] that makes no device.

@@ -67,7 +67,7 @@ func (d *Device) putGroup(ctx context.Context, req *coap.Request) *coap.Message 
 	if m := d.members[name]; m != nil && bytes.Equal(m.rec.Handover, sum[:]) {
 		return done(coap.Changed)
 	}
-	if !d.isOwner(req.Peer) {
+	if d.rightsOf(req.Peer)&rightManage == 0 {
 		return problem(refuse(errDenied, "The device was released meanwhile."))
 	}
 	if d.members[name] == nil && len(d.members) >= maxGroups {

@@ -21,9 +21,12 @@ import (
 // Keys in the store. Sequence marks are kept for ever, through leave and
 // release: whoever hands in the same keys again finds them where they were.
 const (
-	keySeed      = "key"
-	keyClaim     = "claim"
-	keyLight     = "light"
+	keySeed  = "key"
+	keyClaim = "claim"
+	keyLight = "light"
+
+	keyCommissioners = "commissioners"
+
 	prefixOffer  = "offer/"  // + group
 	prefixGroup  = "group/"  // + group
 	prefixWindow = "window/" // + group "/" hex(Gid) "/" hex(Sender ID)
@@ -112,6 +115,9 @@ func (d *Device) loadState(tx store.Tx) error {
 		return err
 	} else if found {
 		d.claim = &claim
+	}
+	if err := d.loadCommissioners(tx); err != nil {
+		return err
 	}
 	var failed error
 	err := tx.Scan(prefixGroup, func(key string, value []byte) bool {

@@ -67,10 +67,12 @@ func (d *Device) routes() *coap.Mux {
 	mux.Handle(coap.POST, "/ll/claim", d.only(d.byLabel, d.postClaim))
 	mux.Handle(coap.DELETE, "/ll/claim", d.only(d.byOwner, d.deleteClaim))
 	mux.Handle(coap.POST, "/ll/blink", d.only(d.byHolder, d.postBlink))
-	mux.Handle(coap.POST, "/ll/pop", d.only(d.byOwner, d.postPop))
-	mux.Handle(coap.GET, "/ll/groups", d.only(d.byOwner, d.getGroups))
-	mux.Handle(coap.PUT, "/ll/groups/{name}", d.only(d.byOwner, d.putGroup))
-	mux.Handle(coap.DELETE, "/ll/groups/{name}", d.only(d.byOwner, d.deleteGroup))
+	mux.Handle(coap.POST, "/ll/pop", d.only(d.byManager, d.postPop))
+	mux.Handle(coap.GET, "/ll/groups", d.only(d.byManager, d.getGroups))
+	mux.Handle(coap.PUT, "/ll/groups/{name}", d.only(d.byManager, d.putGroup))
+	mux.Handle(coap.DELETE, "/ll/groups/{name}", d.only(d.byManager, d.deleteGroup))
+	mux.Handle(coap.GET, "/ll/commissioners", d.only(d.byManager, d.getCommissioners))
+	mux.Handle(coap.PUT, "/ll/commissioners", d.only(d.byAdmin, d.putCommissioners))
 	mux.Handle(coap.POST, "/ace-group/{name}", d.postMany)
 	mux.Handle(coap.POST, "/ace-group/{name}/node", d.postNode)
 	mux.Handle(coap.DELETE, "/ace-group/{name}/node", d.deleteNode)
@@ -128,11 +130,11 @@ func (d *Device) isOwner(p coap.Peer) bool {
 // byLabel allows the session on the label secret.
 func (d *Device) byLabel(p coap.Peer) bool { return p.Kind == coap.PeerPSK && p.Name == peerLabel }
 
-// byHolder allows the owner, and the label while nobody owns the device.
+// byHolder allows who manages the device, and the label while nobody owns it.
 func (d *Device) byHolder(p coap.Peer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.isOwner(p) || d.byLabel(p) && d.claim == nil
+	return p.Kind == coap.PeerPSK && d.rightsOf(p)&rightManage != 0 || d.byLabel(p) && d.claim == nil
 }
 
 // byRequester allows members of a group that have the requester role in it.

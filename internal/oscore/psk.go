@@ -40,6 +40,8 @@ const (
 	SaltInvitation = "lamplighter/invitation"
 	SaltInstaller  = "lamplighter/installer"
 	SaltRS         = "lamplighter/rs"
+
+	SaltCommissioner = "lamplighter/commissioner"
 )
 
 // PSK is a pre-shared secret for sessions. The client's Sender ID is KID, the
