@@ -3,7 +3,8 @@
 // leaves.
 //
 // Documents: RFC 9594 with draft-ietf-ace-key-groupcomm-oscore-21 ("KGO") over
-// the OSCORE profile (RFC 9203), and draft-ietf-ace-oscore-gm-admin-17 ("GMA") for
+// the OSCORE profile (RFC 9203) and the DTLS profile with pre-shared keys (RFC
+// 9202), and draft-ietf-ace-oscore-gm-admin-17 ("GMA") for
 // administrators. Built: groups with either mode or both, with Ed25519 and P-256
 // keys in CCS credentials; requesters, responders, monitors and signature
 // verifiers; rekeying that members find out by asking. Not built yet: rekeying

@@ -3,14 +3,15 @@
 // possession, the Join Request and the checks on its answer, and afterwards the
 // small client with which a member keeps its keys current.
 //
-// Documents: RFC 9200, RFC 9203, RFC 9594 and
+// Documents: RFC 9200, RFC 9202 (pre-shared keys), RFC 9203, RFC 9594 and
 // draft-ietf-ace-key-groupcomm-oscore-21 ("KGO"). Handled are groups with either
 // mode or both and all algorithms and formats of credentials that packages group
 // and cose have, as a requester, responder, monitor or signature verifier.
 //
 // The steps come apart because an assisted join spreads them over two machines:
 // a device offers and proves, the installer's browser carries. [Self] runs all of
-// them for a node that joins by itself.
+// them for a node that joins by itself. It does not know how its requests are
+// protected: a [Profile] makes a token an association.
 package join
 
 import (
