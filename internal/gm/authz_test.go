@@ -174,42 +174,6 @@ func Test37UpdateOfRights(t *testing.T) {
 	wantCode(t, "the old one no longer", w.call(gm, coap.POST, "/ace-group/hall", -1, nil), coap.Forbidden)
 }
 
-func Test38Challenge(t *testing.T) {
-	w := newWorld(t)
-	for _, tt := range []struct {
-		roles ace.Role
-		want  bool
-	}{{ace.RoleRequester, true}, {ace.RoleResponder, true}, {both, true}, {ace.RoleMonitor, false}, {ace.RoleVerifier, false}} {
-		a, _ := w.transfer(w.seal(w.claims("dev", scope(testGroup, tt.roles))))
-		if got := len(a.NS) >= 8; got != tt.want {
-			t.Errorf("%v: kdcchallenge %x", tt.roles, a.NS)
-		}
-	}
-}
-
-func Test39And40GroupInfo(t *testing.T) {
-	w := newWorld(t)
-	if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: "stairs"}); err != nil {
-		t.Fatal(err)
-	}
-	a, _ := w.transfer(w.seal(w.claims("dev", scope("stairs", both), scope("hall", both), scope("unborn", both))))
-	want := ace.SignInfo{Groups: ace.GroupNames{"stairs", "hall"}, Alg: -8, Params: []int{1}, KeyParams: []int{1, 6}, CredFmt: 14}
-	if len(a.SignInfo) != 1 || !bytes.Equal(ace.Encode(a.SignInfo[0]), ace.Encode(want)) {
-		t.Errorf("sign_info %+v, want %+v", a.SignInfo, want)
-	}
-	wantE := ace.ECDHInfo{Groups: ace.GroupNames{"stairs", "hall"}, Alg: -27, Params: []int{1}, KeyParams: []int{1, 4}, CredFmt: 14}
-	if len(a.ECDHInfo) != 1 || !bytes.Equal(ace.Encode(a.ECDHInfo[0]), ace.Encode(wantE)) {
-		t.Errorf("ecdh_info %+v, want %+v", a.ECDHInfo, wantE)
-	}
-	resp := w.post(ace.Encode(ace.AuthzInfoRequest{
-		AccessToken: w.seal(w.claims("dev", scope("hall", both))).AccessToken, Nonce1: draw(w.rand, 8), ID1: []byte{1},
-	}))
-	r, err := ace.Decode[ace.AuthzInfoResponse](resp.Payload)
-	if err != nil || r.SignInfo != nil || r.ECDHInfo != nil || r.KDCDHCreds != nil {
-		t.Errorf("what was not asked for: %+v %v", r, err)
-	}
-}
-
 func TestTokenExpiresInUse(t *testing.T) {
 	w := newWorld(t)
 	a := w.join("dev", both)
@@ -220,23 +184,6 @@ func TestTokenExpiresInUse(t *testing.T) {
 	wantCode(t, "after the sweep", w.call(a.gm, coap.GET, "/ace-group/hall/num", -1, nil), coap.Unauthorized)
 	if members, err := w.s.Members(t.Context(), testGroup); err != nil || len(members) != 1 {
 		t.Errorf("members %v %v, want the one", members, err)
-	}
-}
-
-func Test42WithoutToken(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.AS = "coap://as.example" })
-	for _, path := range []string{"/ace-group", "/ace-group/hall", "/ace-group/hall/num", "/ace-group/nowhere", "/x"} {
-		resp := w.s.serve(t.Context(), &coap.Request{Message: request(coap.POST, path, -1, nil)})
-		wantCode(t, path, resp, coap.Unauthorized)
-		hints, err := ace.Decode[ace.ASHints](resp.Payload)
-		if err != nil || hints.AS != "coap://as.example" || hints.Audience != "gm" {
-			t.Errorf("%s: hints %+v %v", path, hints, err)
-		}
-	}
-	wantCode(t, "unknown association", w.call(&direct{w, "ffffff"}, coap.GET, "/ace-group/hall", -1, nil), coap.Unauthorized)
-	req := &coap.Request{Message: request(coap.POST, "/authz-info", ace.FormatACE, nil), Multicast: true}
-	if resp := w.s.serve(t.Context(), req); resp != nil {
-		t.Errorf("a multicast request was answered: %v", resp)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestChild(t *testing.T) {
 // victim joins, renews and leaves for ever.
 func (w *world) victim(subject string, say func(string, ...any)) {
 	key := newKey(seeded(subject))
-	n := &node{subject, key, cose.NewCCS(subject, key.Public().(ed25519.PublicKey))}
+	n := &node{subject: subject, key: key, cred: cose.NewCCS(subject, key.Public().(ed25519.PublicKey))}
 	c := w.claims(subject, scope(testGroup, both))
 	c.CNF.OSCORE.ID = draw(w.rand, 8)
 	assoc, gm := w.transfer(w.seal(c))

@@ -9,8 +9,6 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
-	"lamplighter/internal/cose"
-	"lamplighter/internal/cose/p256"
 )
 
 const cf261 = ace.FormatACEGroupcomm
@@ -356,17 +354,4 @@ func (x *watcher) next() *coap.Message {
 	default:
 		return nil
 	}
-}
-
-// withP256 gives the Group Manager a key for ES256 groups.
-func withP256(c *Config) {
-	key, err := p256.NewKey(draw(c.Rand, 32))
-	if err != nil {
-		panic(err)
-	}
-	cred, err := cose.Endorse(c.Credential, cose.NewEd25519(c.Key), "gm", key.Public())
-	if err != nil {
-		panic(err)
-	}
-	c.Identities = append(c.Identities, Identity{Key: key, Cred: cred})
 }

@@ -68,10 +68,16 @@ func (x *exchange) kdcCred() (*coap.Message, error) {
 	return groupcomm(coap.Content, proof), nil
 }
 
+// number reads an unsigned integer and nothing else: null would pass for 0.
+func number(payload []byte) (n uint64, ok bool) {
+	ok = len(payload) > 0 && payload[0]>>5 == cbor.Uint && cbor.Unmarshal(payload, &n) == nil
+	return n, ok
+}
+
 // staleSIDs answers FETCH stale-sids. KGO, Section 11.3.1.
 func (x *exchange) staleSIDs() (*coap.Message, error) {
-	var v uint64
-	if err := cbor.Unmarshal(x.req.Payload, &v); err != nil || v >= x.group.Num {
+	v, ok := number(x.req.Payload)
+	if !ok || v >= x.group.Num {
 		return coap.Problem(coap.BadRequest, "An older version of the group's keys is needed."), nil
 	}
 	sids, ok := x.group.staleSince(v)

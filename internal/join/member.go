@@ -69,7 +69,7 @@ func (m *Member) Num(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	var num uint64
-	if err := cbor.Unmarshal(resp.Payload, &num); err != nil {
+	if len(resp.Payload) == 0 || resp.Payload[0]>>5 != cbor.Uint || cbor.Unmarshal(resp.Payload, &num) != nil {
 		return 0, fmt.Errorf("reading the version of the keys: %w", ErrDecode)
 	}
 	return num, nil
