@@ -64,6 +64,8 @@ func (c *Client) unprotect(ctx context.Context, outer *coap.Message, b *Binding)
 	return resp, nil
 }
 
+func (c *Client) peer() netip.AddrPort { return c.to }
+
 func (c *Client) protect(req *coap.Message) (*coap.Message, *Binding, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,6 +3,7 @@ package oscore
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -39,10 +40,17 @@ func (c *Client) Observe(ctx context.Context, req *coap.Message, each func(*coap
 	return o, nil
 }
 
+// shield protects the messages of an observation under one context.
+type shield interface {
+	peer() netip.AddrPort
+	protect(req *coap.Message) (*coap.Message, *Binding, error)
+	unprotect(ctx context.Context, outer *coap.Message, b *Binding) (*coap.Message, error)
+}
+
 // observation is a registration over a Client. It implements
 // [coap.Observation].
 type observation struct {
-	client *Client
+	client shield
 	ctx    context.Context // of the registration, for one after a challenge
 	ex     coap.Observer
 	each   func(*coap.Message, error)
@@ -82,7 +90,7 @@ func (o *observation) register(a *asked) error {
 	if old != nil {
 		old.Close()
 	}
-	under, err := o.ex.Observe(o.ctx, o.client.to, outer, func(m *coap.Message, err error) { o.receive(round, m, err) })
+	under, err := o.ex.Observe(o.ctx, o.client.peer(), outer, func(m *coap.Message, err error) { o.receive(round, m, err) })
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,10 @@ type PSKClient struct {
 	// others wait for it, as parallel runs would undo each other.
 	establishing chan struct{}
 
-	mu      sync.Mutex
-	to      netip.AddrPort
-	current *session
+	mu       sync.Mutex
+	to       netip.AddrPort
+	current  *session
+	watching map[*pskObservation]struct{}
 }
 
 // session is a context of the client and whether the server answered in it.
@@ -172,11 +173,17 @@ func (c *PSKClient) install(id []byte) (*session, error) {
 	return &session{context: context}, nil
 }
 
+// confirm notes that the server answered in a session. Observations that were
+// registered in an earlier one follow.
 func (c *PSKClient) confirm(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current != nil && c.current.context == s.context {
-		c.current.confirmed = true
+	if c.current == nil || c.current.context != s.context {
+		return
+	}
+	c.current.confirmed = true
+	for o := range c.watching {
+		go o.again()
 	}
 }
 
