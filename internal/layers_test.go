@@ -19,7 +19,7 @@ var layer = map[string]int{
 	"store/sealed": 1, "store/schema": 1, "backup/archive": 1,
 	"oscore": 2, "label": 2,
 	"oscore/group": 3, "ace": 3, "ace/iregexp": 3,
-	"as": 4, "gm": 4, "admin": 4, "join": 4, "device": 4,
+	"as": 4, "gm": 4, "admin": 4, "join": 4, "device": 4, "trl": 4,
 	"commission": 5,
 	"store/bolt": 6, "store/indexeddb": 6, "endpoint": 6, "sim": 6,
 }

@@ -63,7 +63,9 @@ func (c *counter) count() {
 	c.n++
 	n, list := c.n, c.list
 	c.mu.Unlock()
-	list.Notify(time.Now(), func(*coap.Request) *coap.Message { return coap.Respond(coap.Content, coap.NoFormat, fmt.Append(nil, n)) })
+	list.Notify(time.Now(), func(*coap.Request) *coap.Message {
+		return coap.Respond(coap.Content, coap.NoFormat, fmt.Append(nil, n))
+	})
 }
 
 func (c *counter) client(port uint16) *oscore.PSKClient {
