@@ -86,6 +86,7 @@ func startAS(o asOptions) (*asRole, error) {
 	role.server, err = as.New(as.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Issuer: asName,
 		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: o.logger, Access: door,
+		Audiences: map[string]as.Audience{gmName: {Profiles: []int{ace.ProfileOSCORE, ace.ProfileDTLS}}},
 	})
 	if err == nil {
 		role.udp, err = endpoint.ListenUDP(o.listen, role.server.Handler(), endpoint.UDPOptions{Logger: o.logger})
