@@ -119,6 +119,27 @@ func TestObservers(t *testing.T) {
 	}
 }
 
+func TestObserversByRequest(t *testing.T) {
+	ok := Respond(Content, NoFormat, nil)
+	o, p, q := NewObservers(8), &pushed{}, &pushed{}
+	o.Register(start, registration(addrA, "t", 0, p), ok)
+	o.Register(start, registration(addrB, "t", 0, q), ok)
+	from := func(a netip.AddrPort) func(*Request) bool {
+		return func(req *Request) bool { return req.From == a }
+	}
+	if !o.Any(from(addrA)) || !o.Any(from(addrB)) {
+		t.Error("an observer is not found")
+	}
+	o.Remove(from(addrA))
+	if o.Any(from(addrA)) || !o.Any(from(addrB)) || o.Len() != 1 {
+		t.Error("not the one was removed")
+	}
+	o.Notify(start, func(*Request) *Message { return ok })
+	if len(p.got) != 0 || len(q.got) != 1 {
+		t.Errorf("%d and %d notifications, want none and one", len(p.got), len(q.got))
+	}
+}
+
 // TestObserversInOrder has a change while observers are told of the one before:
 // the newest state is the last that they hear.
 func TestObserversInOrder(t *testing.T) {

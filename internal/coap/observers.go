@@ -75,6 +75,29 @@ func (o *Observers) Len() int {
 	return len(o.list)
 }
 
+// Any says whether an observer's request matches.
+func (o *Observers) Any(match func(req *Request) bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, req := range o.list {
+		if match(req) {
+			return true
+		}
+	}
+	return false
+}
+
+// Remove takes observers whose request matches off the list without a word.
+func (o *Observers) Remove(match func(req *Request) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for k, req := range o.list {
+		if match(req) {
+			delete(o.list, k)
+		}
+	}
+}
+
 // Notify sends every observer what state makes of its request: nil for nothing. An
 // error ends that observation. Who has gone is taken off the list. Calls follow
 // one after the other, so that of concurrent ones the last tells the newest state:
