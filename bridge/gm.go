@@ -5,14 +5,17 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"lamplighter/bridge/control"
+	"lamplighter/internal/coap"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/gm"
 	"lamplighter/internal/store"
@@ -22,11 +25,12 @@ import (
 const gmName = "gm"
 
 type gmCmd struct {
-	Data     string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
-	Listen   netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
-	DTLS     netip.AddrPort `name:"dtls" placeholder:"ADDRESS" help:"UDP address for CoAP over DTLS, for nodes whose tokens are of the DTLS profile (coap_dtls). Without it there is none; 127.0.0.1:5692 is free for it."`
-	Groups   []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
-	Networks []netip.Prefix `name:"network" default:"127.0.0.0/8" help:"Networks of the devices: a control URI outside of them is not kept."`
+	Data      string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
+	Listen    netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
+	DTLS      netip.AddrPort `name:"dtls" placeholder:"ADDRESS" help:"UDP address for CoAP over DTLS, for nodes whose tokens are of the DTLS profile (coap_dtls). Without it there is none; 127.0.0.1:5692 is free for it."`
+	Groups    []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
+	Networks  []netip.Prefix `name:"network" default:"127.0.0.0/8" help:"Networks of the devices: a control URI outside of them is not kept."`
+	Interface string         `name:"multicast-interface" placeholder:"NAME" help:"Network interface of messages that go to many devices at once; default: the system's choice."`
 }
 
 // Help is what `lamplighter gm --help` adds.
@@ -35,7 +39,7 @@ func (gmCmd) Help() string {
 }
 
 func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, dtls: c.DTLS, groups: c.Groups, networks: c.Networks, logger: logger})
+	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, dtls: c.DTLS, groups: c.Groups, networks: c.Networks, multicastInterface: c.Interface, logger: logger})
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,8 @@ type gmOptions struct {
 	networks []netip.Prefix // of devices; none: loopback
 	logger   *slog.Logger
 	hooks    gm.Hooks
+
+	multicastInterface string // empty: the system's choice
 }
 
 // gmRole is a Group Manager with its store and its socket.
@@ -65,7 +71,8 @@ type gmRole struct {
 	store    store.Store
 	udp      *endpoint.UDP
 	dtls     *endpoint.DTLS // nil: none
-	endSweep context.CancelFunc
+	endRun   func()
+	reach    reach
 	es256    gm.Identity
 	control  *control.Server
 }
@@ -83,7 +90,7 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 	role.server, err = gm.New(gm.Config{
 		Store: db, Now: time.Now, Rand: rand.Reader,
 		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
-		Logger: o.logger, Hooks: o.hooks, ControlURI: o.reachable,
+		Logger: o.logger, Hooks: o.hooks, ControlURI: o.reachable, Exchange: &role.reach,
 		Identities: []gm.Identity{role.es256},
 	})
 	if err == nil {
@@ -103,7 +110,7 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 		}
 	}
 	var err error
-	r.udp, err = endpoint.ListenUDP(o.listen, r.server.Handler(), endpoint.UDPOptions{Logger: o.logger})
+	r.udp, err = endpoint.ListenUDP(o.listen, r.server.Handler(), endpoint.UDPOptions{Logger: o.logger, Interface: o.multicastInterface})
 	if err == nil && o.dtls.IsValid() {
 		r.dtls, err = endpoint.ListenDTLS(o.dtls, r.server.SessionHandler(), r.server, endpoint.DTLSOptions{Logger: o.logger})
 		if err != nil {
@@ -111,9 +118,8 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 		}
 	}
 	if err == nil {
-		var sweeping context.Context
-		sweeping, r.endSweep = context.WithCancel(context.WithoutCancel(ctx))
-		go r.sweep(sweeping, o.logger)
+		r.reach.Store(r.udp)
+		r.run(ctx, o.logger)
 		err = r.serveControl(o)
 	}
 	return err
@@ -125,34 +131,53 @@ func (r *gmRole) serveControl(o gmOptions) (err error) {
 	serveBackup(mux, r.store, o.data, gmName, o.logger)
 	r.serveStatus(mux)
 	if r.control, err = control.Listen(o.data, gmName, mux, o.logger); err != nil {
-		r.endSweep()
+		r.endRun()
 		r.udp.Close()
 	}
 	return err
 }
 
-// sweep deletes associations whose token has expired. Members stay: they come
-// back with a new token.
-func (r *gmRole) sweep(ctx context.Context, logger *slog.Logger) {
-	every := time.NewTicker(time.Hour)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-			if err := r.server.Sweep(ctx, false); err != nil {
-				logger.Error("deleting expired associations", "err", err)
-			}
+// run has the Group Manager tell members of new keys, and end what has expired,
+// until endRun is called.
+func (r *gmRole) run(ctx context.Context, logger *slog.Logger) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	r.endRun = func() { cancel(); <-ended }
+	go func() {
+		defer close(ended)
+		if err := r.server.Run(running); err != nil {
+			logger.Error("the Group Manager's background work has ended", "err", err)
 		}
+	}()
+}
+
+// reach is the socket as what a Group Manager asks members with: it is there when
+// the Group Manager, which answers on it, is.
+type reach struct{ atomic.Pointer[endpoint.UDP] }
+
+// Exchange implements [coap.Exchanger].
+func (r *reach) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Message) (*coap.Message, error) {
+	udp := r.Load()
+	if udp == nil {
+		return nil, net.ErrClosed
 	}
+	return udp.Exchange(ctx, to, req)
+}
+
+// Multicast implements [coap.Exchanger].
+func (r *reach) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+	udp := r.Load()
+	if udp == nil {
+		return net.ErrClosed
+	}
+	return udp.Multicast(ctx, to, req, wait, each)
 }
 
 func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *gmRole) stop() {
 	r.control.Close()
-	r.endSweep()
+	r.endRun()
 	if r.dtls != nil {
 		r.dtls.Close()
 	}

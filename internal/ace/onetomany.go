@@ -25,6 +25,9 @@ const (
 	kidSize     = 8
 )
 
+// OneToManyParts is how many messages [KeyTree.Seal] makes for that many subtrees.
+func OneToManyParts(subtrees int) int { return (subtrees + maxWrapped - 1) / maxWrapped }
+
 // oneToMany is [protected, unprotected, ciphertext] of a COSE_Encrypt0.
 type oneToMany struct {
 	_           struct{} `cbor:",toarray"`

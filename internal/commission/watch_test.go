@@ -46,7 +46,7 @@ func (b *browser) hears(kind watched, code coap.Code, format int, payload []byte
 // member gets them.
 func (w *world) newerKeys(b *browser) *join.Membership {
 	w.t.Helper()
-	if err := w.gm.Rekey(w.t.Context(), hall); err != nil {
+	if err := w.gm.Rekey(w.t.Context(), hall, ""); err != nil {
 		w.t.Fatal(err)
 	}
 	s := b.current()

@@ -198,7 +198,7 @@ func TestAnswerAfterRekeying(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+	if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
 		t.Fatal(err)
 	}
 	in.refresh()

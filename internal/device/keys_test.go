@@ -291,7 +291,7 @@ func TestNoLongerFresh(t *testing.T) {
 func TestLongerGid(t *testing.T) {
 	w, in := commissioned(t)
 	for range 255 - in.ms.Num {
-		if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+		if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -299,7 +299,7 @@ func TestLongerGid(t *testing.T) {
 	if _, err := in.light(on(true)); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+	if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
 		t.Fatal(err)
 	}
 	old := len(in.ms.GID)

@@ -71,7 +71,7 @@ const node = "/ace-group/hall/node"
 // membership.
 func (w *world) rekeyed(in *installer) *join.Membership {
 	w.t.Helper()
-	if err := w.gm.Rekey(w.t.Context(), "hall"); err != nil {
+	if err := w.gm.Rekey(w.t.Context(), "hall", ""); err != nil {
 		w.t.Fatal(err)
 	}
 	in.refresh()

@@ -242,7 +242,7 @@ func TestHeldBackOverRebootAndRekeying(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.net.Down(lampAddr, true)
-	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+	if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
 		t.Fatal(err)
 	}
 	in.refresh()
@@ -260,7 +260,7 @@ func TestHeldBackOverRebootAndRekeying(t *testing.T) {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	// New keys while it is on take no challenge.
-	if err := w.gm.Rekey(t.Context(), "hall"); err != nil {
+	if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
 		t.Fatal(err)
 	}
 	in.refresh()

@@ -51,6 +51,9 @@ func (c GroupConfig) withDefaults() (GroupConfig, error) {
 	if c.KeyLifetime < time.Second {
 		return c, errors.New("keys that live less than a second")
 	}
+	if c.GIDReuse == 1 {
+		return c, errors.New("one Gid for all versions of the keys")
+	}
 	if c.SenderIDs == 0 {
 		c.SenderIDs = min(defaultSenderIDs, senderIDs(c.Algs))
 	}
@@ -79,6 +82,11 @@ func (s *Server) CreateGroup(ctx context.Context, cfg GroupConfig) error {
 			Lifetime: uint64(cfg.KeyLifetime / time.Second), CheckInterval: cfg.Policies.CheckInterval,
 			ExpirationDelta: cfg.Policies.ExpirationDelta, SenderIDs: cfg.SenderIDs,
 			MaxStaleSets: cfg.MaxStaleSets, Stale: []staleSet{{}},
+			RekeyOnJoin: cfg.RekeyOnJoin, Period: uint64(cfg.RekeyPeriod / time.Second), GIDs: cfg.GIDReuse,
+			ControlGroupURI: cfg.ControlGroupURI,
+		}
+		if cfg.OneToMany {
+			g.Scheme = ace.RekeyingCompleteSubtree
 		}
 		if g.Prefix, err = s.newPrefix(tx, g.Name); err != nil {
 			return err
@@ -130,30 +138,10 @@ func (s *Server) changeGroup(ctx context.Context, what, name string, edit func(s
 
 // SetActive activates or deactivates a group.
 func (s *Server) SetActive(ctx context.Context, name string, active bool) error {
-	return s.changeGroup(ctx, "active", name, func(_ store.Tx, g *groupRecord) error {
+	return s.changeGroup(ctx, "active", name, func(tx store.Tx, g *groupRecord) error {
 		g.Inactive = !active
+		s.tellActive(tx, g)
 		return nil
-	})
-}
-
-// Rekey moves a group to its next keys. KGO, Section 11.
-func (s *Server) Rekey(ctx context.Context, name string) error {
-	return s.changeGroup(ctx, "rekey", name, func(tx store.Tx, g *groupRecord) error {
-		return g.rekey(tx, s.rand, s.cfg.Now())
-	})
-}
-
-// Evict removes a member by its NODENAME and rekeys the group. KGO, Section 10.
-func (s *Server) Evict(ctx context.Context, name, node string) error {
-	return s.changeGroup(ctx, "evict", name, func(tx store.Tx, g *groupRecord) error {
-		m, err := load[memberRecord](tx, memberKey(name, node))
-		if err != nil {
-			return err
-		}
-		if m == nil {
-			return ErrNoMember
-		}
-		return g.remove(tx, m, s.rand, s.cfg.Now())
 	})
 }
 
@@ -180,86 +168,4 @@ func (s *Server) Members(ctx context.Context, name string) ([]Member, error) {
 		return strings.Compare(a.Node, b.Node)
 	})
 	return members, err
-}
-
-// Sweep deletes associations whose token has expired and, when evict is set,
-// evicts members who have none left; one rekeying a group. A member whose
-// association ended can come back with a new token until it is evicted. KGO,
-// Section 10.
-func (s *Server) Sweep(ctx context.Context, evict bool) error {
-	var expired []*associationRecord
-	err := s.commit(ctx, "sweep", func(tx store.Tx) error {
-		expired = nil
-		live := make(map[string]bool)
-		now := uint64(s.cfg.Now().Unix())
-		if err := eachAssociation(tx, func(a *associationRecord) bool {
-			if now >= a.Expires {
-				expired = append(expired, a)
-			} else if evict {
-				live[a.Subject] = true
-			}
-			return true
-		}); err != nil {
-			return err
-		}
-		for _, a := range expired {
-			if err := a.delete(tx); err != nil {
-				return err
-			}
-		}
-		if !evict {
-			return nil
-		}
-		return s.evictWithout(tx, live)
-	})
-	if err != nil {
-		return err
-	}
-	s.drop(expired)
-	return nil
-}
-
-// evictWithout removes the members whose subject is not live.
-func (s *Server) evictWithout(tx store.Tx, live map[string]bool) error {
-	var names []string
-	if err := tx.Scan("g/", func(key string, _ []byte) bool {
-		names = append(names, strings.TrimPrefix(key, "g/"))
-		return true
-	}); err != nil {
-		return err
-	}
-	for _, name := range names {
-		var gone []*memberRecord
-		if err := eachMember(tx, name, func(m *memberRecord) bool {
-			if !live[m.Subject] {
-				gone = append(gone, m)
-			}
-			return true
-		}); err != nil {
-			return err
-		}
-		if err := s.removeAll(tx, name, gone); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Server) removeAll(tx store.Tx, name string, gone []*memberRecord) error {
-	if len(gone) == 0 {
-		return nil
-	}
-	g, err := load[groupRecord](tx, groupKey(name))
-	if err != nil {
-		return err
-	}
-	for _, m := range gone {
-		if err := g.forget(tx, m); err != nil {
-			return err
-		}
-	}
-	if err := g.rekey(tx, s.rand, s.cfg.Now()); err != nil {
-		return err
-	}
-	return save(tx, groupKey(name), g)
 }

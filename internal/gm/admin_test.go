@@ -48,7 +48,7 @@ func TestEvictAndSweep(t *testing.T) {
 	w.pass(30 * time.Minute)
 	w.join("c", both) // its token lives longer than b's
 	w.pass(31 * time.Minute)
-	if err := w.s.Sweep(t.Context(), true); err != nil {
+	if err := w.s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if m := w.members(); len(m) != 1 || m[0].Subject != "c" {

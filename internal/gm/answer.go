@@ -1,6 +1,8 @@
 package gm
 
 import (
+	"time"
+
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
@@ -25,11 +27,42 @@ func (g *groupRecord) keyMaterial(sid []byte) ace.KeyMaterial {
 }
 
 // keyResponse answers a Key Distribution Request. KGO, Section 9.1.
-func (x *exchange) keyResponse(sid []byte) *coap.Message {
-	return groupcomm(coap.Content, ace.KeyResponse{
+func (x *exchange) keyResponse(sid []byte) (*coap.Message, error) {
+	r := ace.KeyResponse{
 		GKTY: ace.GKTYGroupOSCORE, Key: x.group.keyMaterial(sid), Num: x.group.Num,
 		Profile: ace.ProfileCoAPGroupOSCOREApp, EXP: x.group.Expires, EXI: x.secondsLeft(),
-	})
+		RekeyingScheme: x.group.Scheme,
+	}
+	var err error
+	if r.MgtKeyMaterial, err = x.treeKeys(x.me); err != nil {
+		return nil, err
+	}
+	name, node, num := x.group.Name, x.me.Node, x.group.Num
+	x.after = append(x.after, func() { x.s.hasAsked(name, node, num) })
+	return groupcomm(coap.Content, r), nil
+}
+
+// treeKeys is the mgt_key_material of a member, which gets a leaf if it has none.
+func (x *exchange) treeKeys(m *memberRecord) ([]byte, error) {
+	if x.group.Scheme != ace.RekeyingCompleteSubtree {
+		return nil, nil
+	}
+	leaf, err := x.group.leafOf(x.tx, m.Node)
+	if err != nil {
+		return nil, err
+	}
+	if leaf == nil {
+		if !x.writes {
+			return nil, errStale
+		}
+		if leaf, err = x.s.newLeaf(x.tx, x.group, m.Node); err != nil {
+			return nil, err
+		}
+		if err := x.saveGroup(); err != nil {
+			return nil, err
+		}
+	}
+	return x.s.material(x.group, leaf, m)
 }
 
 // joinResponse is the answer to a Join Request, with the Group Manager's proof of
@@ -40,11 +73,16 @@ func (x *exchange) joinResponse(m *memberRecord) (*ace.JoinResponse, error) {
 		return nil, err
 	}
 	g := x.group
+	tree, err := x.treeKeys(m)
+	if err != nil {
+		return nil, err
+	}
 	return &ace.JoinResponse{
 		GKTY: ace.GKTYGroupOSCORE, Key: g.keyMaterial(m.SenderID), Num: g.Num,
 		Profile: ace.ProfileCoAPGroupOSCOREApp, EXP: g.Expires, EXI: x.secondsLeft(),
 		Policies: x.policies(),
 		KDCCred:  proof.KDCCred, KDCNonce: proof.KDCNonce, KDCCredVerify: proof.KDCCredVerify,
+		RekeyingScheme: g.Scheme, MgtKeyMaterial: tree, ControlGroupURI: g.ControlGroupURI,
 	}, nil
 }
 
@@ -53,12 +91,11 @@ func (x *exchange) policies() ace.GroupPolicies {
 }
 
 // secondsLeft is exi: how long the keys still live.
-func (x *exchange) secondsLeft() uint64 {
-	now := uint64(x.now.Unix())
-	if now >= x.group.Expires {
-		return 0
-	}
-	return x.group.Expires - now
+func (x *exchange) secondsLeft() uint64 { return x.group.secondsLeft(x.now) }
+
+func (g *groupRecord) secondsLeft(now time.Time) uint64 {
+	seconds := uint64(now.Unix())
+	return g.Expires - min(seconds, g.Expires)
 }
 
 func groupcomm(code coap.Code, v any) *coap.Message {

@@ -85,9 +85,7 @@ func (r *reserver) Ahead(uint64) {}
 
 // delete takes an association and its marks off the store.
 func (a *associationRecord) delete(tx store.Tx) error {
-	for _, key := range []string{
-		associationKey(a.ID), tokenKey(a.Token, a.ID), ownerKey(a.Subject, a.ID), sequenceKey(a.ID),
-	} {
+	for _, key := range append(a.indexes(), associationKey(a.ID), sequenceKey(a.ID)) {
 		if err := tx.Delete(key); err != nil {
 			return err
 		}
@@ -95,15 +93,25 @@ func (a *associationRecord) delete(tx store.Tx) error {
 	return nil
 }
 
-// save writes an association and its indexes.
-func (a *associationRecord) save(tx store.Tx) error {
-	if err := tx.Put(tokenKey(a.Token, a.ID), nil); err != nil {
-		return err
+// save writes an association whose token is the same as before.
+func (a *associationRecord) save(tx store.Tx) error { return save(tx, associationKey(a.ID), a) }
+
+// replace writes an association and its indexes, in the place of what it was with
+// another token; old is nil for a new one.
+func (a *associationRecord) replace(tx store.Tx, old *associationRecord) error {
+	if old != nil {
+		for _, key := range old.indexes() {
+			if err := tx.Delete(key); err != nil {
+				return err
+			}
+		}
 	}
-	if err := tx.Put(ownerKey(a.Subject, a.ID), nil); err != nil {
-		return err
+	for _, key := range a.indexes() {
+		if err := tx.Put(key, nil); err != nil {
+			return err
+		}
 	}
-	return save(tx, associationKey(a.ID), a)
+	return a.save(tx)
 }
 
 // siblings loads the associations of a's token, oldest first. An Authorization
@@ -180,7 +188,8 @@ func (s *Server) enter(tx store.Tx, a *associationRecord) (dropped []*associatio
 			return nil, err
 		}
 	}
-	return dropped, a.save(tx)
+	a.Origin = a.Actor
+	return dropped, a.replace(tx, nil)
 }
 
 // newRecipientID draws ID2: nobody else's here and not the client's ID1. RFC

@@ -39,7 +39,7 @@ func (s *Server) authzInfo(ctx context.Context, req *coap.Request) *coap.Message
 	if associated(req.Peer) {
 		return s.update(ctx, req.Peer, body)
 	}
-	claims, refusal := s.verify(body.AccessToken)
+	claims, refusal := s.verify(ctx, body.AccessToken)
 	if refusal != nil {
 		return refusal
 	}
@@ -56,7 +56,7 @@ func (s *Server) authzInfo(ctx context.Context, req *coap.Request) *coap.Message
 }
 
 // verify checks a token in the order of RFC 9200, Section 5.10.1.1.
-func (s *Server) verify(token []byte) (*ace.CWTClaims, *coap.Message) {
+func (s *Server) verify(ctx context.Context, token []byte) (*ace.CWTClaims, *coap.Message) {
 	claims, err := ace.OpenToken(s.cfg.TokenKey, token)
 	switch {
 	case errors.Is(err, ace.ErrDecode):
@@ -75,6 +75,13 @@ func (s *Server) verify(token []byte) (*ace.CWTClaims, *coap.Message) {
 	}
 	if claims.CNF == nil || len(claims.SUB) > maxSubject {
 		return nil, coap.Problem(coap.BadRequest, "The token has no confirmation or too long a subject.")
+	}
+	revoked, err := s.isRevoked(ctx, ace.TokenHash(token), claims.EXP)
+	switch {
+	case err != nil:
+		return nil, s.broken("authz-info", err)
+	case revoked:
+		return nil, coap.Problem(coap.Unauthorized, "The token was revoked.")
 	}
 	return claims, nil
 }
@@ -133,7 +140,7 @@ func (s *Server) newAssociation(body *ace.AuthzInfoRequest, claims *ace.CWTClaim
 	m := claims.CNF.OSCORE
 	a := &associationRecord{
 		Token: m.ID, Subject: claims.SUB, Thumbprint: claims.CredThumbprint, Actor: claims.Actor,
-		Scope: claims.Scope.Scope, Expires: claims.EXP,
+		Scope: claims.Scope.Scope, Expires: claims.EXP, Hash: ace.TokenHash(body.AccessToken),
 		MasterSecret: m.MasterSecret, MasterSalt: ace.MasterSalt(m.Salt, body.Nonce1, n2),
 		IDContext: m.ContextID, SenderID: body.ID1,
 	}
@@ -164,7 +171,7 @@ func needsChallenge(a *associationRecord) bool {
 // input material. RFC 9203, Section 4.2.
 func (s *Server) updateRights(ctx context.Context, id string, token []byte) *coap.Message {
 	denied := coap.Problem(coap.Unauthorized, "The token does not update this association.")
-	claims, refusal := s.verify(token)
+	claims, refusal := s.verify(ctx, token)
 	if refusal != nil || claims.CNF.KID == nil {
 		return denied
 	}
@@ -178,15 +185,16 @@ func (s *Server) updateRights(ctx context.Context, id string, token []byte) *coa
 		if claims.SUB != "" && claims.SUB != a.Subject {
 			return nil
 		}
+		old := *a
 		a.Thumbprint, a.Actor = claims.CredThumbprint, claims.Actor
-		a.Scope, a.Expires = claims.Scope.Scope, claims.EXP
+		a.Scope, a.Expires, a.Hash = claims.Scope.Scope, claims.EXP, ace.TokenHash(token)
 		if a.NS == nil && needsChallenge(a) {
 			if a.NS, err = s.random(challengeLen); err != nil {
 				return err
 			}
 		}
 		updated = true
-		return a.save(tx)
+		return s.revised(tx, a, &old)
 	})
 	if err != nil {
 		return s.broken("authz-info", err)

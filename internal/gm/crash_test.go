@@ -117,7 +117,7 @@ func (m *model) step() {
 	case 6:
 		m.newToken(p)
 	case 7:
-		_ = m.w.s.Rekey(m.w.t.Context(), testGroup)
+		_ = m.w.s.Rekey(m.w.t.Context(), testGroup, "")
 	}
 	if m.store.dead || m.rng.IntN(10) == 0 {
 		m.store.dead, m.store.next = false, never

@@ -78,7 +78,7 @@ func (s *Server) admitToken(ctx context.Context, claims *ace.CWTClaims, token []
 			return err
 		}
 		if old != nil && old.Serial == a.Serial {
-			return a.save(tx)
+			return s.revised(tx, a, old)
 		}
 		if old != nil { // its subject and its key are others
 			ended = true
@@ -146,7 +146,7 @@ func (s *Server) revise(old *associationRecord, claims *ace.CWTClaims, token []b
 // key. RFC 9202, Section 4.
 func (s *Server) updateSession(ctx context.Context, id string, body *ace.AuthzInfoRequest) *coap.Message {
 	denied := coap.Problem(coap.Unauthorized, "The token does not update this association.")
-	claims, refusal := s.verify(body.AccessToken)
+	claims, refusal := s.verify(ctx, body.AccessToken)
 	if refusal != nil {
 		return denied
 	}
@@ -167,7 +167,7 @@ func (s *Server) updateSession(ctx context.Context, id string, body *ace.AuthzIn
 		if resp, err = s.transferred(tx, a, body); err != nil {
 			return err
 		}
-		return a.save(tx)
+		return s.revised(tx, a, old)
 	})
 	switch {
 	case err != nil:

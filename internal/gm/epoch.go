@@ -46,15 +46,16 @@ func (g *groupRecord) newMaterial(rand io.Reader, now time.Time) error {
 		return fmt.Errorf("drawing group keys: %w", err)
 	}
 	g.MasterSecret, g.MasterSalt = random[:masterSecretLen:masterSecretLen], random[masterSecretLen:]
-	g.GID = gidOf(g.Prefix, g.Num)
-	g.Expires = uint64(now.Unix()) + g.Lifetime
+	g.GID = g.gidAt(g.Num)
+	g.RekeyedAt = uint64(now.Unix())
+	g.Expires = g.RekeyedAt + g.Lifetime
 	return nil
 }
 
-// rekey moves the group to the next version of its keys: new Gid, new Master
-// Secret and Salt, a new empty stale set; members keep their Sender IDs. Nobody
-// is told: members ask. The caller saves the record. KGO, Sections 7, 7.1 and 11.
-func (g *groupRecord) rekey(tx store.Tx, rand io.Reader, now time.Time) error {
+// nextKeys moves the group to the next version of its keys: new Gid, new Master
+// Secret and Salt, a new empty stale set; members keep their Sender IDs. The caller
+// saves the record. KGO, Sections 7, 7.1 and 11.
+func (g *groupRecord) nextKeys(tx store.Tx, rand io.Reader, now time.Time) error {
 	if err := tx.Delete(gidKey(g.GID)); err != nil {
 		return err
 	}
@@ -132,17 +133,13 @@ func (g *groupRecord) forget(tx store.Tx, m *memberRecord) error {
 	if err := g.relinquish(tx, m); err != nil {
 		return err
 	}
-	if err := tx.Delete(subjectKey(g.Name, m.Subject)); err != nil {
+	if err := g.burnLeaf(tx, m.Node); err != nil {
 		return err
 	}
-	return tx.Delete(memberKey(g.Name, m.Node))
-}
-
-// remove ends a membership and rekeys the group; the caller saves the record.
-// KGO, Section 10.
-func (g *groupRecord) remove(tx store.Tx, m *memberRecord, rand io.Reader, now time.Time) error {
-	if err := g.forget(tx, m); err != nil {
-		return err
+	for _, key := range []string{subjectKey(g.Name, m.Subject), memberKey(g.Name, m.Node), progressKey(g.Name, m.Node)} {
+		if err := tx.Delete(key); err != nil {
+			return err
+		}
 	}
-	return g.rekey(tx, rand, now)
+	return nil
 }

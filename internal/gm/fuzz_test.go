@@ -82,7 +82,7 @@ func BenchmarkJoin(b *testing.B) {
 	for b.Loop() {
 		if m := w.call(a.gm, coap.POST, "/ace-group/hall", ace.FormatACEGroupcomm, payload); coap.Class(m.Code) != 2 {
 			w.restart()
-			if err := w.s.Rekey(b.Context(), testGroup); err != nil {
+			if err := w.s.Rekey(b.Context(), testGroup, ""); err != nil {
 				b.Fatal(err)
 			}
 		}

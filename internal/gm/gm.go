@@ -53,6 +53,13 @@ type Config struct {
 	// URI is how clients reach the Group Manager, "coap://host:port": what
 	// joining_uri begins with. Empty: joining_uri is a relative reference.
 	URI string
+
+	// Exchange reaches members' control_uris and group addresses; nil: members are
+	// told as far as they observe. Posts is how many requests go out at the same
+	// time, default 16, and Pace what lies between two of them, default 4 ms.
+	Exchange coap.Exchanger
+	Posts    int
+	Pace     time.Duration
 }
 
 // Hooks are for tests that stop a Group Manager at the worst moment.
@@ -80,6 +87,12 @@ type GroupConfig struct {
 	SenderIDs     uint64        // how many Sender IDs may be given out under one Gid, default 65536
 	Inactive      bool          // joins and renewals are answered 5.03
 	Curve         cose.Curve    // of key agreement; 0: that of the Signature Algorithm, X25519 in a pairwise-only group
+
+	RekeyOnJoin     bool          // who joins cannot read what was sent before
+	RekeyPeriod     time.Duration // the longest time that keys are used; 0: their lifetime
+	OneToMany       bool          // rekeying messages go to many at a time (docs/servers.md)
+	ControlGroupURI string        // where those go: "coap://224.0.1.187/ace-group/NAME"
+	GIDReuse        uint64        // how many Gids the group has, which then come round again; 0: none ever does
 }
 
 // Member is a member as a test or the demo sees it.
@@ -104,6 +117,9 @@ type Server struct {
 	transfers limiter
 	routes    []resource
 	watched   watched
+	jobs      *jobs
+	observed  observed
+	watching  watching
 }
 
 // New makes a Group Manager over the durable state. Associations are loaded when
@@ -123,7 +139,7 @@ func New(cfg Config) (*Server, error) {
 	random := &lockedReader{inner: cfg.Rand}
 	return &Server{
 		cfg: cfg, log: cfg.Logger, rand: random, ids: ids, routes: routes(),
-		contexts: newContexts(oscore.NewServer(random), cfg.Contexts),
+		contexts: newContexts(oscore.NewServer(random), cfg.Contexts), jobs: newJobs(cfg.Posts),
 	}, nil
 }
 
@@ -147,6 +163,9 @@ func (s *Server) commit(ctx context.Context, what string, fn func(store.Tx) erro
 	})
 	if err == nil {
 		call(s.cfg.Hooks.AfterCommit, what)
+		for _, f := range changed.after {
+			f()
+		}
 		s.watched.announce(s, changed.groups)
 	}
 	return err

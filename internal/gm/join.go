@@ -95,7 +95,7 @@ func (x *exchange) admitMember(jr *ace.JoinRequest, roles ace.Role, cred []byte)
 	m.SenderID, m.Cred, m.Roles = sid, cred, roles
 	m.NC, m.Scope, m.Actor = jr.CNonce, jr.Scope, x.assoc.Actor
 	m.ControlURI = x.controlURI(jr)
-	if err := x.saveMember(m); err != nil {
+	if err := x.saveJoined(m, code == coap.Created); err != nil {
 		return nil, err
 	}
 	answer, err := x.joinResponse(m)
@@ -115,6 +115,66 @@ func (x *exchange) admitMember(jr *ace.JoinRequest, roles ace.Role, cred []byte)
 	return resp, nil
 }
 
+// saveJoined writes who has just joined, or joined again: it has the group's keys
+// from its answer. Where who joins must not read what was sent before, the group is
+// rekeyed; only who was evicted because Gids come round again comes back without
+// that. KGO, Sections 6.3, 7 and 11.
+func (x *exchange) saveJoined(m *memberRecord, added bool) error {
+	g := x.group
+	if err := x.s.forgetNotice(x.tx, g.Name, m.Subject); err != nil {
+		return err
+	}
+	if added && g.RekeyOnJoin {
+		elder, err := isElder(x.tx, g, m.Subject)
+		if err != nil {
+			return err
+		}
+		if !elder {
+			if err := x.s.rekey(x.tx, g, cause{reason: ReasonJoined, joined: m.Node}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := x.changeLeaf(m); err != nil {
+		return err
+	}
+	m.Assoc, m.BirthGID = x.assoc.ID, nil
+	if g.GIDs > 0 {
+		m.BirthGID = g.GID
+	}
+	if err := x.saveMember(m); err != nil {
+		return err
+	}
+	return g.has(x.tx, m.Node, g.Num)
+}
+
+// changeLeaf takes the leaf of who joins again out of use when somebody else
+// obtained the association: the keys of the old one were seen by whoever obtained
+// the former.
+func (x *exchange) changeLeaf(m *memberRecord) error {
+	if m.Assoc == "" || m.Assoc == x.assoc.ID || x.group.Tree == nil {
+		return nil
+	}
+	old, err := load[associationRecord](x.tx, associationKey(m.Assoc))
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Origin == x.assoc.Origin {
+		return nil
+	}
+	return x.group.burnLeaf(x.tx, m.Node)
+}
+
+// associations are the ids of all associations of the client's subject.
+func (x *exchange) associations() ([]string, error) {
+	all, err := indexed(x.tx, ownerKey(x.assoc.Subject, ""))
+	ids := make([]string, len(all))
+	for i, a := range all {
+		ids[i] = a.ID
+	}
+	return ids, err
+}
+
 // saveMember writes a member and its indexes, and the group. A stale set that has
 // grown long ends with a rekeying: so who renews without end does not make every
 // change of the group slower.
@@ -132,10 +192,9 @@ func (x *exchange) saveMember(m *memberRecord) error {
 		}
 	}
 	if len(x.group.current().SIDs) >= maxStaleSIDs {
-		if err := x.group.rekey(x.tx, x.s.rand, x.now); err != nil {
+		if err := x.s.rekey(x.tx, x.group, cause{reason: ReasonStale}); err != nil {
 			return err
 		}
-		x.note("rekeyed a group with many stale Sender IDs")
 	}
 	return x.saveGroup()
 }

@@ -82,7 +82,7 @@ func (w *world) victim(subject string, say func(string, ...any)) {
 		say("begin %s", subject)
 		m, answer, err := join.Self(context.Background(), gm, w.self(n, both, assoc.NS))
 		if refusedWith(err, ace.ErrorNoIndividualMaterial) {
-			_ = w.s.Rekey(context.Background(), testGroup)
+			_ = w.s.Rekey(context.Background(), testGroup, "")
 			continue
 		}
 		if err != nil {

@@ -144,9 +144,7 @@ func (a *administration) change(asked, whole ace.Configuration, what string) (*c
 func (a *administration) reconfigure(asked, whole ace.Configuration) error {
 	g := a.group
 	g.setStatus(whole)
-	if n := len(g.Stale) - g.MaxStaleSets; n > 0 {
-		g.Stale = slices.Delete(g.Stale, 0, n)
-	}
+	g.trimStale()
 	algs, curve := algorithms(whole)
 	other := algs != g.Algs || curve != g.Curve
 	if other {
@@ -160,7 +158,11 @@ func (a *administration) reconfigure(asked, whole ace.Configuration) error {
 		}
 	}
 	if other || asked.EXP.Or(0) > g.Expires {
-		if err := g.rekey(a.tx, a.s.rand, a.now); err != nil {
+		why := ReasonLifetime
+		if other {
+			why = ReasonConfig
+		}
+		if err := a.s.rekey(a.tx, g, cause{reason: why}); err != nil {
 			return err
 		}
 		if other {
@@ -188,10 +190,9 @@ func (a *administration) refit() error {
 	longest := g.Algs.MaxSenderID()
 	for _, m := range all {
 		if len(m.SenderID) > longest {
-			if err := g.forget(a.tx, m); err != nil {
+			if err := a.s.expel(a.tx, g, m, ReasonConfig); err != nil {
 				return err
 			}
-			a.note("evicted a member whose Sender ID is too long now", "node", m.Node)
 			continue
 		}
 		if m.Cred == nil {
@@ -215,8 +216,14 @@ func (a *administration) remove() (*coap.Message, error) {
 	if !a.group.Inactive {
 		return ace.Problem(coap.BadRequest, ace.ErrorActive, "Set active to false first."), nil
 	}
-	keys := []string{groupKey(a.name), gidKey(a.group.GID)}
-	for _, prefix := range []string{memberKey(a.name, ""), subjectKey(a.name, ""), senderKey(a.name, nil)} {
+	if err := a.s.tellDeleted(a.tx, a.group); err != nil {
+		return nil, err
+	}
+	keys := []string{groupKey(a.name), gidKey(a.group.GID), jobKey(a.name)}
+	for _, prefix := range []string{
+		memberKey(a.name, ""), subjectKey(a.name, ""), senderKey(a.name, nil),
+		progressKey(a.name, ""), leafKey(a.name, ""), elderKey(a.name, ""),
+	} {
 		if err := a.tx.Scan(prefix, func(key string, _ []byte) bool {
 			keys = append(keys, key)
 			return true

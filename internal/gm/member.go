@@ -39,10 +39,10 @@ func (x *exchange) names() (*coap.Message, error) {
 
 // keys answers GET /ace-group/GROUP: the keys without the Sender ID. KGO, Section
 // 9.1.1.
-func (x *exchange) keys() (*coap.Message, error) { return x.keyResponse(nil), nil }
+func (x *exchange) keys() (*coap.Message, error) { return x.keyResponse(nil) }
 
 // ownKeys answers GET nodes/NODE: the keys with the Sender ID. KGO, Section 9.1.2.
-func (x *exchange) ownKeys() (*coap.Message, error) { return x.keyResponse(x.me.SenderID), nil }
+func (x *exchange) ownKeys() (*coap.Message, error) { return x.keyResponse(x.me.SenderID) }
 
 // num answers GET num: the version of the keys. RFC 9594, Section 4.7.1.
 func (x *exchange) num() (*coap.Message, error) { return bare(x.group.Num), nil }
@@ -117,12 +117,21 @@ func (x *exchange) renew() (*coap.Message, error) {
 // leave answers DELETE nodes/NODE: the membership ends and the others get new
 // keys. KGO, Sections 9.11 and 10.
 func (x *exchange) leave() (*coap.Message, error) {
-	if err := x.group.remove(x.tx, x.me, x.s.rand, x.now); err != nil {
+	if err := x.group.forget(x.tx, x.me); err != nil {
+		return nil, err
+	}
+	if err := x.s.rekey(x.tx, x.group, cause{reason: ReasonLeft}); err != nil {
 		return nil, err
 	}
 	if err := x.saveGroup(); err != nil {
 		return nil, err
 	}
+	ids, err := x.associations()
+	if err != nil {
+		return nil, err
+	}
+	name := x.group.Name
+	x.after = append(x.after, func() { x.s.unobserve(name, ids) })
 	x.note("a member left", "node", x.me.Node)
 	return coap.Respond(coap.Deleted, coap.NoFormat, nil), nil
 }

@@ -26,6 +26,9 @@ func (o opener) Open(ctx context.Context, outer *coap.Request) (*coap.Opened, *c
 	if err != nil {
 		return nil, o.broken("association", err), err
 	}
+	if a != nil && a.Revoked { // its context is for the notice alone
+		return nil, o.unauthorized(), errExpired
+	}
 	if a == nil || uint64(o.cfg.Now().Unix()) >= a.Expires {
 		o.contexts.end(id)
 		return nil, o.unauthorized(), errExpired

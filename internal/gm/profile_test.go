@@ -430,7 +430,7 @@ func TestDTLSExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.pass(time.Hour)
-	if err := s.s.Sweep(t.Context(), false); err != nil {
+	if err := s.s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	select {

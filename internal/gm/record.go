@@ -27,6 +27,13 @@ import (
 //	u/SUBJECT/ID     an association of the subject
 //	q/ID             the association's reserved Sender Sequence Number
 //	n                the serial number of the newest association
+//	r/j/NAME         rekeyJob: the latest rekeying of a group
+//	r/p/NAME/NODE    memberProgress: how far a member is with it
+//	r/l/NAME/NODE    leafRecord: a member's place in the tree of keys
+//	r/n/NAME/SUBJECT notice: what somebody is still to be told
+//	e/NAME/SUBJECT   evicted by the latest rekeying as its Gid came round again
+//	b/ACTOR          a person who was revoked
+//	x/…              revoked tokens, and associations by their tokens (revoke.go)
 //	format           the number of this format (package schema)
 //
 // What may be any bytes stands in hex.
@@ -70,6 +77,13 @@ type groupRecord struct {
 	Curve           cose.Curve       `cbor:"20,keyasint"` // of key agreement; 0 without the pairwise mode
 	Description     *string          `cbor:"40,keyasint"` // nil: none
 	AppGroups       []string         `cbor:"41,keyasint"`
+	RekeyOnJoin     bool             `cbor:"30,keyasint"`
+	Period          uint64           `cbor:"31,keyasint"` // the longest time that keys are used, seconds; 0: their lifetime
+	Scheme          int              `cbor:"32,keyasint"` // one of the ACE Groupcomm Rekeying Schemes
+	ControlGroupURI string           `cbor:"33,keyasint"`
+	Tree            *treeRecord      `cbor:"34,keyasint"` // of the scheme for many; nil: none was needed yet
+	RekeyedAt       uint64           `cbor:"35,keyasint"` // seconds since 1970
+	GIDs            uint64           `cbor:"36,keyasint"` // how many there are, which come round again; 0: none ever does
 	ConfigNum       uint64           `cbor:"42,keyasint"` // the first version of the keys under the current algorithms
 }
 
@@ -92,6 +106,8 @@ type memberRecord struct {
 	Actor      string   `cbor:"8,keyasint"` // who obtained its latest association, empty: itself
 	Joined     int64    `cbor:"9,keyasint"` // seconds since 1970
 	ControlURI string   `cbor:"10,keyasint"`
+	Assoc      string   `cbor:"20,keyasint"` // the association that it joined over
+	BirthGID   []byte   `cbor:"21,keyasint"` // the Gid when it joined, where Gids come round again
 }
 
 // associationRecord is a token that was accepted and the OSCORE association that
@@ -113,10 +129,13 @@ type associationRecord struct {
 	NS           []byte      `cbor:"14,keyasint"` // kdcchallenge; nil: lost or never needed
 	Proven       []byte      `cbor:"15,keyasint"` // thumbprint of the credential that the client itself proved last
 
+	Origin  string `cbor:"20,keyasint,omitempty"` // who obtained it first, and so knows its keys; empty: the subject itself
+	Revoked bool   `cbor:"21,keyasint,omitempty"` // serves nothing any more but the notice of an eviction
+
 	// Of the DTLS profile; those of the OSCORE profile's are empty then.
 	Profile int         `cbor:"30,keyasint,omitempty"` // one of the ACE Profiles, 0: OSCORE
 	PSK     cose.Secret `cbor:"31,keyasint,omitempty"`
-	Hash    []byte      `cbor:"32,keyasint,omitempty"` // of the token
+	Hash    []byte      `cbor:"32,keyasint,omitempty"` // of the token, in both profiles
 	Issued  uint64      `cbor:"33,keyasint,omitempty"` // its iat
 }
 

@@ -65,6 +65,7 @@ func (s *Server) renumber(tx store.Tx, g *groupRecord, skip uint64, now time.Tim
 	}
 	g.Num, g.NextNode, g.NextSID = g.Num+skip, g.NextNode+skip, 0
 	g.Stale = []staleSet{{Num: g.Num}}
+	g.Tree = nil
 	if err := g.newMaterial(s.rand, now); err != nil {
 		return err
 	}

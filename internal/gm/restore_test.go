@@ -72,7 +72,7 @@ func TestRestoreReusesNothing(t *testing.T) {
 	}
 	note()
 	for i := range 20 {
-		if err := l.s.Rekey(t.Context(), testGroup); err != nil {
+		if err := l.s.Rekey(t.Context(), testGroup, ""); err != nil {
 			t.Fatal(err)
 		}
 		l.joinOver(fmt.Sprint("late", i))
@@ -95,7 +95,7 @@ func TestRestoreReusesNothing(t *testing.T) {
 		note()
 		for i := range 5 {
 			l.joinOver(fmt.Sprint("new", round, i))
-			if err := l.s.Rekey(t.Context(), testGroup); err != nil {
+			if err := l.s.Rekey(t.Context(), testGroup, ""); err != nil {
 				t.Fatal(err)
 			}
 			note()

@@ -70,6 +70,8 @@ type exchange struct {
 	group *groupRecord   // nil for /ace-group itself
 	me    *memberRecord  // nil: no member
 	after []func()       // runs when the transaction is durable
+
+	writes bool // whether the transaction can
 }
 
 // errStale says that a group's keys have expired and the transaction cannot
@@ -173,7 +175,7 @@ func (s *Server) run(ctx context.Context, r *resource, req *coap.Request, name, 
 	var resp *coap.Message
 	work := func(writes bool) func(store.Tx) error {
 		return func(tx store.Tx) (err error) {
-			x = &exchange{s: s, ctx: ctx, tx: tx, req: req, now: s.cfg.Now()}
+			x = &exchange{s: s, ctx: ctx, tx: tx, req: req, now: s.cfg.Now(), writes: writes}
 			if resp, err = x.admit(r, name, node, writes); err != nil || resp != nil {
 				return err
 			}
@@ -194,7 +196,7 @@ func (s *Server) run(ctx context.Context, r *resource, req *coap.Request, name, 
 	for _, f := range x.after {
 		f()
 	}
-	return resp
+	return s.observing(ctx, r, x, resp)
 }
 
 // admit loads what the request is about and checks that this client may make it.
@@ -205,7 +207,7 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	if x.assoc, err = load[associationRecord](x.tx, associationKey(x.req.Peer.Name)); err != nil {
 		return nil, err
 	}
-	if x.assoc == nil {
+	if x.assoc == nil || x.assoc.Revoked {
 		return x.s.unauthorized(), nil
 	}
 	if name == "" {
@@ -229,6 +231,9 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	}
 	if node != "" && node != x.me.Node {
 		return coap.Problem(coap.Forbidden, "This is another member's resource."), nil
+	}
+	if refusal, err := x.refuseBarred(r); err != nil || refusal != nil {
+		return refusal, err
 	}
 	return nil, x.freshen(writes)
 }
@@ -255,10 +260,9 @@ func (x *exchange) freshen(writes bool) error {
 	if !writes {
 		return errStale
 	}
-	if err := x.group.rekey(x.tx, x.s.rand, x.now); err != nil {
+	if err := x.s.rekey(x.tx, x.group, cause{reason: ReasonLifetime}); err != nil {
 		return err
 	}
-	x.note("rekeyed a group whose keys had expired")
 	return x.saveGroup()
 }
 

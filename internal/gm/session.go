@@ -78,7 +78,7 @@ func (s *Server) serveSession(ctx context.Context, req *coap.Request) *coap.Mess
 	if err != nil {
 		return s.broken("association", err)
 	}
-	if a == nil || s.expired(a) {
+	if a == nil || a.Revoked || s.expired(a) {
 		s.sessions.end(req.Peer.Name)
 		return s.unauthorized()
 	}
@@ -98,7 +98,7 @@ func (s *Server) Identify(ctx context.Context, identity []byte) (*coap.Identity,
 	var claims *ace.CWTClaims
 	if token != nil {
 		var refusal *coap.Message
-		if claims, refusal = s.verify(token); refusal != nil || profileOf(claims) != ace.ProfileDTLS || !keyOf(claims).Symmetric() {
+		if claims, refusal = s.verify(ctx, token); refusal != nil || profileOf(claims) != ace.ProfileDTLS || !keyOf(claims).Symmetric() {
 			return nil, refused(errNoKey)
 		}
 		kid = keyOf(claims).KID
@@ -113,7 +113,7 @@ func (s *Server) Identify(ctx context.Context, identity []byte) (*coap.Identity,
 	}
 	if token != nil {
 		a, err = s.revise(a, claims, token, true)
-	} else if a == nil || s.expired(a) {
+	} else if a == nil || a.Revoked || s.expired(a) {
 		err = errExpired
 	}
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Server) begin(ctx context.Context, id string, token []byte, sess coap.S
 		if err != nil {
 			return coap.Peer{}, err
 		}
-		claims, refusal := s.verify(token)
+		claims, refusal := s.verify(ctx, token)
 		if refusal != nil {
 			return coap.Peer{}, errExpired
 		}
@@ -149,7 +149,7 @@ func (s *Server) begin(ctx context.Context, id string, token []byte, sess coap.S
 		}
 	}
 	s.sessions.put(id, sess)
-	if a, err := s.association(ctx, id); err != nil || a == nil || s.expired(a) { // it ended during the handshake
+	if a, err := s.association(ctx, id); err != nil || a == nil || a.Revoked || s.expired(a) { // it ended during the handshake
 		s.sessions.gone(id, sess)
 		return coap.Peer{}, cmp.Or(err, errExpired)
 	}

@@ -308,7 +308,7 @@ func TestStatement077_VerifData(t *testing.T) {
 			if !bytes.Equal(r.SignEncKey, c.SignatureEncryptionKey()) || !bytes.Equal(r.Key.GID, g.GID) || r.Num != g.Num || r.Key.HKDF != k.algs.HKDF {
 				t.Errorf("data of version %d, want %d", r.Num, g.Num)
 			}
-			if err := w.s.Rekey(t.Context(), testGroup); err != nil {
+			if err := w.s.Rekey(t.Context(), testGroup, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -605,7 +605,7 @@ func TestStatement088_Names(t *testing.T) {
 			t.Errorf("%s: names %+v %v", what, r, err)
 		}
 		old := w.group().GID
-		if err := w.s.Rekey(t.Context(), testGroup); err != nil {
+		if err := w.s.Rekey(t.Context(), testGroup, ""); err != nil {
 			t.Fatal(err)
 		}
 		resp = w.call(gm, coap.FETCH, "/ace-group", 261, ace.Encode(ace.GroupsRequest{GIDs: [][]byte{old}}))
@@ -679,7 +679,7 @@ func TestStatement089_StaleSIDs(t *testing.T) {
 		t.Errorf("since 0: %s %x", coap.CodeString(resp.Code), resp.Payload)
 	}
 	for range 2 { // two rekeyings with nothing stale
-		if err := w.s.Rekey(t.Context(), testGroup); err != nil {
+		if err := w.s.Rekey(t.Context(), testGroup, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -757,7 +757,7 @@ func TestNum(t *testing.T) {
 		if format, _ := coap.ContentFormat(resp); format != ace.FormatCBOR || !bytes.Equal(resp.Payload, []byte{want}) {
 			t.Errorf("num %x in %d, want %d", resp.Payload, format, want)
 		}
-		if err := w.s.Rekey(t.Context(), testGroup); err != nil {
+		if err := w.s.Rekey(t.Context(), testGroup, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

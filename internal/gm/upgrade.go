@@ -13,6 +13,7 @@ import (
 // format in testdata.
 var upgrades = []schema.Step{
 	curveOfAgreement,
+	tokensInOrder,
 }
 
 // curveOfAgreement leads to format 2: a group says on which curve its members
@@ -22,6 +23,25 @@ func curveOfAgreement(tx store.Tx) error {
 		if g.Algs.HasPairwiseMode() && g.Curve == 0 {
 			g.Curve = ace.ECDHCurve(g.Algs.Sign)
 		}
+		return save(tx, groupKey(g.Name), g)
+	})
+}
+
+// tokensInOrder leads to format 3: associations are found by when their token
+// expires and say who obtained them, and groups say when they were rekeyed.
+func tokensInOrder(tx store.Tx) error {
+	var all []*associationRecord
+	if err := eachAssociation(tx, func(a *associationRecord) bool { all = append(all, a); return true }); err != nil {
+		return err
+	}
+	for _, a := range all {
+		a.Origin = a.Actor
+		if err := a.replace(tx, nil); err != nil {
+			return err
+		}
+	}
+	return eachGroup(tx, func(g *groupRecord) error {
+		g.RekeyedAt = g.Expires - min(g.Lifetime, g.Expires)
 		return save(tx, groupKey(g.Name), g)
 	})
 }

@@ -115,6 +115,7 @@ func (w *watched) notify(s *Server, path ...string) {
 type groupTx struct {
 	store.Tx
 	groups []string
+	after  []func() // see [afterwards]
 }
 
 // Put implements [store.Tx].

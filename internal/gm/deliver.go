@@ -1,0 +1,344 @@
+package gm
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"lamplighter/internal/ace"
+	"lamplighter/internal/coap"
+	"lamplighter/internal/store"
+)
+
+// plan is what is to be done for a group's latest rekeying at one moment.
+type plan struct {
+	g       *groupRecord
+	job     *rekeyJob
+	targets []*target // all members
+	next    time.Time // when those are due that are not yet
+}
+
+// pass tells the members of a group who are to be told now, and says when the next
+// ones are. RFC 9594, Section 6; KGO, Section 11.
+func (s *Server) pass(ctx context.Context, name string) (time.Time, error) {
+	if err := s.noteHeard(ctx); err != nil {
+		return time.Time{}, err
+	}
+	p, err := s.plan(ctx, name)
+	if err != nil || p == nil {
+		return time.Time{}, err
+	}
+	if err := s.multicast(ctx, p); err != nil {
+		return time.Time{}, err
+	}
+	s.notifyObservers(ctx, p)
+	s.postAll(ctx, p)
+	if ctx.Err() != nil {
+		return time.Time{}, ctx.Err()
+	}
+	return s.conclude(ctx, p)
+}
+
+// plan reads a group, its job and where every member stands; nil when there is no
+// job under way.
+func (s *Server) plan(ctx context.Context, name string) (p *plan, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		p, err = s.planIn(tx, name)
+		return err
+	})
+	return p, err
+}
+
+func (s *Server) planIn(tx store.Tx, name string) (*plan, error) {
+	g, err := load[groupRecord](tx, groupKey(name))
+	if err != nil || g == nil {
+		return nil, err
+	}
+	job, err := load[rekeyJob](tx, jobKey(name))
+	if err != nil || job == nil || job.Ended != 0 || job.Num != g.Num {
+		return nil, err
+	}
+	p := &plan{g: g, job: job}
+	p.targets, err = s.targets(tx, g, job)
+	return p, err
+}
+
+// targets says of every member where it stands.
+func (s *Server) targets(tx store.Tx, g *groupRecord, job *rekeyJob) ([]*target, error) {
+	var members []*memberRecord
+	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
+		return nil, err
+	}
+	all := make([]*target, len(members))
+	for i, m := range members {
+		var err error
+		if all[i], err = s.target(tx, g, job, m); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// by lists the members who are to be told in a way, now.
+func (p *plan) by(w passage, now time.Time) (due []*target) {
+	for _, t := range p.targets {
+		if t.way == w && t.state == statePending && t.p.Next <= now.UnixMilli() {
+			due = append(due, t)
+		}
+	}
+	return due
+}
+
+// notifyObservers tells those who observe the group: each gets its own message as a
+// notification. RFC 9594, Section 6.1.
+func (s *Server) notifyObservers(ctx context.Context, p *plan) {
+	due := p.by(wayObserve, s.cfg.Now())
+	if len(due) == 0 {
+		return
+	}
+	byID := map[string]*target{}
+	for _, t := range due {
+		for _, id := range t.ids {
+			byID[id] = t
+		}
+	}
+	s.tell(observedGroup, p.g.Name, func(req *coap.Request) *coap.Message {
+		t := byID[req.Peer.Name]
+		if t == nil || t.state == stateTold {
+			return nil
+		}
+		payload, err := s.messageFor(ctx, p, t)
+		if payload == nil || err != nil {
+			return nil
+		}
+		t.state = stateTold
+		return coap.Respond(coap.Content, ace.FormatACEGroupcomm, payload)
+	})
+}
+
+// messageFor makes the rekeying message for one member; nil when the member or the
+// job is gone meanwhile.
+func (s *Server) messageFor(ctx context.Context, p *plan, t *target) (payload []byte, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		payload = nil
+		g, err := load[groupRecord](tx, groupKey(p.g.Name))
+		if err != nil || g == nil || g.Num != p.job.Num {
+			return err
+		}
+		if m, err := load[memberRecord](tx, memberKey(g.Name, t.m.Node)); err != nil || m == nil {
+			return err
+		}
+		if a, err := load[associationRecord](tx, associationKey(t.assoc)); err != nil || a == nil {
+			return err
+		} else if barred, err := isBarred(tx, a); err != nil || barred {
+			return err
+		}
+		if t.p.Has <= g.ConfigNum && g.ConfigNum > 0 { // keys alone would be used in the old way
+			payload = ace.Encode(g.configNotice())
+			return nil
+		}
+		msg, err := g.rekeyingMessage(tx, p.job, g.secondsLeft(s.cfg.Now()))
+		if err != nil {
+			return err
+		}
+		if t.needsMaterial() {
+			if msg.MgtKeyMaterial, err = s.material(g, t.leaf, t.m); err != nil {
+				return err
+			}
+		}
+		payload = ace.Encode(msg)
+		return nil
+	})
+	return payload, err
+}
+
+// postAll sends rekeying messages to control_uris. What the members answer is
+// written in batches, so that a crash costs few repetitions and many members few
+// transactions.
+func (s *Server) postAll(ctx context.Context, p *plan) {
+	due := p.by(wayControl, s.cfg.Now())
+	var mu sync.Mutex
+	var answered []*target
+	s.each(ctx, len(due), func(i int) {
+		s.postTo(ctx, p, due[i])
+		mu.Lock()
+		defer mu.Unlock()
+		if answered = append(answered, due[i]); len(answered) >= 64 {
+			if s.record(ctx, p, answered) == nil {
+				answered = nil
+			}
+			s.announce(p.g.Name)
+		}
+	})
+}
+
+// postTo makes one attempt to tell a member. A 2.04 says that it has the keys.
+func (s *Server) postTo(ctx context.Context, p *plan, t *target) {
+	payload, err := s.messageFor(ctx, p, t)
+	if payload == nil && err == nil {
+		return // superseded: the next plan knows
+	}
+	var resp *coap.Message
+	if err == nil {
+		resp, err = s.post(ctx, t.assoc, t.m.ControlURI, coap.POST, payload)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err == nil && coap.Class(resp.Code) == 2:
+		t.state = stateConfirmed
+		return
+	case err == nil:
+		err = errors.New("it answered " + coap.CodeString(resp.Code))
+	}
+	t.p.Tries++
+	if t.p.Next = s.cfg.Now().Add(backoff(t.p.Tries)).UnixMilli(); t.p.Tries >= maxTries {
+		t.state = stateFailed
+	}
+	s.log.Info("a member was not told", "group", p.g.Name, "node", t.m.Node, "num", p.job.Num, "try", t.p.Tries, "last", t.state == stateFailed, "err", err)
+}
+
+// record makes durable what members are known to have, or how often they were
+// tried. A job that was superseded is of no interest any more, but what a member
+// confirmed is.
+func (s *Server) record(ctx context.Context, p *plan, done []*target) error {
+	return s.commit(ctx, "rekeying progress", func(tx store.Tx) error {
+		for _, t := range done {
+			m, err := tx.Get(memberKey(p.g.Name, t.m.Node))
+			if err != nil {
+				return err
+			}
+			if m == nil {
+				continue
+			}
+			if err := s.recordOne(tx, p, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Server) recordOne(tx store.Tx, p *plan, t *target) error {
+	if t.state == stateConfirmed {
+		return p.g.has(tx, t.m.Node, p.job.Num)
+	}
+	old, err := loadProgress(tx, p.g.Name, t.m.Node)
+	if err != nil || old.Has > p.job.Num || old.Job > p.job.Num {
+		return err
+	}
+	return save(tx, progressKey(p.g.Name, t.m.Node), &memberProgress{
+		Has: old.Has, Job: p.job.Num, State: t.state, Tries: t.p.Tries, Next: t.p.Next,
+	})
+}
+
+// conclude writes what a pass came to, and ends the job when nobody is left whom it
+// could tell.
+func (s *Server) conclude(ctx context.Context, p *plan) (next time.Time, err error) {
+	var changed []*target
+	for _, t := range p.targets {
+		if (t.way == wayControl || t.way == wayObserve) && (t.state != t.p.State || t.p.Tries > 0) {
+			changed = append(changed, t)
+		}
+		if t.way == wayControl && t.state == statePending {
+			next = sooner(next, time.UnixMilli(t.p.Next))
+		}
+	}
+	if p.job.toMany() && p.job.Sent < maxSent {
+		next = sooner(next, time.UnixMilli(p.job.Next))
+	}
+	if len(changed) > 0 {
+		if err := s.record(ctx, p, changed); err != nil {
+			return time.Time{}, err
+		}
+	}
+	if next.IsZero() {
+		err = s.endJob(ctx, p)
+	}
+	s.announce(p.g.Name)
+	return next, err
+}
+
+// endJob marks a job as done and logs how it went. KGO, Section 15.1.
+func (s *Server) endJob(ctx context.Context, p *plan) error {
+	ended := false
+	err := s.commit(ctx, "end of rekeying", func(tx store.Tx) error {
+		ended = false
+		job, err := load[rekeyJob](tx, jobKey(p.g.Name))
+		if err != nil || job == nil || job.Num != p.job.Num || job.Ended != 0 {
+			return err
+		}
+		job.Ended, ended = s.cfg.Now().UnixMilli(), true
+		return save(tx, jobKey(p.g.Name), job)
+	})
+	if err == nil && ended {
+		count := map[state]int{}
+		for _, t := range p.targets {
+			if t.way == wayMulticast {
+				t.state = stateTold
+			}
+			count[t.state]++
+		}
+		s.log.Info("a rekeying has ended", "group", p.g.Name, "num", p.job.Num, "reason", string(p.job.Reason),
+			"confirmed", count[stateConfirmed], "told", count[stateTold], "failed", count[stateFailed],
+			"barred", count[stateBarred], "to ask", count[stateAsks])
+	}
+	return err
+}
+
+// noteHeard makes durable which members were given keys because they asked.
+func (s *Server) noteHeard(ctx context.Context) error {
+	s.jobs.mu.Lock()
+	heard := maps.Clone(s.jobs.heard)
+	s.jobs.mu.Unlock()
+	if len(heard) == 0 {
+		return nil
+	}
+	err := s.commit(ctx, "rekeying progress", func(tx store.Tx) error {
+		for h, num := range heard {
+			m, err := tx.Get(memberKey(h.group, h.node))
+			if err != nil {
+				return err
+			}
+			if m == nil {
+				continue
+			}
+			if err := (&groupRecord{Name: h.group}).has(tx, h.node, num); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var groups []string
+	s.jobs.mu.Lock()
+	for h, num := range heard {
+		if s.jobs.heard[h] == num {
+			delete(s.jobs.heard, h)
+		}
+		if !slices.Contains(groups, h.group) {
+			groups = append(groups, h.group)
+		}
+	}
+	s.jobs.mu.Unlock()
+	for _, name := range groups {
+		s.announce(name)
+	}
+	return nil
+}
+
+// hasAsked notes that a member was given the keys of a version because it asked.
+func (s *Server) hasAsked(group, node string, num uint64) {
+	s.jobs.mu.Lock()
+	defer s.jobs.mu.Unlock()
+	if len(s.jobs.heard) < maxHeard {
+		s.jobs.heard[heard{group, node}] = num
+	}
+}
+
+const maxHeard = 1 << 16 // what is not noted is told once more, and ignored there

@@ -1,0 +1,275 @@
+package gm
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"lamplighter/internal/store"
+)
+
+const (
+	defaultPosts = 16                   // requests to members at the same time
+	defaultPace  = 4 * time.Millisecond // between the beginnings of two of them
+	maxPasses    = 8                    // groups that are worked on at the same time
+	postTimeout  = 50 * time.Second     // for one request: it is repeated for 45 s. RFC 7252, Section 4.8.2
+	roundTime    = 30 * time.Second     // between two looks at what is due by the clock
+	maxTries     = 5                    // of telling one member
+)
+
+// backoff is how long a member that did not answer is left alone.
+func backoff(tries int) time.Duration { return 10 * time.Second << (2 * min(tries-1, 4)) }
+
+// jobs says which groups have members that are to be told of something. What is to
+// be told is in the store.
+type jobs struct {
+	wake  chan struct{}
+	slots chan struct{} // one for each request under way
+
+	mu      sync.Mutex
+	due     map[string]bool
+	running map[string]context.CancelFunc // notices under way, by key
+	heard   map[heard]uint64              // one more than the version that a member was given when it asked
+	last    time.Time                     // when the latest request began
+}
+
+type heard struct{ group, node string }
+
+func newJobs(posts int) *jobs {
+	if posts <= 0 {
+		posts = defaultPosts
+	}
+	return &jobs{
+		wake: make(chan struct{}, 1), slots: make(chan struct{}, posts),
+		due: map[string]bool{}, running: map[string]context.CancelFunc{}, heard: map[heard]uint64{},
+	}
+}
+
+// add has a group's members told.
+func (j *jobs) add(names ...string) {
+	j.mu.Lock()
+	for _, name := range names {
+		j.due[name] = true
+	}
+	j.mu.Unlock()
+	j.wakeUp()
+}
+
+func (j *jobs) wakeUp() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the groups that are due.
+func (j *jobs) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	names := make([]string, 0, len(j.due))
+	for name := range j.due {
+		names = append(names, name)
+	}
+	clear(j.due)
+	return names
+}
+
+// begin marks a notice as under way; ok is false when it is already.
+func (j *jobs) begin(ctx context.Context, key string) (inner context.Context, done func(), ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.running[key] != nil {
+		return nil, nil, false
+	}
+	inner, cancel := context.WithCancel(ctx)
+	j.running[key] = cancel
+	return inner, func() {
+		cancel()
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		delete(j.running, key)
+	}, true
+}
+
+// stop ends the attempt of a notice that was taken back.
+func (j *jobs) stop(key string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if cancel := j.running[key]; cancel != nil {
+		cancel()
+	}
+}
+
+// each runs fn for all numbers below n, a bounded number at the same time, and
+// paced so that many members do not get everything at once.
+func (s *Server) each(ctx context.Context, n int, fn func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		if !s.slot(ctx) {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-s.jobs.slots }()
+			fn(i)
+		})
+	}
+	wg.Wait()
+}
+
+// slot waits until another request may begin.
+func (s *Server) slot(ctx context.Context) bool {
+	select {
+	case s.jobs.slots <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	s.jobs.mu.Lock()
+	at := s.jobs.last.Add(s.pace())
+	if now := time.Now(); at.Before(now) {
+		at = now
+	}
+	s.jobs.last = at
+	s.jobs.mu.Unlock()
+	if rest(ctx, time.Until(at)) {
+		return true
+	}
+	<-s.jobs.slots
+	return false
+}
+
+func (s *Server) pace() time.Duration {
+	if s.cfg.Pace > 0 {
+		return s.cfg.Pace
+	}
+	return defaultPace
+}
+
+// rest waits; false when ctx ends first.
+func rest(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Run does what nobody asks for: it tells members of new keys and of evictions,
+// evicts those whose authorization ends, and changes keys that are old. It goes on
+// where the last Run ended, however that was, and returns when ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		names, err := openJobs(tx)
+		s.jobs.add(append(names, forNotices)...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w := workers{s: s, ctx: ctx, slots: make(chan struct{}, maxPasses), wake: map[string]chan struct{}{}}
+	defer w.busy.Wait()
+	clock := time.NewTicker(roundTime)
+	defer clock.Stop()
+	s.round(ctx)
+	for {
+		for _, name := range s.jobs.take() {
+			w.start(name)
+		}
+		select {
+		case <-s.jobs.wake:
+		case <-clock.C:
+			s.round(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// workers are the goroutines of one Run: one for each group that has members to be
+// told, as long as it has.
+type workers struct {
+	s     *Server
+	ctx   context.Context
+	slots chan struct{}
+	busy  sync.WaitGroup
+
+	mu   sync.Mutex
+	wake map[string]chan struct{} // by group
+}
+
+// start has a group worked on now.
+func (w *workers) start(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.wake[name]; c != nil {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+		return
+	}
+	c := make(chan struct{}, 1)
+	w.wake[name] = c
+	w.busy.Go(func() { w.work(name, c) })
+}
+
+func (w *workers) work(name string, wake chan struct{}) {
+	for {
+		w.slots <- struct{}{}
+		next, err := w.s.advance(w.ctx, name)
+		<-w.slots
+		if err != nil && w.ctx.Err() == nil {
+			w.s.log.Error("cannot tell members", "group", name, "err", err)
+			next = w.s.cfg.Now().Add(time.Second)
+		}
+		if next.IsZero() && w.leave(name, wake) || w.ctx.Err() != nil {
+			return
+		}
+		w.idle(wake, next)
+	}
+}
+
+// leave ends a worker that has nothing to do.
+func (w *workers) leave(name string, wake chan struct{}) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(wake) > 0 {
+		return false
+	}
+	delete(w.wake, name)
+	return true
+}
+
+func (w *workers) idle(wake chan struct{}, next time.Time) {
+	t := time.NewTimer(max(0, next.Sub(w.s.cfg.Now())))
+	defer t.Stop()
+	select {
+	case <-wake:
+	case <-t.C:
+	case <-w.ctx.Done():
+	}
+}
+
+// forNotices stands among the groups for the notices of all of them.
+const forNotices = ""
+
+// advance does what is due for a group, or what notices are due, and says when it
+// is to be called again: never when that is zero.
+func (s *Server) advance(ctx context.Context, name string) (time.Time, error) {
+	if name == forNotices {
+		return s.notify(ctx)
+	}
+	return s.pass(ctx, name)
+}
