@@ -158,7 +158,7 @@ func (d *DTLS) greet(from netip.AddrPort, p *place, random [helloRandomLen]byte)
 			return nil // a forged hello does not disturb it
 		}
 	}
-	if d.ctx.Err() != nil || !d.makeRoom(p) {
+	if d.ctx.Err() != nil || !d.makeRoom(from, p) {
 		return nil
 	}
 	s, err := d.begin(from, random)
@@ -177,15 +177,23 @@ func (d *DTLS) greet(from netip.AddrPort, p *place, random [helloRandomLen]byte)
 
 // makeRoom gives up the handshake that a new one from the same place replaces, or
 // else, when there are too many, the oldest whose client has not shown its cookie.
-func (d *DTLS) makeRoom(p *place) bool {
+// One host has at most a quarter of them under way: so who has an address and no
+// key does not keep the others out.
+func (d *DTLS) makeRoom(from netip.AddrPort, p *place) bool {
 	if p != nil && p.next != nil {
 		d.forget(p.next)
 		return true
 	}
-	if len(d.shaking) < d.opts.Handshakes {
+	host := hostOf(from)
+	ofHost := slices.DeleteFunc(slices.Clone(d.shaking), func(s *accepted) bool { return hostOf(s.to) != host })
+	candidates := d.shaking
+	switch {
+	case len(ofHost) >= max(d.opts.Handshakes/4, 1):
+		candidates = ofHost
+	case len(d.shaking) < d.opts.Handshakes:
 		return true
 	}
-	for _, s := range d.shaking {
+	for _, s := range candidates {
 		if !s.pipe.hasCookie() {
 			d.abandoned++
 			d.forget(s)
@@ -193,6 +201,16 @@ func (d *DTLS) makeRoom(p *place) bool {
 		}
 	}
 	return false
+}
+
+// hostOf is what one host can have many of: with IPv6, addresses of a network.
+func hostOf(a netip.AddrPort) netip.Prefix {
+	bits := a.Addr().BitLen()
+	if bits > 64 {
+		bits = 64
+	}
+	prefix, _ := a.Addr().Prefix(bits)
+	return prefix
 }
 
 // forget takes a session off the lists and ends its handshake. It is called with

@@ -320,8 +320,7 @@ func TestDTLSHelloFlood(t *testing.T) {
 	hello := clientHello(t)
 	var amplified int
 	for i := range 500 {
-		b := bytes.Clone(hello)
-		_, _ = rand.Read(b[recordHeaderLen+handshakeHeaderLen+2:][:helloRandomLen])
+		b := reseeded(hello)
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 2, byte(i >> 8), byte(i)}), 5683)
 		server.receive(from, b)
 		if _, shaking, _ := server.Sessions(); shaking > 16 {
@@ -340,6 +339,37 @@ func TestDTLSHelloFlood(t *testing.T) {
 	if _, _, abandoned := server.Sessions(); abandoned < 400 {
 		t.Errorf("%d were abandoned", abandoned)
 	}
+}
+
+// One host, whose clients return their cookies and have no key, keeps nobody else
+// out.
+func TestDTLSHostFlood(t *testing.T) {
+	server, d := listenDTLS(t, whoAmI, DTLSOptions{Handshakes: 8, Handshake: 2 * time.Second})
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() { _, _ = dialDTLS(t, server.Addr(), "lamp", []byte("no such key here")) })
+		eventually(t, "it holds its share", func() bool { asked, _, _ := d.counts(); return asked == min(i+1, 2) })
+	}
+	hello := clientHello(t)
+	for i := range 6 {
+		server.receive(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 3, 0, byte(i)}), 5683), reseeded(hello))
+	}
+	if _, shaking, abandoned := server.Sessions(); shaking != 8 || abandoned != 0 {
+		t.Errorf("%d handshakes at a time, %d abandoned: others found no room", shaking, abandoned)
+	}
+	wg.Wait()
+	for addr, want := range map[string]string{"127.0.0.1:5": "127.0.0.1/32", "[2001:db8::1:2]:5": "2001:db8::/64"} {
+		if got := hostOf(netip.MustParseAddrPort(addr)); got.String() != want {
+			t.Errorf("%s is of host %v", addr, got)
+		}
+	}
+}
+
+// reseeded is a ClientHello with another random.
+func reseeded(hello []byte) []byte {
+	b := bytes.Clone(hello)
+	_, _ = rand.Read(b[recordHeaderLen+handshakeHeaderLen+2:][:helloRandomLen])
+	return b
 }
 
 // What is not DTLS, or comes from nowhere, begins nothing; plain records that
