@@ -6,52 +6,95 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"lamplighter/internal/store"
 )
 
-// queue lets updates that wait for the writer's lock share one commit. bbolt's
-// own Batch does so by waiting for company, which adds up to 10 ms to an update
-// that comes alone; here an idle database commits at once, and the company is
-// whoever came during the commit before.
+// queue lets updates that wait for the disk share one commit. bbolt's own Batch
+// does so by waiting for company, which adds up to 10 ms to an update that comes
+// alone; here an idle database commits at once, and the company is whoever came
+// during the commit before. One of those who wait commits for all; the others
+// sleep until they are done.
 type queue struct {
-	writer  sync.Mutex // held by who commits
 	mu      sync.Mutex
+	busy    bool // somebody commits, or was told to
 	waiting []*update
+
+	// Of the commits before, for gather; only who commits uses them.
+	last, lastButOne int
+	took             time.Duration
 }
 
 type update struct {
 	fn       func(store.Tx) error
-	done     bool // written under writer
+	wake     chan bool // true: it is your turn to commit; false: you are done
+	done     bool
 	err      error
 	panicked any
 }
 
-// maxBatch bounds a commit, and with it what one failing update makes run again.
-const maxBatch = 256
+const (
+	// maxBatch bounds a commit, and with it what one failing update makes run again.
+	maxBatch = 256
+	// Updates that come back after a shared commit are waited for, for a part of the
+	// time that a commit takes.
+	gatherPart = 4
+	gatherMost = 2 * time.Millisecond
+	gatherStep = 50 * time.Microsecond
+)
 
 func (q *queue) update(db *bbolt.DB, fn func(store.Tx) error) error {
-	u := &update{fn: fn}
+	u := &update{fn: fn, wake: make(chan bool, 1)}
 	q.mu.Lock()
 	q.waiting = append(q.waiting, u)
+	turn := !q.busy
+	q.busy = true
 	q.mu.Unlock()
 
-	q.lead(db, u)
+	if turn || <-u.wake {
+		q.lead(db)
+	}
 	if u.panicked != nil {
 		panic(u.panicked)
 	}
 	return u.err
 }
 
-// lead commits until u is done: not at all when another did it, and once unless
-// more than maxBatch wait.
-func (q *queue) lead(db *bbolt.DB, u *update) {
-	q.writer.Lock()
-	defer q.writer.Unlock()
-	for !u.done {
-		q.commit(db, q.take())
+// lead makes one commit for those who wait, the caller among them, and passes the
+// turn on to the next.
+func (q *queue) lead(db *bbolt.DB) {
+	defer func() { // also after runtime.Goexit
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.busy = len(q.waiting) > 0; q.busy {
+			q.waiting[0].wake <- true
+		}
+	}()
+	q.gather()
+	batch := q.take()
+	start := time.Now()
+	q.commit(db, batch)
+	q.last, q.lastButOne, q.took = len(batch), q.last, time.Since(start)
+}
+
+// gather waits for those who had a part in the commits before and are about to
+// come back: a commit for all of them takes as long as one for half of them. Who
+// comes alone waits for nobody.
+func (q *queue) gather() {
+	if q.last < 2 {
+		return
+	}
+	expected := min(q.last+q.lastButOne, maxBatch)
+	for end := time.Now().Add(min(q.took/gatherPart, gatherMost)); time.Now().Before(end); time.Sleep(gatherStep) {
+		q.mu.Lock()
+		n := len(q.waiting)
+		q.mu.Unlock()
+		if n >= expected {
+			return
+		}
 	}
 }
 
@@ -69,12 +112,8 @@ func (q *queue) take() []*update {
 // writes of one that failed, and none fails for another.
 func (q *queue) commit(db *bbolt.DB, batch []*update) {
 	all := batch
-	defer func() { // only after runtime.Goexit, as by a test's FailNow in an update
-		for _, u := range all {
-			if !u.done {
-				u.err, u.done = errAborted, true
-			}
-		}
+	defer func() { // something is left only after runtime.Goexit, as by a test's FailNow in an update
+		finish(slices.DeleteFunc(slices.Clone(all), func(u *update) bool { return u.done }), errAborted)
 	}()
 	var alone []*update
 	batch = slices.Clone(batch)
@@ -102,9 +141,12 @@ func (q *queue) commit(db *bbolt.DB, batch []*update) {
 	}
 }
 
+// finish wakes those who wait for their update; the one that commits hears of it
+// when it returns.
 func finish(batch []*update, err error) {
 	for _, u := range batch {
 		u.err, u.done = err, true
+		u.wake <- false
 	}
 }
 

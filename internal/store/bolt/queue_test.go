@@ -20,7 +20,9 @@ func TestSharedCommit(t *testing.T) {
 	defer s.Close()
 	b := s.(*boltStore)
 	const n = 40
-	b.queue.writer.Lock() // everybody queues behind this
+	b.queue.mu.Lock()
+	b.queue.busy = true // everybody queues behind somebody who commits
+	b.queue.mu.Unlock()
 	before := pagesWritten(b)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -35,7 +37,7 @@ func TestSharedCommit(t *testing.T) {
 		queued = len(b.queue.waiting)
 		b.queue.mu.Unlock()
 	}
-	b.queue.writer.Unlock()
+	b.queue.waiting[0].wake <- true
 	wg.Wait()
 	// One commit writes a handful of pages; forty of them write over a hundred.
 	if pages := pagesWritten(b) - before; pages > 10 {
