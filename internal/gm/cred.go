@@ -37,9 +37,14 @@ func (x *exchange) checkCredential(jr *ace.JoinRequest) (cred []byte, refusal *c
 		}
 		return jr.ClientCred, nil, nil
 	}
-	ok, err := x.proven(parsed, ace.PoPInput(jr.Scope, x.assoc.NS, jr.CNonce), jr.ClientCredVerify)
+	ok, err := x.proven(parsed, jr.ClientCred, ace.PoPInput(jr.Scope, x.assoc.NS, jr.CNonce), jr.ClientCredVerify)
 	if err != nil || !ok {
 		return nil, badProof(), err
+	}
+	if id := x.s.identity(x.group.Algs, x.group.Curve); id != nil && x.group.Algs.HasGroupMode() {
+		if _, err := x.memo.sign(x.s, id, jr.CNonce); err != nil { // for the answer
+			return nil, nil, err
+		}
 	}
 	return jr.ClientCred, nil, x.remember(jr.ClientCred)
 }
@@ -69,9 +74,9 @@ func badProof() *coap.Message {
 
 // proven checks a proof of possession over a PoP input: a signature, or the MAC of
 // a pairwise-only group. KGO, Section 6.2.
-func (x *exchange) proven(cred *cose.Credential, input, proof []byte) (bool, error) {
+func (x *exchange) proven(cred *cose.Credential, raw, input, proof []byte) (bool, error) {
 	if x.group.Algs.HasGroupMode() {
-		return cred.Verify(input, proof), nil
+		return x.memo.verify(cred, raw, input, proof), nil
 	}
 	mac, err := x.mac(cred, input)
 	if errors.Is(err, errNoIdentity) {
@@ -143,16 +148,15 @@ func (x *exchange) prove(nc, peer []byte) (*ace.KDCCredResponse, error) {
 	if id == nil {
 		return nil, errNoIdentity
 	}
+	if x.group.Algs.HasGroupMode() {
+		return x.memo.sign(x.s, id, nc)
+	}
 	nonce, err := x.s.random(challengeLen)
 	if err != nil {
 		return nil, err
 	}
 	r := &ace.KDCCredResponse{KDCCred: id.Cred, KDCNonce: nonce}
 	input := ace.KDCPoPInput(nc, nonce)
-	if x.group.Algs.HasGroupMode() {
-		r.KDCCredVerify, err = id.Key.Sign(input)
-		return r, err
-	}
 	cred, ok := x.group.eligible(peer)
 	if !ok {
 		return nil, fmt.Errorf("proving to a member: %w", cose.ErrCredential)
@@ -179,7 +183,7 @@ func (x *exchange) upload() (*coap.Message, error) {
 	if refusal != nil {
 		return refusal, nil
 	}
-	ok, err := x.proven(parsed, ace.PoPInput(x.me.Scope, x.assoc.NS, up.CNonce), up.ClientCredVerify)
+	ok, err := x.proven(parsed, up.ClientCred, ace.PoPInput(x.me.Scope, x.assoc.NS, up.CNonce), up.ClientCredVerify)
 	if err != nil || !ok {
 		return badProof(), err
 	}

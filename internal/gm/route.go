@@ -71,7 +71,8 @@ type exchange struct {
 	me    *memberRecord  // nil: no member
 	after []func()       // runs when the transaction is durable
 
-	writes bool // whether the transaction can
+	writes bool  // whether the transaction can
+	memo   *memo // of the request
 }
 
 // errStale says that a group's keys have expired and the transaction cannot
@@ -173,9 +174,10 @@ func joinPath(path []string) string {
 func (s *Server) run(ctx context.Context, r *resource, req *coap.Request, name, node string) *coap.Message {
 	var x *exchange
 	var resp *coap.Message
+	known := new(memo)
 	work := func(writes bool) func(store.Tx) error {
 		return func(tx store.Tx) (err error) {
-			x = &exchange{s: s, ctx: ctx, tx: tx, req: req, now: s.cfg.Now(), writes: writes}
+			x = &exchange{s: s, ctx: ctx, tx: tx, req: req, now: s.cfg.Now(), writes: writes, memo: known}
 			if resp, err = x.admit(r, name, node, writes); err != nil || resp != nil {
 				return err
 			}
@@ -187,6 +189,7 @@ func (s *Server) run(ctx context.Context, r *resource, req *coap.Request, name, 
 	if r.change == "" {
 		err = s.cfg.Store.View(ctx, work(false))
 	}
+	s.rehearse(ctx, r, work(false))
 	if r.change != "" || errors.Is(err, errStale) {
 		err = s.commit(ctx, r.change, work(true))
 	}
