@@ -80,10 +80,28 @@ func (s suite) chromium() ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// parse reads what benchmarks print: a name, how many rounds there were, then
-// values with their units.
+// parse makes a figure of each benchmark.
 func (s suite) parse(text []byte, where string) ([]result, error) {
+	list, err := reported(text)
+	if err != nil {
+		return nil, err
+	}
 	var out []result
+	for _, b := range list {
+		out = append(out, s.figure(b.name, where, b.metrics))
+	}
+	return out, nil
+}
+
+// benchmark is what one benchmark reported, by unit.
+type benchmark struct {
+	name    string
+	metrics map[string]float64
+}
+
+// reported reads what benchmarks print: a name, how many rounds there were, then
+// values with their units.
+func reported(text []byte) (list []benchmark, err error) {
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
@@ -91,18 +109,16 @@ func (s suite) parse(text []byte, where string) ([]result, error) {
 		}
 		metrics := map[string]float64{}
 		for i := 2; i+1 < len(fields); i += 2 {
-			value, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
+			if metrics[fields[i+1]], err = strconv.ParseFloat(fields[i], 64); err != nil {
 				return nil, err
 			}
-			metrics[fields[i+1]] = value
 		}
-		out = append(out, s.figure(fields[0], where, metrics))
+		list = append(list, benchmark{fields[0], metrics})
 	}
-	if len(out) == 0 {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("no figures in: %s", text)
 	}
-	return out, nil
+	return list, nil
 }
 
 var nanoseconds = map[string]float64{"µs": 1e3, "ms": 1e6}

@@ -47,10 +47,11 @@ var sections = []struct {
 	{"aiocoap", againstAiocoap},
 	{"bridge", bridgeRTT},
 	{"browser", browser},
+	{"servers", servers},
 }
 
 func main() {
-	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser; default: all")
+	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser, servers; default: all")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
 	if err := run(*only, *out); err != nil {

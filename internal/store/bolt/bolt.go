@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -47,6 +48,7 @@ func Open(path string) (store.Store, error) {
 		db.Close()
 		return nil, fmt.Errorf("preparing %s: %w", path, err)
 	}
+	trim(db) // making the list of free pages has read all of them
 	return &boltStore{db: db}, nil
 }
 
@@ -76,12 +78,21 @@ func prepare(db *bbolt.DB, path string, created bool) error {
 type boltStore struct {
 	db    *bbolt.DB
 	queue queue
+	runs  atomic.Uint64
+}
+
+// count trims the mapping after some transactions.
+func (s *boltStore) count() {
+	if s.runs.Add(1)%trimEvery == 0 {
+		trim(s.db)
+	}
 }
 
 func (s *boltStore) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.count()
 	return explain(s.db.View(func(tx *bbolt.Tx) error { return run(tx, fn) }))
 }
 
@@ -89,6 +100,7 @@ func (s *boltStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.count()
 	return explain(s.queue.update(s.db, fn))
 }
 

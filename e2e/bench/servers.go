@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+)
+
+// aimGM is the memory that a Group Manager of 1,000 groups and 100,000 members may
+// take, in MB: 1 kB a member.
+const aimGM = 100
+
+// servers measures the Group Manager and the Authorization Server over their
+// encrypted stores on the disk.
+func servers() ([]result, error) {
+	var all []result
+	joins, err := metricsOf(suite{dir: "./internal/gm", pattern: "^BenchmarkJoins$", time: "3x"})
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, measured("gm_joins_per_s", joins["joins/s"], "1/s", joins["reference-joins/s"]))
+	memory, err := metricsOf(suite{dir: "./internal/gm", pattern: "^BenchmarkMemory$", time: "1x"})
+	if err != nil {
+		return all, err
+	}
+	all = append(all, measured("gm_rss_100k", memory["full-VmRSS-MB"], "MB", aimGM))
+	tokens, err := metricsOf(suite{dir: "./internal/as", pattern: "^BenchmarkTokens$", time: "3x"})
+	if err != nil {
+		return all, err
+	}
+	return append(all, measured("token_per_s", tokens["tokens/s"], "1/s", tokens["reference-tokens/s"])), nil
+}
+
+// metricsOf runs a suite of one benchmark and returns what it reported.
+func metricsOf(s suite) (map[string]float64, error) {
+	text, err := s.native()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.dir, err)
+	}
+	list, err := reported(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.dir, err)
+	}
+	if len(list) != 1 {
+		return nil, fmt.Errorf("%s: %d benchmarks ran, want one", s.dir, len(list))
+	}
+	return list[0].metrics, nil
+}
