@@ -22,6 +22,15 @@ type Site struct {
 	Credential string `json:"credential"` // thumbprint of the site credential, hex, first 8 bytes
 	BackedUp   bool   `json:"backedUp"`
 	Installer  string `json:"installer"` // who the invitation was for
+
+	Commissioners []Commissioner `json:"commissioners"` // who may manage its devices; none: see updateCommissioners
+}
+
+// Commissioner is somebody who may manage the site's devices.
+type Commissioner struct {
+	Name       string `json:"name"`
+	Credential string `json:"credential"` // thumbprint, hex, first 8 bytes
+	Admin      bool   `json:"admin"`      // may change who they are
 }
 
 // Link is the way to the bridge.
@@ -60,12 +69,18 @@ type Device struct {
 	Groups     []Membership `json:"groups"`
 	Problem    *Problem     `json:"problem"`
 	LastSeen   int64        `json:"lastSeen"`
+
+	ListPending bool `json:"listPending"` // it still has an older list of commissioners
 }
 
 // Membership is a device's place in a group.
 type Membership struct {
 	Group    string `json:"group"`
 	SenderID string `json:"senderId"` // hex
+
+	Ended   bool   `json:"ended"`   // it is no member any more
+	Why     string `json:"why"`     // a sentence of the device: why it ended, or why it gets no new keys and is to be renewed
+	Expires int64  `json:"expires"` // when its association with the Group Manager ends; 0: it was not asked
 }
 
 // Group is a group of the site and what is known of its members.
@@ -158,7 +173,7 @@ const (
 // Job is durable work on a list of devices. It goes on after a reload.
 type Job struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release"
+	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew"
 	Group   string    `json:"group"` // empty where none
 	State   JobState  `json:"state"`
 	Started int64     `json:"started"`

@@ -46,6 +46,9 @@ func (t *task) join(ctx context.Context) error {
 	if err := t.claim(ctx); err != nil {
 		return err
 	}
+	if err := t.bringList(ctx); err != nil {
+		return err
+	}
 	if h := t.rec().Handover; h != nil {
 		done, err := t.resumeHandover(ctx, h)
 		if done || err != nil {
@@ -73,7 +76,7 @@ func (t *task) resumeHandover(ctx context.Context, h *handover) (done bool, err 
 // assist carries the messages of an assisted join between the device, the
 // Authorization Server and the Group Manager. DESIGN: the three ways to join.
 func (t *task) assist(ctx context.Context) error {
-	device, err := t.s.ownerSession(t.d)
+	device, err := t.s.managerSession(ctx, t.d)
 	if err != nil {
 		return err
 	}
@@ -168,7 +171,7 @@ func (t *task) request(ctx context.Context, assoc *join.Association, req ace.Joi
 // device will never take it.
 func (t *task) handOver(ctx context.Context, h *handover) error {
 	t.step("handing over the keys")
-	device, err := t.s.ownerSession(t.d)
+	device, err := t.s.managerSession(ctx, t.d)
 	if err != nil {
 		return err
 	}
@@ -187,7 +190,7 @@ func (t *task) handOver(ctx context.Context, h *handover) error {
 	}
 	taken := func(r *deviceRecord) {
 		r.Handover = nil
-		r.Groups = r.withPlace(place{h.Group, h.SenderID})
+		r.Groups = r.withPlace(place{Group: h.Group, SenderID: h.SenderID, Expires: h.Expires})
 		r.Found, r.LastSeen = true, t.s.e.now()
 	}
 	if h.Group == t.j.rec.Group {
@@ -210,6 +213,10 @@ func (t *task) handOver(ctx context.Context, h *handover) error {
 // its name, for such an answer is not protected. So the next try claims it by its
 // label, and only that claim's success ends what was.
 func (t *task) deviceSaid(doing string, err error) error {
+	if unknownContext(err) && !t.rec().claimed() {
+		t.d.sessions.manager = nil
+		return errNotListed.because(err)
+	}
 	if unknownContext(err) {
 		t.it.reclaim = true
 		t.d.sessions.owner = nil

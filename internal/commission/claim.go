@@ -31,6 +31,7 @@ type (
 		ID      []byte `cbor:"1,keyasint"`
 		Model   string `cbor:"2,keyasint"`
 		Claimed uint   `cbor:"5,keyasint"` // 0 or 1
+		Cred    []byte `cbor:"7,keyasint"` // when it was asked for
 	}
 	registration struct {
 		Thumbprint []byte `cbor:"1,keyasint"`
@@ -119,6 +120,7 @@ func (t *task) claimByLabel(ctx context.Context) error {
 	t.d.sessions = deviceSessions{}
 	err = t.save(ctx, func(r *deviceRecord) {
 		r.Cred, r.OwnerKey, r.Registered = answer.Cred, key, false
+		r.ListRev, r.ListVersion = 0, 0
 		r.Groups, r.Handover = nil, nil // an unclaimed device is in no group
 		r.LastSeen, r.Found = t.s.e.now(), true
 	})
@@ -160,7 +162,11 @@ func (t *task) whyNotClaimed(ctx context.Context, cause error) error {
 
 // identify asks a device who it is; nothing of the answer is proven.
 func (s *site) identify(ctx context.Context, addr netip.AddrPort) (who deviceIdentity, err error) {
-	resp, err := s.e.wire.Exchange(ctx, addr, coap.NewRequest(coap.GET, "/ll/id", nil))
+	return s.identifyWith(ctx, addr, coap.NewRequest(coap.GET, "/ll/id", nil))
+}
+
+func (s *site) identifyWith(ctx context.Context, addr netip.AddrPort, req *coap.Message) (who deviceIdentity, err error) {
+	resp, err := s.e.wire.Exchange(ctx, addr, req)
 	if err == nil {
 		err = coap.CheckResponse(resp)
 	}

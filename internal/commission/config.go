@@ -40,6 +40,7 @@ type Tuning struct {
 	Concurrency int           // devices that a job works on at a time [8]
 	Follow      int           // silent devices that a roll call asks at a time [16]
 	Ask         time.Duration // how often the Group Manager is asked for what it does not tell [30 s]
+	Chase       time.Duration // how often devices are tried that have an older list of commissioners [5 min]
 	Renew       time.Duration // how often an observation is registered anew [20 min]
 }
 
@@ -91,6 +92,7 @@ func (t Tuning) withDefaults() Tuning {
 	orDuration(&t.FollowUp, 5*time.Second)
 	orDuration(&t.Backoff, time.Second)
 	orDuration(&t.Ask, 30*time.Second)
+	orDuration(&t.Chase, 5*time.Minute)
 	orDuration(&t.Renew, 20*time.Minute)
 	orInt(&t.Tries, 4)
 	orInt(&t.Concurrency, 8)

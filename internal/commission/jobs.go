@@ -16,6 +16,10 @@ const (
 	jobJoin    = "join"
 	jobLeave   = "leave"
 	jobRelease = "release"
+
+	jobCommissioners = "commissioners"
+	jobCheck         = "check"
+	jobRenew         = "renew"
 )
 
 // States of an item.

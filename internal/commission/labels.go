@@ -106,7 +106,7 @@ func (s *site) weigh(l label.Label, report *LabelReport) *deviceRecord {
 	d := s.devices[from.id()]
 	if d == nil {
 		report.Added++
-		report.Devices = append(report.Devices, newDevice(from).view())
+		report.Devices = append(report.Devices, newDevice(from).view(nil))
 		return from
 	}
 	old := d.rec
@@ -125,7 +125,7 @@ func (s *site) weigh(l label.Label, report *LabelReport) *deviceRecord {
 	default:
 		report.Updated++
 	}
-	report.Devices = append(report.Devices, newDevice(next).view())
+	report.Devices = append(report.Devices, newDevice(next).view(nil))
 	return next
 }
 

@@ -72,8 +72,12 @@ var (
 	errPassphrase  = problem("wrong-passphrase", "The backup does not open with this passphrase.", "Check the passphrase and the file.")
 	errShort       = problem("short-passphrase", "The passphrase is too short.", "Take at least 8 characters.")
 	errBackup      = problem("bad-backup", "The file is no backup of a site.", "Choose the file that ends in .age and was saved by this program.")
-	errCanceled    = problem("canceled", "This was canceled.", "")
-	errStorage     = problem("storage-failed", "The browser could not save what was done.", "Free some space, reload the page and try again.")
+	errTooMany     = problem("too-many-people", "Devices list at most 16 people who may manage them.", "Give some of them another role.")
+
+	errNothingPending = problem("nothing-pending", "All devices have the present list of commissioners.", "")
+
+	errCanceled = problem("canceled", "This was canceled.", "")
+	errStorage  = problem("storage-failed", "The browser could not save what was done.", "Free some space, reload the page and try again.")
 )
 
 // Problems of the way and of the servers.
@@ -101,6 +105,7 @@ var (
 	errForeign    = problem("foreign-device", "The device is registered to another installer at the Authorization Server.", "Ask that installer to release it.")
 	errUnknown    = passing("device-unregistered", "The Authorization Server does not know this device.", "Try again: it is registered anew.")
 	errOtherKey   = problem("registered-otherwise", "The Authorization Server has this device with another key.", "Release the device, then claim it again.")
+	errNotListed  = problem("not-on-list", "The device does not list this browser among those who may manage it.", "Whoever owns it can bring it the present list of commissioners.")
 	errNotClaimed = problem("not-claimed", "The device is not claimed by this site.", "Claim it first.")
 	errLostOwner  = passing("owner-unknown", "The device does not accept this site's key any more: it was reset, or it has another owner now.", "Try again: it is claimed anew if it is free.")
 	errDisowned   = problem("owner-refused", "The device does not accept this site's key any more, and its label does not open it: it has another owner, or somebody between answers in its place.", "If it was given away, forget it. If not, look for what interferes, and try again.")

@@ -41,6 +41,9 @@ type siteRecord struct {
 	GMCred       []byte      `cbor:"12,keyasint"`
 	Multicast    string      `cbor:"13,keyasint"`
 	BackedUp     bool        `cbor:"14,keyasint"`
+
+	Commissioners []commissionerEntry `cbor:"20,keyasint,omitempty"` // who may manage its devices; none: nobody was asked about yet
+	ListRev       uint64              `cbor:"21,keyasint,omitempty"` // of Commissioners
 }
 
 func (r *siteRecord) enrolled() bool { return r != nil && len(r.InstallerKey) > 0 }
@@ -70,12 +73,19 @@ type deviceRecord struct {
 	LastSeen   int64       `cbor:"14,keyasint,omitempty"`
 	Step       string      `cbor:"15,keyasint,omitempty"`
 	Problem    *Problem    `cbor:"16,keyasint,omitempty"`
+
+	ListRev     uint64 `cbor:"20,keyasint,omitempty"` // which of the site's lists of commissioners it has confirmed
+	ListVersion uint64 `cbor:"21,keyasint,omitempty"` // the version of that at the device
 }
 
 // place is a device's membership in a group.
 type place struct {
 	Group    string `cbor:"1,keyasint"`
 	SenderID []byte `cbor:"2,keyasint"`
+
+	Why     string `cbor:"3,keyasint,omitempty"` // what the device said is wrong
+	Expires uint64 `cbor:"4,keyasint,omitempty"` // when its association ends, seconds since 1970; 0: not asked
+	Ended   bool   `cbor:"5,keyasint,omitempty"` // it is no member any more, Why says why
 }
 
 // handover is a Join Response with the association of the Group Manager on their
@@ -95,7 +105,17 @@ func (r *deviceRecord) claimed() bool { return len(r.OwnerKey) > 0 }
 
 func (r *deviceRecord) labelKnown() bool { return len(r.Thumbprint) > 0 }
 
+// in is the device's membership in a group, nil where it has none.
 func (r *deviceRecord) in(group string) *place {
+	if p := r.place(group); p != nil && !p.Ended {
+		return p
+	}
+	return nil
+}
+
+// place is what is known of the device in a group, also when it is no member any
+// more.
+func (r *deviceRecord) place(group string) *place {
 	for i := range r.Groups {
 		if r.Groups[i].Group == group {
 			return &r.Groups[i]

@@ -63,7 +63,7 @@ func (s *site) todo(j *job) []*item {
 // before the devices', and one search finds all addresses that are missing.
 func (s *site) prepare(ctx context.Context, j *job) error {
 	return s.insist(ctx, j, func() error {
-		if j.rec.Kind == jobJoin {
+		if j.rec.Kind == jobJoin || j.rec.Kind == jobRenew {
 			g, err := s.knownGroup(j.rec.Group)
 			if err != nil {
 				return err
@@ -288,7 +288,8 @@ func (j *job) outcome() JobState {
 
 func (s *site) summary(j *job) string {
 	v := s.jobView(j)
-	verb := map[string]string{jobClaim: "claimed", jobJoin: "joined to " + v.Group, jobLeave: "removed from " + v.Group, jobRelease: "released"}[v.Kind]
+	verb := map[string]string{jobClaim: "claimed", jobJoin: "joined to " + v.Group, jobLeave: "removed from " + v.Group, jobRelease: "released",
+		jobCommissioners: "told who may manage them", jobCheck: "asked about their groups", jobRenew: "joined to " + v.Group + " anew"}[v.Kind]
 	text := fmt.Sprintf("%d of %s %s", v.Done, plural(v.Total, "device", "devices"), verb)
 	if v.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", v.Failed)

@@ -15,9 +15,11 @@ import (
 
 // deviceSessions are the browser's associations with one device.
 type deviceSessions struct {
-	owner  *oscore.PSKClient
-	label  *oscore.PSKClient
-	secret string // that label is for
+	owner *oscore.PSKClient
+	label *oscore.PSKClient
+
+	manager *oscore.PSKClient // of a commissioner on the device's list
+	secret  string            // that label is for
 }
 
 // ownerSession is the session on the owner key; the key is durable.

@@ -109,6 +109,7 @@ func (s *site) resume() {
 		}
 	})
 	s.resumeJobs()
+	s.background(s.chase)
 }
 
 // memberships lists the groups that the browser is in.
@@ -182,9 +183,9 @@ func (s *site) touchSite() {
 
 func (r *siteRecord) view() Site {
 	if !r.enrolled() {
-		return Site{}
+		return Site{Commissioners: []Commissioner{}}
 	}
-	return Site{Name: r.Name, Credential: r.id(), BackedUp: r.BackedUp, Installer: r.Installer}
+	return Site{Name: r.Name, Credential: r.id(), BackedUp: r.BackedUp, Installer: r.Installer, Commissioners: r.commissionersView()}
 }
 
 // device finds a device.

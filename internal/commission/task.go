@@ -69,6 +69,9 @@ func (t *task) do(ctx context.Context) error {
 		if err := t.claim(ctx); err != nil {
 			return err
 		}
+		if err := t.bringList(ctx); err != nil {
+			return err
+		}
 		return t.finish(ctx, "claimed", func(*deviceRecord) {})
 	case jobJoin:
 		return t.join(ctx)
@@ -76,6 +79,15 @@ func (t *task) do(ctx context.Context) error {
 		return t.leave(ctx)
 	case jobRelease:
 		return t.release(ctx)
+	case jobCommissioners:
+		if err := t.bringList(ctx); err != nil {
+			return err
+		}
+		return t.finish(ctx, "told who may manage it", func(*deviceRecord) {})
+	case jobCheck:
+		return t.check(ctx)
+	case jobRenew:
+		return t.renew(ctx)
 	}
 	return problem("unknown-kind", "This version does not know jobs of this kind.", "Update this program.")
 }
@@ -127,6 +139,7 @@ func (t *task) release(ctx context.Context) error {
 		t.d.sessions = deviceSessions{}
 		err = t.save(ctx, func(r *deviceRecord) {
 			r.OwnerKey, r.Cred, r.Groups, r.Handover = nil, nil, nil, nil
+			r.ListRev, r.ListVersion = 0, 0
 			r.Registered = true // until the Authorization Server has forgotten it
 		})
 		if err != nil {

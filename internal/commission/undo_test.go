@@ -141,7 +141,7 @@ func (w *world) restored(b *browser) *browser {
 	}
 	site, err := second.Restore(w.t.Context(), file, "correct horse")
 	second.must(site, err)
-	if site != b.Snapshot().Site || !site.BackedUp {
+	if !reflect.DeepEqual(site, b.Snapshot().Site) || !site.BackedUp {
 		w.t.Errorf("site = %+v", site)
 	}
 	return second

@@ -13,7 +13,7 @@ func (s *site) fill(snap *Snapshot) {
 	defer s.mu.Unlock()
 	snap.Site = s.rec.view()
 	for _, id := range slices.Sorted(maps.Keys(s.devices)) {
-		snap.Devices = append(snap.Devices, s.devices[id].view())
+		snap.Devices = append(snap.Devices, s.devices[id].view(s.rec))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
 		snap.Groups = append(snap.Groups, s.groupView(s.groups[name]))
@@ -24,19 +24,25 @@ func (s *site) fill(snap *Snapshot) {
 	}
 }
 
-// view is the device as it is drawn; s.mu is held.
-func (d *device) view() Device {
+// view is the device as it is drawn; the site's mu is held, s is its record.
+func (d *device) view(s *siteRecord) Device {
 	r := d.rec
 	v := Device{
 		ID: d.id, Name: r.Name, Place: r.Place, Model: r.Model, Address: r.Address,
 		State: d.state(), Step: r.Step, Found: r.Found, Claimed: r.claimed(), LabelKnown: r.labelKnown(),
 		Groups: []Membership{}, Problem: r.Problem, LastSeen: r.LastSeen,
 	}
+	if s != nil {
+		v.ListPending = s.listPending(r)
+	}
 	if d.working {
 		v.Step, v.Problem = d.step, nil
 	}
 	for _, p := range r.Groups {
-		v.Groups = append(v.Groups, Membership{Group: p.Group, SenderID: hex.EncodeToString(p.SenderID)})
+		v.Groups = append(v.Groups, Membership{
+			Group: p.Group, SenderID: hex.EncodeToString(p.SenderID),
+			Ended: p.Ended, Why: p.Why, Expires: int64(p.Expires) * 1000,
+		})
 	}
 	return v
 }
@@ -47,7 +53,7 @@ func (d *device) state() DeviceState {
 		return DeviceWorking
 	case r.Problem != nil:
 		return DeviceFailed
-	case len(r.Groups) > 0:
+	case slices.ContainsFunc(r.Groups, func(p place) bool { return !p.Ended }):
 		return DeviceJoined
 	case r.claimed():
 		return DeviceClaimed
@@ -64,7 +70,7 @@ func (s *site) touchDevice(d *device) {
 		if s.devices[d.id] != d {
 			return Event{Type: "removed", Removed: d.id}, true
 		}
-		view := d.view()
+		view := d.view(s.rec)
 		return Event{Type: "device", Device: &view}, true
 	})
 	s.mu.Lock()

@@ -14,7 +14,7 @@ const formatLinks = 40
 
 // idAnswer is what everybody may know.
 //
-//	ll-id = { 1: bstr .size 8, 2: tstr, 3: tstr, 4: tstr, 5: 0 / 1, ? 6: tstr }
+//	ll-id = { 1: bstr .size 8, 2: tstr, 3: tstr, 4: tstr, 5: 0 / 1, ? 6: tstr, ? 7: bstr }
 type idAnswer struct {
 	ID      []byte `cbor:"1,keyasint"`
 	Model   string `cbor:"2,keyasint"`
@@ -22,14 +22,18 @@ type idAnswer struct {
 	FW      string `cbor:"4,keyasint"`
 	Claimed uint   `cbor:"5,keyasint"`
 	Name    string `cbor:"6,keyasint,omitempty"`
+	Cred    []byte `cbor:"7,keyasint,omitempty"`
 }
 
-func (d *Device) getID(context.Context, *coap.Request) *coap.Message {
+func (d *Device) getID(_ context.Context, req *coap.Request) *coap.Message {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a := idAnswer{ID: d.cfg.ID[:], Model: d.cfg.Model, HW: d.cfg.HW, FW: d.cfg.FW}
 	if d.claim != nil {
 		a.Claimed, a.Name = 1, d.claim.Name
+	}
+	if _, want := coap.Query(req.Message, "cred"); want {
+		a.Cred = d.cred
 	}
 	return answer(coap.Content, a)
 }

@@ -24,6 +24,17 @@ export interface Site {
   backedUp: boolean;
   /** who the invitation was for */
   installer: string;
+  /** who may manage its devices; none: see updateCommissioners */
+  commissioners: Commissioner[];
+}
+
+/** Commissioner is somebody who may manage the site's devices. */
+export interface Commissioner {
+  name: string;
+  /** thumbprint, hex, first 8 bytes */
+  credential: string;
+  /** may change who they are */
+  admin: boolean;
 }
 
 /** Link is the way to the bridge. */
@@ -64,6 +75,8 @@ export interface Device {
   groups: Membership[];
   problem: Problem | null;
   lastSeen: number;
+  /** it still has an older list of commissioners */
+  listPending: boolean;
 }
 
 /** Membership is a device's place in a group. */
@@ -71,6 +84,12 @@ export interface Membership {
   group: string;
   /** hex */
   senderId: string;
+  /** it is no member any more */
+  ended: boolean;
+  /** a sentence of the device: why it ended, or why it gets no new keys and is to be renewed */
+  why: string;
+  /** when its association with the Group Manager ends; 0: it was not asked */
+  expires: number;
 }
 
 /** Group is a group of the site and what is known of its members. */
@@ -161,7 +180,7 @@ export type JobState =
 /** Job is durable work on a list of devices. It goes on after a reload. */
 export interface Job {
   id: string;
-  /** "join" (claims first where needed), "claim", "leave", "release" */
+  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew" */
   kind: string;
   /** empty where none */
   group: string;
@@ -271,6 +290,14 @@ export interface Methods {
   release(devices: string[]): Promise<Job>;
   /** drops labels of devices that are not claimed */
   forget(devices: string[]): Promise<void>;
+  /** takes the people of the Authorization Server for the list of who may manage the site's devices, and brings it to all of them; for administrators */
+  updateCommissioners(): Promise<Job>;
+  /** asks devices themselves how they stand in their groups */
+  check(devices: string[]): Promise<Job>;
+  /** the devices in a group that are to be renewed, as far as they were asked */
+  needRenewal(group: string): Promise<string[]>;
+  /** joins devices to a group anew, with this installer's rights */
+  renew(group: string, devices: string[]): Promise<Job>;
   /** makes this browser a member of a group, also again after it was removed */
   enter(group: string): Promise<void>;
   /** tries again what failed */
@@ -303,6 +330,10 @@ export const methodNames: readonly (keyof Methods)[] = [
   "leave",
   "release",
   "forget",
+  "updateCommissioners",
+  "check",
+  "needRenewal",
+  "renew",
   "enter",
   "retryJob",
   "cancelJob",

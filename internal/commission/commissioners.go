@@ -1,0 +1,259 @@
+package commission
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
+	"lamplighter/internal/oscore"
+)
+
+// Who may manage a device stands on a list that the device has (docs/device.md).
+// The site keeps the list that all its devices shall have, with a revision; a device
+// is pending until it has confirmed that.
+
+// Rights on a device's list.
+const (
+	rightManage = 1
+	allRights   = 3
+)
+
+// commissionerEntry is somebody on the site's list.
+type commissionerEntry struct {
+	Cred   []byte `cbor:"1,keyasint"`
+	Rights uint   `cbor:"2,keyasint"`
+	Name   string `cbor:"3,keyasint,omitempty"`
+}
+
+// The payloads of /ll/commissioners and of the Authorization Server's /people.
+type (
+	listPayload struct {
+		Version uint64     `cbor:"1,keyasint"`
+		List    []listItem `cbor:"2,keyasint"`
+	}
+	listItem struct {
+		Cred   []byte `cbor:"1,keyasint"`
+		Rights uint   `cbor:"2,keyasint"`
+	}
+	personPayload struct {
+		Name    string `cbor:"2,keyasint"`
+		Role    string `cbor:"3,keyasint"`
+		Pending bool   `cbor:"6,keyasint"`
+		Revoked bool   `cbor:"7,keyasint"`
+		Cred    []byte `cbor:"8,keyasint"`
+	}
+)
+
+// UpdateCommissioners takes the people of the Authorization Server (administrators
+// and installers, without those who were revoked) for the list of who may manage
+// this site's devices, and brings it to all of them. Only an administrator is told
+// who they are.
+func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
+	s, err := e.site()
+	if err != nil {
+		return Job{}, err
+	}
+	var people []personPayload
+	if err := call(ctx, &s.as, coap.GET, "/people", nil, &people); err != nil {
+		return Job{}, asProblem(with(atAS, "asking who works here", err))
+	}
+	own := s.record()
+	list := []commissionerEntry{{Cred: own.Cred, Rights: allRights, Name: own.Installer}}
+	for _, p := range people {
+		rights := map[string]uint{"admin": allRights, "installer": rightManage}[p.Role]
+		if rights == 0 || p.Pending || p.Revoked || len(p.Cred) == 0 || bytes.Equal(p.Cred, own.Cred) {
+			continue
+		}
+		list = append(list, commissionerEntry{p.Cred, rights, p.Name})
+	}
+	slices.SortFunc(list[1:], func(a, b commissionerEntry) int { return bytes.Compare(a.Cred, b.Cred) })
+	if len(list) > maxCommissioners {
+		return Job{}, errTooMany
+	}
+	if err := s.setList(ctx, list); err != nil {
+		return Job{}, asProblem(err)
+	}
+	pending := s.pendingDevices()
+	if len(pending) == 0 {
+		return Job{}, errNothingPending
+	}
+	return s.start(ctx, jobCommissioners, "", pending)
+}
+
+// maxCommissioners is how many a device lists.
+const maxCommissioners = 16
+
+// setList makes a list the site's, durably. The same one changes nothing.
+func (s *site) setList(ctx context.Context, list []commissionerEntry) error {
+	same := slices.EqualFunc(s.record().Commissioners, list, func(a, b commissionerEntry) bool {
+		return bytes.Equal(a.Cred, b.Cred) && a.Rights == b.Rights && a.Name == b.Name
+	})
+	if same {
+		return nil
+	}
+	err := s.update(ctx, func(r *siteRecord) { r.Commissioners, r.ListRev = list, r.ListRev+1 })
+	s.mu.Lock()
+	var devices []*device
+	for _, d := range s.devices {
+		devices = append(devices, d)
+	}
+	s.mu.Unlock()
+	for _, d := range devices {
+		s.touchDevice(d)
+	}
+	return err
+}
+
+// listPending reports whether a device of the site has not confirmed the list.
+func (s *siteRecord) listPending(r *deviceRecord) bool { return r.claimed() && r.ListRev < s.ListRev }
+
+// pendingDevices lists the devices that have another list than they shall have.
+func (s *site) pendingDevices() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []string
+	for id, d := range s.devices {
+		if s.rec.listPending(d.rec) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// bringList gives the device the site's list, if it has not got it yet. Its version
+// is the device's own: somebody else with that right may have been here.
+func (t *task) bringList(ctx context.Context) error {
+	site := t.s.record()
+	if !site.listPending(t.rec()) {
+		return nil
+	}
+	if err := t.ensureAddress(ctx); err != nil {
+		return err
+	}
+	t.step("telling it who may manage it")
+	session, err := t.s.managerSession(ctx, t.d)
+	if err != nil {
+		return err
+	}
+	next := listPayload{Version: max(t.rec().ListVersion, 1) + 1, List: []listItem{}}
+	for _, c := range site.Commissioners {
+		next.List = append(next.List, listItem{c.Cred, c.Rights})
+	}
+	err = call(ctx, session, coap.PUT, "/ll/commissioners", next, nil)
+	var re *coap.ResponseError
+	if errors.As(err, &re) && re.Code == coap.Conflict {
+		var have listPayload
+		if err = call(ctx, session, coap.GET, "/ll/commissioners", nil, &have); err == nil {
+			next.Version = have.Version + 1
+			err = call(ctx, session, coap.PUT, "/ll/commissioners", next, nil)
+		}
+	}
+	if err != nil {
+		return t.deviceSaid("telling it who may manage it", err)
+	}
+	return t.save(ctx, func(r *deviceRecord) { r.ListRev, r.ListVersion = site.ListRev, next.Version })
+}
+
+// managerSession is the session in which this browser manages a device: its owner's,
+// or of a commissioner on the device's list.
+func (s *site) managerSession(ctx context.Context, d *device) (coap.Caller, error) {
+	r := s.of(d)
+	if r.claimed() {
+		return s.ownerSession(d)
+	}
+	if !r.labelKnown() {
+		return nil, errNoLabel
+	}
+	if len(r.Cred) == 0 {
+		if err := s.learnCredential(ctx, d); err != nil {
+			return nil, err
+		}
+		r = s.of(d)
+	}
+	if d.sessions.manager == nil {
+		cred, err := cose.ParseCCS(r.Cred)
+		if err != nil {
+			return nil, errMismatch.because(err)
+		}
+		psk, err := oscore.CommissionerPSK(s.key(), cred.Public, s.record().Cred, r.Cred)
+		if err != nil {
+			return nil, errMismatch.because(err)
+		}
+		d.sessions.manager = oscore.NewPSKClient(psk, s.e.wire, r.address(), s.e.cfg.Rand)
+	}
+	d.sessions.manager.SetPeer(r.address())
+	return d.sessions.manager, nil
+}
+
+// learnCredential asks a device of another owner for its credential, which has to be
+// the label's.
+func (s *site) learnCredential(ctx context.Context, d *device) error {
+	req := coap.NewRequest(coap.GET, "/ll/id", nil)
+	coap.AddOption(req, coap.OptionURIQuery, []byte("cred"))
+	who, err := s.identifyWith(ctx, s.of(d).address(), req)
+	switch {
+	case err != nil:
+		return with(atDevice, "asking who it is", err)
+	case !bytes.Equal(who.ID, s.of(d).ID):
+		return errOther
+	case len(who.Cred) == 0 || !s.of(d).matches(who.Cred):
+		return errMismatch
+	}
+	return s.updateDevice(ctx, d, func(r *deviceRecord) { r.Cred = who.Cred })
+}
+
+// chase brings the list to devices that were out of reach, again and again.
+func (s *site) chase(ctx context.Context) {
+	for ctx.Err() == nil {
+		if s.record().ListRev > 0 {
+			if pending := s.pendingDevices(); len(pending) > 0 {
+				if err := s.bringTo(ctx, pending); err != nil {
+					s.e.logProblem("", "bringing the list of commissioners to devices", err)
+				}
+			}
+		}
+		sleep(ctx, s.e.cfg.Tuning.Chase)
+	}
+}
+
+// bringTo goes on with the latest job that brings the list, or starts one.
+func (s *site) bringTo(ctx context.Context, pending []string) error {
+	s.mu.Lock()
+	var latest *job
+	for _, j := range s.newestJobs() {
+		if j.rec.Kind == jobCommissioners {
+			latest = j
+			break
+		}
+	}
+	covers := latest != nil && !slices.ContainsFunc(pending, func(id string) bool { return !slices.Contains(latest.rec.Devices, id) })
+	open := latest != nil && !latest.ended()
+	s.mu.Unlock()
+	switch {
+	case open:
+		return nil
+	case covers:
+		_, err := s.e.RetryJob(ctx, latest.rec.ID)
+		return err
+	}
+	_, err := s.start(ctx, jobCommissioners, "", pending)
+	return err
+}
+
+// commissionersView is the list as it is drawn.
+func (r *siteRecord) commissionersView() []Commissioner {
+	list := []Commissioner{}
+	for _, c := range r.Commissioners {
+		sum := cose.Thumbprint(c.Cred)
+		list = append(list, Commissioner{
+			Name: cmp.Or(c.Name, "somebody"), Credential: hex.EncodeToString(sum[:8]), Admin: c.Rights == allRights,
+		})
+	}
+	return list
+}

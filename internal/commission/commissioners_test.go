@@ -1,0 +1,157 @@
+package commission
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"lamplighter/internal/as"
+)
+
+// hired is the engine of a person with a role at the one site of this test.
+func (w *world) hired(name string, role as.Role, at string) *browser {
+	w.t.Helper()
+	inv, err := w.as.InvitePerson(w.t.Context(), as.InviteParams{Name: name, Role: role, Groups: []string{hall, stage}, Site: "school"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b := w.engine(nil, func(c *Config) { c.Exchange = w.net.From(netip.MustParseAddrPort(at)) })
+	b.must(b.AcceptInvitation(w.t.Context(), "http://bridge.test/#"+Invitation{
+		AccessCode: "open sesame", ID: []byte(inv.ID), Secret: inv.Secret,
+		ASAddress: asAddr.String(), ASCred: w.cred.as, GMAddress: gmAddr.String(), GMCred: w.cred.gm,
+		Multicast: groupAddr.String(), Site: "Riverside School", Installer: name,
+	}.Encode()))
+	b.must(b.ImportLabels(w.t.Context(), w.table()))
+	return b
+}
+
+func (b *browser) device(id string) Device {
+	for _, d := range b.Snapshot().Devices {
+		if d.ID == id {
+			return d
+		}
+	}
+	return Device{}
+}
+
+// The people of the site come onto every device's list, and who is revoked goes off
+// it: at once where the device can be reached, and as soon as it can be elsewhere,
+// also after a reload. Until then it is shown as pending.
+func TestCommissionersOfDevices(t *testing.T) {
+	w := newWorld(t, 2)
+	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+	ann.joined()
+	if _, err := ann.UpdateCommissioners(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bert := w.hired("Bert", as.RoleInstaller, "127.0.0.1:40002")
+	if _, err := bert.UpdateCommissioners(t.Context()); err == nil {
+		t.Error("an installer is told who works here")
+	}
+	if j := bert.job(bert.Check(t.Context(), w.ids())); j.State != JobFailed || problemOf(j, w.ids()[0]) != "not-on-list" {
+		t.Errorf("before he is on the list: %s", bert.failures(j))
+	}
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone || j.Total != 2 {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	if s := ann.Snapshot().Site; len(s.Commissioners) != 2 || !s.Commissioners[0].Admin || s.Commissioners[1].Admin || s.Commissioners[1].Name != "Bert" {
+		t.Errorf("%+v", s.Commissioners)
+	}
+	if _, err := ann.UpdateCommissioners(t.Context()); asProblem(err).ID != "nothing-pending" {
+		t.Errorf("once more: %v", err)
+	}
+	if j := bert.job(bert.Check(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatalf("on the list: %s", bert.failures(j))
+	}
+	if g := bert.device(w.ids()[0]).Groups; len(g) != 1 || g[0].Group != hall || g[0].Ended || g[0].Expires == 0 {
+		t.Errorf("%+v", g)
+	}
+
+	// Revoked, while one lamp has no power.
+	w.net.Down(w.lamps[1].addr, true)
+	people, err := w.as.People(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range people {
+		if p.Name == "Bert" {
+			if err := w.as.Revoke(t.Context(), p.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	j := ann.job(ann.UpdateCommissioners(t.Context()))
+	if j.State != JobPartial || ann.device(w.ids()[0]).ListPending || !ann.device(w.ids()[1]).ListPending {
+		t.Fatalf("%s\n%+v", ann.failures(j), ann.Snapshot().Devices)
+	}
+	if j := bert.job(bert.Check(t.Context(), w.ids()[:1])); problemOf(j, w.ids()[0]) != "not-on-list" {
+		t.Errorf("who was revoked: %s", bert.failures(j))
+	}
+	ann.Close()
+	ann = w.engine(ann.store, func(c *Config) {
+		c.Exchange, c.Tuning.Chase = ann.ex, 20*time.Millisecond
+	})
+	if !ann.device(w.ids()[1]).ListPending {
+		t.Error("forgotten over a reload")
+	}
+	w.net.Down(w.lamps[1].addr, false)
+	eventually(t, "the list reaches the lamp that had no power", func() bool { return !ann.device(w.ids()[1]).ListPending })
+	if j := bert.job(bert.Check(t.Context(), w.ids()[1:])); problemOf(j, w.ids()[1]) != "not-on-list" {
+		t.Errorf("who was revoked, at the other lamp: %s", bert.failures(j))
+	}
+	// Whoever is claimed from now on gets the list too.
+	w.addLamp(3)
+	ann.must(ann.ImportLabels(t.Context(), w.table()))
+	if j := ann.job(ann.Claim(t.Context(), w.ids()[2:])); j.State != JobDone || ann.device(w.ids()[2]).ListPending {
+		t.Errorf("%s", ann.failures(j))
+	}
+}
+
+// Another commissioner joins a device anew: its association is his then.
+func TestRenew(t *testing.T) {
+	w := newWorld(t, 2)
+	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+	ann.joined()
+	bert := w.hired("Bert", as.RoleInstaller, "127.0.0.1:40002")
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	before := w.members(hall)
+	if j := bert.job(bert.Renew(t.Context(), hall, w.ids()[:1])); j.State != JobDone {
+		t.Fatalf("%s", bert.failures(j))
+	}
+	after := w.members(hall)
+	changed := 0
+	for subject, m := range after {
+		was, ok := before[subject]
+		if !ok {
+			continue // the other browser
+		}
+		if m.Node != was.Node {
+			t.Errorf("%s is another node", subject)
+		}
+		if m.Obtainer != was.Obtainer {
+			changed++
+		}
+	}
+	if changed != 1 {
+		t.Errorf("%d associations have another obtainer:\n%+v\n%+v", changed, before, after)
+	}
+	ann.verified(2)
+	bert.must(bert.RollCall(t.Context(), hall))
+
+	// The device says when its association ends.
+	if j := bert.job(bert.Check(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatalf("%s", bert.failures(j))
+	}
+	if ids, err := bert.NeedRenewal(t.Context(), hall); err != nil || len(ids) != 0 {
+		t.Errorf("%v, %v", ids, err)
+	}
+	s := bert.current()
+	d, _ := s.device(w.ids()[0])
+	b := s.of(d).in(hall)
+	w.advance(time.Unix(int64(b.Expires), 0).Sub(w.now()) - 2*24*time.Hour)
+	if ids, err := bert.NeedRenewal(t.Context(), hall); err != nil || len(ids) == 0 {
+		t.Errorf("%v, %v", ids, err)
+	}
+}
