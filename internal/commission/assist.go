@@ -94,7 +94,7 @@ func (t *task) assist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.fits(assoc.Info(), group); err != nil {
+	if err := fits(t.rec().Cred, assoc.Info(), group); err != nil {
 		return err
 	}
 	t.step("proving its key")
@@ -112,13 +112,13 @@ func (t *task) assist(ctx context.Context) error {
 	return t.handOver(ctx, h)
 }
 
-// fits refuses a group that the device's key is of no use in.
-func (t *task) fits(info join.Info, group string) error {
-	cred, err := cose.ParseCCS(t.rec().Cred)
+// fits refuses a group that the key of a device's credential is of no use in.
+func fits(cred []byte, info join.Info, group string) error {
+	device, err := cose.ParseCCS(cred)
 	if err != nil {
 		return errMismatch.because(err)
 	}
-	if err := info.Check(group, cred.Public); err != nil {
+	if err := info.Check(group, device.Public); err != nil {
 		return errDeviceKey.because(err)
 	}
 	return nil

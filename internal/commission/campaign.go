@@ -104,6 +104,10 @@ func (s *site) newCampaign(g *group, kind string, req *coap.Message) *campaign {
 
 func (c *campaign) run(ctx context.Context) error {
 	defer c.side.Wait()
+	if !c.g.algorithms().HasGroupMode() { // there is no message to all
+		c.followUp(ctx)
+		return nil
+	}
 	if err := c.multicast(ctx); err != nil {
 		return err
 	}
@@ -156,7 +160,18 @@ func (c *campaign) multicast(ctx context.Context) error {
 	return err
 }
 
-// protect protects a request for the group (to is nil) or for one member.
+// algorithms are those of the group's current keys.
+func (g *group) algorithms() oscoregroup.Algorithms {
+	g.using.Lock()
+	defer g.using.Unlock()
+	if g.keys == nil {
+		return oscoregroup.DefaultAlgorithms
+	}
+	return g.keys.Current().Algorithms()
+}
+
+// protect protects a request for the group (to is nil) or for one member. In a
+// group without pairwise mode what is for one is protected for all, too.
 func (g *group) protect(req *coap.Message, to []byte) (*coap.Message, *oscoregroup.Binding, error) {
 	g.using.Lock()
 	defer g.using.Unlock()
@@ -165,6 +180,9 @@ func (g *group) protect(req *coap.Message, to []byte) (*coap.Message, *oscoregro
 		return nil, nil, errCanceled
 	case g.keys == nil:
 		return nil, nil, errNoGroup
+	}
+	if !g.keys.Current().Algorithms().HasPairwiseMode() {
+		to = nil
 	}
 	return g.keys.ProtectRequest(req, to)
 }

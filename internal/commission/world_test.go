@@ -20,6 +20,7 @@ import (
 	"lamplighter/internal/as"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/cose/p256"
 	lampdevice "lamplighter/internal/device"
 	"lamplighter/internal/gm"
 	"lamplighter/internal/label"
@@ -74,6 +75,7 @@ type world struct {
 	as    *as.Server
 	gm    *gm.Server
 	gmCfg gm.Config
+	kind  gm.GroupConfig
 	cred  struct{ as, gm []byte }
 	lamps []*lamp
 
@@ -96,9 +98,12 @@ func newKey(t testing.TB) ed25519.PrivateKey {
 	return key
 }
 
-func newWorld(t testing.TB, lamps int) *world {
+func newWorld(t testing.TB, lamps int) *world { return newWorldOf(t, lamps, gm.GroupConfig{}) }
+
+// newWorldOf is a world whose groups are of a kind.
+func newWorldOf(t testing.TB, lamps int, kind gm.GroupConfig) *world {
 	t.Helper()
-	w := &world{t: t, net: sim.NewNetwork(1)}
+	w := &world{t: t, net: sim.NewNetwork(1), kind: kind}
 	tokens := ace.TokenKey{KID: []byte{1}, Key: make([]byte, ace.TokenKeySize)}
 	if _, err := rand.Read(tokens.Key); err != nil {
 		t.Fatal(err)
@@ -128,14 +133,33 @@ func (w *world) startGM(tokens ace.TokenKey) {
 	w.cred.gm = cose.NewCCS("gm", key.Public().(ed25519.PublicKey))
 	w.gmCfg = gm.Config{
 		Store: store.NewMemory(), Now: w.now, Rand: rand.Reader, Key: key, Credential: w.cred.gm,
-		Audience: "gm", Issuer: "as", TokenKey: tokens,
+		Audience: "gm", Issuer: "as", TokenKey: tokens, Identities: []gm.Identity{secondIdentity(w.t, key, w.cred.gm)},
 	}
 	w.bootGM()
 	for _, name := range []string{hall, stage} {
-		if err := w.gm.CreateGroup(w.t.Context(), gm.GroupConfig{Name: name}); err != nil {
+		w.kind.Name = name
+		if err := w.gm.CreateGroup(w.t.Context(), w.kind); err != nil {
 			w.t.Fatal(err)
 		}
 	}
+}
+
+// secondIdentity is the Group Manager's for groups on P-256.
+func secondIdentity(t testing.TB, first ed25519.PrivateKey, cred []byte) gm.Identity {
+	t.Helper()
+	scalar, err := p256.Generate(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := p256.NewKey(scalar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endorsed, err := cose.Endorse(cred, cose.NewEd25519(first), "gm", key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gm.Identity{Key: key, Cred: endorsed}
 }
 
 // bootGM starts the Group Manager over its store.

@@ -80,7 +80,8 @@ func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Mess
 }
 
 // seal protects a response in the Security Context that is in force when it is
-// made, whichever its request came under. RFC 10021, Section 7.3.
+// made, whichever its request came under, in a mode that the group has. RFC 10021,
+// Section 7.3.
 func (d *Device) seal(name string, resp *coap.Message, b *group.Binding) (*coap.Message, error) {
 	mode := group.Pairwise
 	if b.Mode == group.Group && d.cfg.ResponseMode != nil {
@@ -91,6 +92,12 @@ func (d *Device) seal(name string, resp *coap.Message, b *group.Binding) (*coap.
 	m := d.members[name]
 	if m == nil || m.epoch == nil {
 		return nil, fmt.Errorf("answering in a group that was left: %w", coap.ErrNoContext)
+	}
+	switch algs := m.epoch.ctx.Algorithms(); {
+	case !algs.HasPairwiseMode():
+		mode = group.Group
+	case !algs.HasGroupMode():
+		mode = group.Pairwise
 	}
 	return m.epoch.ctx.ProtectResponse(resp, b, mode)
 }
