@@ -108,7 +108,7 @@ func (d *demo) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	d.stops = append(d.stops, func() { d.as.stop() })
-	d.gm, err = startGM(ctx, gmOptions{data: d.cmd.Data, listen: d.slot.gm, groups: d.cmd.Groups, logger: d.logger})
+	d.gm, err = startGM(ctx, gmOptions{data: d.cmd.Data, listen: d.slot.gm, as: d.slot.as, groups: d.cmd.Groups, logger: d.logger})
 	if err != nil {
 		return err
 	}

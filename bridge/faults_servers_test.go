@@ -29,9 +29,9 @@ func (s *faultSite) startGM(change func(*gm.Config)) *gmRole {
 		Audience: gmName, TokenKey: tokenKey, Issuer: asName, Logger: s.logger,
 	}
 	change(&config)
-	role := &gmRole{identity: id, store: db}
+	role := &gmRole{identity: id, store: db, tokenKey: tokenKey}
 	if role.server, err = gm.New(config); err == nil {
-		err = role.open(context.Background(), gmOptions{data: s.cmd.Data, listen: s.slot.gm, logger: s.logger})
+		err = role.open(context.Background(), gmOptions{data: s.cmd.Data, listen: s.slot.gm, as: s.slot.as, logger: s.logger})
 	}
 	if err != nil {
 		s.t.Fatal(err)

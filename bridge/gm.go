@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"lamplighter/bridge/control"
+	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/gm"
@@ -28,6 +29,7 @@ type gmCmd struct {
 	Data      string         `type:"path" required:"" help:"Folder of its state; keys/ in it is shared with the Authorization Server."`
 	Listen    netip.AddrPort `default:"127.0.0.1:5691" help:"UDP address for CoAP."`
 	DTLS      netip.AddrPort `name:"dtls" placeholder:"ADDRESS" help:"UDP address for CoAP over DTLS, for nodes whose tokens are of the DTLS profile (coap_dtls). Without it there is none; 127.0.0.1:5692 is free for it."`
+	AS        netip.AddrPort `name:"as" default:"127.0.0.1:5690" help:"The Authorization Server, whose revocations are followed."`
 	Groups    []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
 	Networks  []netip.Prefix `name:"network" default:"127.0.0.0/8" help:"Networks of the devices: a control URI outside of them is not kept."`
 	Interface string         `name:"multicast-interface" placeholder:"NAME" help:"Network interface of messages that go to many devices at once; default: the system's choice."`
@@ -39,7 +41,7 @@ func (gmCmd) Help() string {
 }
 
 func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, dtls: c.DTLS, groups: c.Groups, networks: c.Networks, multicastInterface: c.Interface, logger: logger})
+	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, dtls: c.DTLS, as: c.AS, groups: c.Groups, networks: c.Networks, multicastInterface: c.Interface, logger: logger})
 	if err != nil {
 		return err
 	}
@@ -62,6 +64,9 @@ type gmOptions struct {
 	hooks    gm.Hooks
 
 	multicastInterface string // empty: the system's choice
+
+	as          netip.AddrPort // whose revocations are followed; zero: nobody's
+	followEvery time.Duration  // how often it is asked for them; 0: the default
 }
 
 // gmRole is a Group Manager with its store and its socket.
@@ -75,6 +80,10 @@ type gmRole struct {
 	reach    reach
 	es256    gm.Identity
 	control  *control.Server
+
+	tokenKey  ace.TokenKey
+	follows   *following // nil: nobody
+	endFollow func()     // nil with follows
 }
 
 func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
@@ -82,7 +91,7 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the Group Manager: %w", err)
 	}
-	role := &gmRole{identity: id, store: db}
+	role := &gmRole{identity: id, store: db, tokenKey: tokenKey}
 	if role.es256, err = loadES256(filepath.Join(o.data, "keys"), gmName, id); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("starting the Group Manager: %w", err)
@@ -120,7 +129,12 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 	if err == nil {
 		r.reach.Store(r.udp)
 		r.run(ctx, o.logger)
-		err = r.serveControl(o)
+		if o.as.IsValid() {
+			r.follow(ctx, o, r.tokenKey)
+		}
+		if err = r.serveControl(o); err != nil {
+			r.halt()
+		}
 	}
 	return err
 }
@@ -130,10 +144,7 @@ func (r *gmRole) serveControl(o gmOptions) (err error) {
 	mux := http.NewServeMux()
 	serveBackup(mux, r.store, o.data, gmName, o.logger)
 	r.serveStatus(mux)
-	if r.control, err = control.Listen(o.data, gmName, mux, o.logger); err != nil {
-		r.endRun()
-		r.udp.Close()
-	}
+	r.control, err = control.Listen(o.data, gmName, mux, o.logger)
 	return err
 }
 
@@ -177,12 +188,20 @@ func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *gmRole) stop() {
 	r.control.Close()
+	r.halt()
+	r.store.Close()
+}
+
+// halt ends what runs and closes the sockets.
+func (r *gmRole) halt() {
+	if r.endFollow != nil {
+		r.endFollow()
+	}
 	r.endRun()
 	if r.dtls != nil {
 		r.dtls.Close()
 	}
 	r.udp.Close()
-	r.store.Close()
 }
 
 // reachable accepts a control URI that names a device's CoAP port by address.

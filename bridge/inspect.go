@@ -140,7 +140,7 @@ func (d *demo) switchGM(r *http.Request) error {
 	if !on {
 		return nil
 	}
-	started, err := startGM(context.WithoutCancel(r.Context()), gmOptions{data: d.cmd.Data, listen: d.slot.gm, groups: d.cmd.Groups, logger: d.logger})
+	started, err := startGM(context.WithoutCancel(r.Context()), gmOptions{data: d.cmd.Data, listen: d.slot.gm, as: d.slot.as, groups: d.cmd.Groups, logger: d.logger})
 	if err == nil {
 		d.gm = started
 	}
