@@ -23,6 +23,8 @@ type Site struct {
 	BackedUp   bool   `json:"backedUp"`
 	Installer  string `json:"installer"` // who the invitation was for
 
+	Rights Rights `json:"rights"`
+
 	Commissioners []Commissioner `json:"commissioners"` // who may manage its devices; none: see updateCommissioners
 }
 
@@ -97,6 +99,9 @@ type Group struct {
 	Paused bool          `json:"paused"` // the group rests: commands to it are refused
 	Ended  MembershipEnd `json:"ended"`  // why this browser is no member any more
 	Told   bool          `json:"told"`   // the Group Manager tells of new keys by itself; else it is asked from time to time
+
+	Manage   []string  `json:"manage"`   // what you may do with its configuration: "read", "write", "delete"
+	Rekeying *Rekeying `json:"rekeying"` // the latest that this browser was told of
 }
 
 // MembershipEnd is why this browser is no member of a group any more.

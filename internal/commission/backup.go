@@ -126,7 +126,7 @@ func (e *Engine) Restore(ctx context.Context, file, passphrase string) (Site, er
 	e.info("", "a backup of the site was restored")
 	e.pub.tell(e.snapshotEvent())
 	e.pub.flush()
-	return e.current().record().view(), nil
+	return e.current().shown(), nil
 }
 
 // unpack writes a backup into the store and makes its site the current one.

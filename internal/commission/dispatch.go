@@ -48,7 +48,7 @@ func next[T any](a *arguments) (v T) {
 
 type runner func(ctx context.Context, e *Engine, a *arguments) (any, error)
 
-// call0 to call2 make a runner of a method with that many arguments, do1 and do2
+// call0 to call3 make a runner of a method with that many arguments, do1 and do2
 // of one without a result.
 func call0[R any](run func(*Engine, context.Context) (R, error)) runner {
 	return func(ctx context.Context, e *Engine, _ *arguments) (any, error) { return run(e, ctx) }
@@ -71,6 +71,16 @@ func call2[A, B, R any](run func(*Engine, context.Context, A, B) (R, error)) run
 			return nil, errArgument
 		}
 		return run(e, ctx, a, b)
+	}
+}
+
+func call3[A, B, C, R any](run func(*Engine, context.Context, A, B, C) (R, error)) runner {
+	return func(ctx context.Context, e *Engine, args *arguments) (any, error) {
+		a, b, c := next[A](args), next[B](args), next[C](args)
+		if args.bad {
+			return nil, errArgument
+		}
+		return run(e, ctx, a, b, c)
 	}
 }
 
@@ -115,4 +125,16 @@ var calls = map[string]runner{
 	"restore":             call2((*Engine).Restore),
 	"diagnostics":         get0((*Engine).Diagnostics),
 	"nonceLog":            get0((*Engine).NonceLog),
+	"groupConfig":         call1((*Engine).GroupConfig),
+	"createGroup":         call2((*Engine).CreateGroup),
+	"changeGroup":         call2((*Engine).ChangeGroup),
+	"deleteGroup":         do1((*Engine).DeleteGroup),
+	"groupMembers":        call1((*Engine).GroupMembers),
+	"previewEvict":        call2((*Engine).PreviewEvict),
+	"evict":               do2((*Engine).Evict),
+	"previewKeys":         call1((*Engine).PreviewKeys),
+	"newKeys":             do1((*Engine).NewKeys),
+	"people":              call0((*Engine).People),
+	"invite":              call3((*Engine).Invite),
+	"revoke":              do1((*Engine).Revoke),
 }

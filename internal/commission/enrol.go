@@ -43,7 +43,7 @@ func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, e
 		e.logProblem("", "asking which groups there are", err)
 	}
 	e.pub.tell(e.snapshotEvent())
-	return s.record().view(), nil
+	return s.shown(), nil
 }
 
 // acceptFirst takes an invitation to a site where this browser is not enrolled.

@@ -30,6 +30,10 @@ type group struct {
 	told     bool             // the Group Manager tells of new keys
 	watching bool             // somebody listens, or tries to
 
+	followed bool              // somebody listens how far rekeyings are
+	rekeying *Rekeying         // the latest that was told
+	nodes    map[string]string // how members are called, by their names at the Group Manager
+
 	current *campaign // the latest, also when it has ended; nil: none since the start
 	command *campaign // the latest command
 
@@ -138,6 +142,9 @@ func (s *site) expired(m *join.Membership) bool {
 // for no credentials: those of its own devices it has, others it fetches when an
 // answer names them. g.entering is held.
 func (s *site) selfJoin(ctx context.Context, g *group) error {
+	if !s.covers(g.name) {
+		s.gm.renew() // for a token that speaks of this group, too
+	}
 	if _, err := s.gm.open(ctx, nil); err != nil {
 		return err
 	}

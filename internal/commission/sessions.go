@@ -2,6 +2,7 @@ package commission
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/netip"
 	"sync"
@@ -135,7 +136,10 @@ func (g *gmSession) open(ctx context.Context, useless *oscore.Client) (*oscore.C
 		return g.client, nil
 	}
 	g.client = nil
-	assoc, expires, err := g.s.transfer(ctx, ace.TokenRequest{}, []byte{})
+	assoc, expires, err := g.s.transfer(ctx, ace.TokenRequest{Scope: g.s.wantedScope()}, []byte{})
+	if denied := new(join.ASError); errors.As(err, &denied) && denied.Number == ace.ErrorInvalidScope {
+		assoc, expires, err = g.s.transfer(ctx, ace.TokenRequest{}, []byte{}) // rights were taken away
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +157,13 @@ func (g *gmSession) open(ctx context.Context, useless *oscore.Client) (*oscore.C
 
 // forget makes the next call get a token with the rights that there are then.
 func (g *gmSession) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.client = nil
+}
+
+// renew has the next request open a new association, for a token with other rights.
+func (g *gmSession) renew() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.client = nil
@@ -184,8 +195,14 @@ func (s *site) transfer(ctx context.Context, req ace.TokenRequest, id1 []byte) (
 	if err != nil {
 		return nil, none, with(atAS, "asking for a token", err)
 	}
-	if scope, err := ace.ParseScope(tok.Scope); err == nil && req.ClientID == "" {
-		s.learnGroups(scope.Users)
+	if req.ClientID == "" {
+		granted := tok.Scope
+		if granted == nil {
+			granted = req.Scope // as asked for: RFC 9200, Section 5.8.2
+		}
+		if scope, err := ace.ParseScope(granted); err == nil {
+			s.learnScope(scope)
+		}
 	}
 	expires := s.e.cfg.Now().Add(time.Duration(tok.ExpiresIn) * time.Second)
 	addr, err := s.gmAddress()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/store"
 )
 
@@ -35,6 +36,10 @@ type site struct {
 	devices map[string]*device
 	groups  map[string]*group
 	jobs    map[string]*job
+
+	scope         ace.Scope         // of the own token
+	managesPeople bool              // the Authorization Server said so
+	names         map[string]string // of people, by the ids that the servers use
 }
 
 // device is a device at run time. What survives is its record.
@@ -103,7 +108,9 @@ func (s *site) resume() {
 		}
 		if err := s.refreshGroups(ctx); err != nil {
 			s.e.logProblem("", "asking which groups there are", err)
+			return
 		}
+		s.findRights(ctx)
 		for _, g := range s.memberships() {
 			s.watch(g)
 		}
@@ -176,7 +183,7 @@ func (s *site) update(ctx context.Context, change func(*siteRecord), more ...wri
 
 func (s *site) touchSite() {
 	s.e.pub.touch("site", func() (Event, bool) {
-		view := s.record().view()
+		view := s.shown()
 		return Event{Type: "site", Site: &view}, true
 	})
 }
@@ -186,6 +193,22 @@ func (r *siteRecord) view() Site {
 		return Site{Commissioners: []Commissioner{}}
 	}
 	return Site{Name: r.Name, Credential: r.id(), BackedUp: r.BackedUp, Installer: r.Installer, Commissioners: r.commissionersView()}
+}
+
+// view is the site as it is drawn; s.mu is held.
+func (s *site) view() Site {
+	v := s.rec.view()
+	if v.Name != "" {
+		v.Rights = s.rights()
+	}
+	return v
+}
+
+// shown is [site.view] for who does not hold s.mu.
+func (s *site) shown() Site {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view()
 }
 
 // device finds a device.

@@ -11,7 +11,7 @@ import (
 func (s *site) fill(snap *Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap.Site = s.rec.view()
+	snap.Site = s.view()
 	for _, id := range slices.Sorted(maps.Keys(s.devices)) {
 		snap.Devices = append(snap.Devices, s.devices[id].view(s.rec))
 	}
@@ -86,7 +86,7 @@ func (s *site) groupView(g *group) Group {
 	v := Group{
 		Name: g.name, Title: title(g), Joined: g.member != nil, KeysFrom: g.rec.KeysFrom,
 		Members: []string{}, Light: g.rec.Light, RollCall: g.rec.RollCall,
-		Paused: g.rec.Paused, Ended: g.rec.Ended, Told: g.told,
+		Manage: s.manage(g.name), Rekeying: g.rekeying, Paused: g.rec.Paused, Ended: g.rec.Ended, Told: g.told,
 	}
 	if g.current != nil {
 		call := g.current.snapshot()

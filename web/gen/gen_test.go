@@ -50,6 +50,7 @@ type Lamp struct {
 		"/** percent */\n  level?: number;",
 		"parent: Lamp | null;",
 		"parts: Lamp[];",
+		"export interface More {\n  a: number;",
 		"/** does */\n  move(lamp: string, to: number[]): Promise<void>;",
 	} {
 		if !strings.Contains(text, want) {
@@ -76,6 +77,7 @@ func generate(t *testing.T, api string) string {
 	t.Helper()
 	folder := t.TempDir()
 	write(t, folder, "api.go", api)
+	write(t, folder, "api_more.go", "package x\ntype More struct {\n A int `json:\"a\"`\n}\n")
 	write(t, folder, "methods.go", `package x
 var Methods = []Method{{"move", []Param{{"lamp", "string"}, {"to", "number[]"}}, "void", "does"}}
 `)

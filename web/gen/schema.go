@@ -33,20 +33,29 @@ type method struct {
 	params            []string // "name: type"
 }
 
-// parseSchema reads the declarations of api.go and the methods of methods.go.
+// parseSchema reads the declarations of api.go and of what continues it, api_*.go,
+// and the methods of methods.go.
 func parseSchema(folder string) ([]*declaration, []method, error) {
 	files := token.NewFileSet()
-	api, err := parser.ParseFile(files, filepath.Join(folder, "api.go"), nil, parser.ParseComments)
+	more, err := filepath.Glob(filepath.Join(folder, "api_*.go"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the schema: %w", err)
+		return nil, nil, err
+	}
+	var declarations []*declaration
+	for _, path := range append([]string{filepath.Join(folder, "api.go")}, more...) {
+		api, err := parser.ParseFile(files, path, nil, parser.ParseComments)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the schema: %w", err)
+		}
+		some, err := readDeclarations(api)
+		if err != nil {
+			return nil, nil, err
+		}
+		declarations = append(declarations, some...)
 	}
 	calls, err := parser.ParseFile(files, filepath.Join(folder, "methods.go"), nil, parser.ParseComments)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the methods: %w", err)
-	}
-	declarations, err := readDeclarations(api)
-	if err != nil {
-		return nil, nil, err
 	}
 	methods, err := readMethods(calls)
 	return declarations, methods, err

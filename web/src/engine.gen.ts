@@ -24,6 +24,7 @@ export interface Site {
   backedUp: boolean;
   /** who the invitation was for */
   installer: string;
+  rights: Rights;
   /** who may manage its devices; none: see updateCommissioners */
   commissioners: Commissioner[];
 }
@@ -113,6 +114,10 @@ export interface Group {
   ended: MembershipEnd;
   /** the Group Manager tells of new keys by itself; else it is asked from time to time */
   told: boolean;
+  /** what you may do with its configuration: "read", "write", "delete" */
+  manage: string[];
+  /** the latest that this browser was told of */
+  rekeying: Rekeying | null;
 }
 
 /** MembershipEnd is why this browser is no member of a group any more. */
@@ -260,6 +265,148 @@ export interface GroupAnswer {
   answer: Answer;
 }
 
+/** Rights are what the person at this browser may do beyond commanding groups. The servers decide; these only say which controls make sense. */
+export interface Rights {
+  /** make groups */
+  create: boolean;
+  /** invite and revoke */
+  people: boolean;
+}
+
+/** GroupConfig is a group's configuration at the Group Manager. */
+export interface GroupConfig {
+  name: string;
+  description: string;
+  /** false: paused, nobody joins and nobody sends */
+  active: boolean;
+  /** "both", "group" (signatures only), "pairwise" */
+  mode: string;
+  /** "EdDSA", "ES256"; empty without group mode */
+  signature: string;
+  /** how often members ask for newer keys, seconds */
+  checkInterval: number;
+  /** when the present keys end */
+  keysUntil: number;
+  /** how many rekeyings a member may miss and still recover by little */
+  staleSets: number;
+  /** a new member cannot read what was said before */
+  rekeyOnJoin: boolean;
+  /** new keys every so many seconds; 0: only when they are due */
+  rekeyPeriod: number;
+  /** new keys go out by multicast */
+  oneToMany: boolean;
+  /** "224.0.1.187:5683" */
+  multicast: string;
+  appGroups: string[];
+  /** of what was read; a change of something else meanwhile is refused */
+  etag: string;
+}
+
+/** GroupChange is what a person changes of a configuration; what is missing stays. */
+export interface GroupChange {
+  description?: string;
+  active?: boolean;
+  /** at the creation only */
+  mode?: string;
+  /** at the creation only */
+  signature?: string;
+  checkInterval?: number;
+  rekeyOnJoin?: boolean;
+  rekeyPeriod?: number;
+  oneToMany?: boolean;
+  multicast?: string;
+  /** of the configuration that was shown */
+  etag?: string;
+}
+
+/** GroupMember is a member as the Group Manager has it. */
+export interface GroupMember {
+  /** its name at the Group Manager */
+  node: string;
+  /** id of a device of this site, empty otherwise */
+  device: string;
+  /** for people */
+  name: string;
+  senderId: string;
+  /** "requester", "responder", "monitor" */
+  roles: string[];
+  obtainer: string;
+  joined: number;
+  /** of the keys that it is known to have, -1: unknown */
+  epoch: number;
+  /** gets no keys until somebody else renews its association */
+  barred: boolean;
+  /** this browser */
+  you: boolean;
+}
+
+/** RekeyPreview is what an eviction or new keys would do; nothing is done yet. */
+export interface RekeyPreview {
+  /** Sender IDs that become stale, hex */
+  stale: string[];
+  /** how many members get the new keys */
+  receive: number;
+  /** how many of them find out by asking */
+  asking: number;
+  /** names of who gets none until it is renewed */
+  barred: string[];
+  /** one message goes to many */
+  oneToMany: boolean;
+  /** how many the Group Manager sends if none is lost */
+  messages: number;
+}
+
+/** Rekeying is how far the latest rekeying of a group is. */
+export interface Rekeying {
+  /** "leave", "eviction", "expiry", "revocation", "join", "period", "request", … */
+  reason: string;
+  epoch: number;
+  started: number;
+  /** 0: running */
+  ended: number;
+  total: number;
+  /** were told and have not confirmed it */
+  told: number;
+  /** have the keys */
+  confirmed: number;
+  /** names of who could not be told: they ask when they are back */
+  failed: string[];
+  barred: number;
+  /** find out by asking */
+  asking: number;
+}
+
+/** PersonRole is what somebody may do in a site. */
+export type PersonRole =
+  | "admin" /* everything, people too */
+  | "installer" /* makes groups, equips and commands them */
+  | "maintainer" /* commands groups and reads their configuration */
+  | "viewer" /* looks on */;
+
+/** Person is somebody with an invitation or an account. */
+export interface Person {
+  id: string;
+  name: string;
+  role: PersonRole;
+  since: number;
+  /** 0: never */
+  expires: number;
+  /** invited, not here yet */
+  pending: boolean;
+  revoked: boolean;
+  you: boolean;
+  /** revoked: devices whose list of commissioners still has this person */
+  left: string[];
+}
+
+/** NewInvitation is an invitation that was just made. It is shown once. */
+export interface NewInvitation {
+  /** what stands behind the page's address and a # */
+  fragment: string;
+  name: string;
+  expires: number;
+}
+
 /** What the engine does when asked; each call rejects with an Error that carries a Problem's id as code. */
 export interface Methods {
   /** the whole state */
@@ -308,6 +455,30 @@ export interface Methods {
   backup(passphrase: string): Promise<string>;
   /** takes a backup on this browser */
   restore(file: string, passphrase: string): Promise<Site>;
+  /** a group's settings at the Group Manager; for administrators of the group */
+  groupConfig(group: string): Promise<GroupConfig>;
+  /** makes a group; it is paused unless active is true */
+  createGroup(name: string, change: GroupChange): Promise<GroupConfig>;
+  /** changes what is given, and pauses or resumes a group; with etag only if nobody changed it meanwhile */
+  changeGroup(group: string, change: GroupChange): Promise<GroupConfig>;
+  /** pauses and deletes a group; its members forget its keys */
+  deleteGroup(group: string): Promise<void>;
+  /** the members as the Group Manager has them */
+  groupMembers(group: string): Promise<GroupMember[]>;
+  /** what evict would do */
+  previewEvict(group: string, nodes: string[]): Promise<RekeyPreview>;
+  /** ends memberships by their node names; the others get new keys */
+  evict(group: string, nodes: string[]): Promise<void>;
+  /** what newKeys would do */
+  previewKeys(group: string): Promise<RekeyPreview>;
+  /** gives a group new keys; the group's rekeying tells how far that is */
+  newKeys(group: string): Promise<void>;
+  /** who has access to the site, was invited or was revoked; for administrators */
+  people(): Promise<Person[]>;
+  /** invites somebody; the invitation works once, for so many days (0: as the Authorization Server has it) */
+  invite(name: string, role: PersonRole, days: number): Promise<NewInvitation>;
+  /** ends a person's access: tokens, sessions, the bridge */
+  revoke(person: string): Promise<void>;
   /** a text for support, without secrets */
   diagnostics(): Promise<string>;
   /** what the nonce recorder saw; empty unless it was switched on */
@@ -339,6 +510,18 @@ export const methodNames: readonly (keyof Methods)[] = [
   "cancelJob",
   "backup",
   "restore",
+  "groupConfig",
+  "createGroup",
+  "changeGroup",
+  "deleteGroup",
+  "groupMembers",
+  "previewEvict",
+  "evict",
+  "previewKeys",
+  "newKeys",
+  "people",
+  "invite",
+  "revoke",
   "diagnostics",
   "nonceLog",
 ];

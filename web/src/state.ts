@@ -22,7 +22,7 @@ const share = 0.25;
 class State {
   phase: Phase = "starting";
   reason = ""; // of "stopped"
-  site: Site = { name: "", credential: "", backedUp: false, installer: "" };
+  site: Site = { name: "", credential: "", backedUp: false, installer: "", rights: { create: false, people: false }, commissioners: [] };
   link: Link = { up: false, rtt: 0, reason: "", revoked: false };
   devices = new Map<string, Device>();
   groups = new Map<string, Group>();
