@@ -32,6 +32,11 @@ const paths = {
   minus: "M5 12h14",
   next: "M5 12h14m-6-6 6 6-6 6",
   open: "M9 5l7 7-7 7",
+  people: "M12 8a3.5 3.5 0 1 1-7 0 3.5 3.5 0 0 1 7 0zM2 20c.5-3.6 3-5.5 6.5-5.5s6 1.9 6.5 5.5M16 4.8a3.5 3.5 0 0 1 0 6.400M17.5 14.8c2.5.6 4 2.3 4.5 5.2",
+  pause: "M8 5v14M16 5v14",
+  play: "M7 4l12 8-12 8z",
+  trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+  edit: "M4 20h4L19 9l-4-4L4 16z",
 } as const;
 
 export type Icon = keyof typeof paths;

@@ -4,7 +4,7 @@
 import { state } from "./state";
 import { takeInvitation } from "./engine/invitation";
 
-export type Section = "site" | "devices" | "groups" | "jobs" | "log";
+export type Section = "site" | "devices" | "groups" | "people" | "jobs" | "log";
 
 export interface Route {
   section: Section;
@@ -12,7 +12,7 @@ export interface Route {
   item: string;
 }
 
-const sections: readonly Section[] = ["site", "devices", "groups", "jobs", "log"];
+const sections: readonly Section[] = ["site", "devices", "groups", "people", "jobs", "log"];
 
 function parse(hash: string): Route {
   const [section = "", item = ""] = hash.replace(/^#\/?/, "").split("/");

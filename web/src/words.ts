@@ -1,7 +1,7 @@
 // State is always an icon, a word and a colour. Here is which.
 
 import { html, type TemplateResult } from "lit";
-import type { AnswerState, Device, JobState, Problem } from "./engine.gen";
+import type { AnswerState, Device, JobState, Person, PersonRole, Problem } from "./engine.gen";
 import { icon, type Icon } from "./icons";
 
 export type Tone = "ok" | "busy" | "warn" | "fail" | "doubt" | "plain";
@@ -86,6 +86,21 @@ const levelWords: Record<string, Words> = {
 };
 
 export const logLevel = (level: string): Words => levelWords[level] ?? levelWords["info"]!;
+
+/** What a role is called, and what it allows. */
+export const roleWords: Record<PersonRole, { word: string; may: string }> = {
+  installer: { word: "Installer", may: "brings devices in, makes groups, switches them" },
+  maintainer: { word: "Maintainer", may: "switches groups, runs roll calls, reads settings" },
+  viewer: { word: "Viewer", may: "looks on" },
+  admin: { word: "Administrator", may: "everything, people too" },
+};
+
+export function personState(person: Person): Words {
+  if (person.revoked) {
+    return { tone: "plain", icon: "stop", word: "revoked" };
+  }
+  return person.pending ? { tone: "busy", icon: "wait", word: "invited" } : { tone: "ok", icon: "ok", word: "has access" };
+}
 
 /** Icon, word and colour. */
 export function status(words: Words, testid?: string): TemplateResult {

@@ -8,6 +8,7 @@ import { byName, clock, count, listed, minute, ms } from "../format";
 import { icon } from "../icons";
 import { answers, type Row } from "../parts/answers";
 import { bones, empty } from "../parts/empty";
+import "../parts/group-admin";
 import { deviceName, lamps } from "../parts/job";
 import "../parts/lamp";
 import "../parts/light";
@@ -36,7 +37,8 @@ export class GroupScreen extends View {
         ${empty("group", "There is no such group", "Perhaps it has another name now.", html`<a class="btn go" data-testid="group-all" href=${href("groups")}>All groups</a>`)}`;
     }
     const members = group.members ?? [];
-    return html`${this.#head(group)} ${members.length ? this.#members(group) : this.#empty()}`;
+    return html`${this.#head(group)} ${this.#trouble(group)} ${members.length ? this.#members(group) : this.#empty()}
+      ${(group.manage ?? []).includes("read") ? html`<ll-group-admin .group=${group}></ll-group-admin>` : nothing}`;
   }
 
   #head(group: Group) {
@@ -55,6 +57,23 @@ export class GroupScreen extends View {
           </div>`
         : nothing}
     </div>`;
+  }
+
+  /** Why commands are of no use here, and what to do. */
+  #trouble(group: Group) {
+    if (group.ended === "removed") {
+      return note({
+        tone: "fail",
+        icon: "fail",
+        title: "This browser was removed from the group.",
+        text: "It cannot command the group any more. If you still have rights, enter it again.",
+        action: { word: "Enter again", testid: "group-enter", run: () => void attempt(engine.enter(group.name)) },
+      });
+    }
+    if (group.ended) {
+      return note({ tone: "fail", icon: "fail", title: group.ended === "deleted" ? "This group was deleted." : "This group uses algorithms that this version does not have." });
+    }
+    return group.paused ? note({ tone: "warn", icon: "pause", title: "This group is paused.", text: "Its lamps obey nothing until an administrator resumes it." }) : nothing;
   }
 
   #empty() {

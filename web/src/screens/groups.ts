@@ -1,12 +1,14 @@
-import { html } from "lit";
+import { html, nothing } from "lit";
 import { customElement } from "lit/decorators.js";
+import { openGroupForm } from "../dialogs/group-form";
 import type { Group } from "../engine.gen";
 import { clock } from "../format";
 import { icon } from "../icons";
 import { bones, empty } from "../parts/empty";
 import { lamps } from "../parts/job";
 import { said } from "../parts/light";
-import { href } from "../route";
+import { go, href } from "../route";
+import { tell } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
@@ -16,15 +18,26 @@ import "./groups.css";
 @customElement("ll-groups")
 export class Groups extends View {
   protected override render() {
-    const groups = [...state.groups.values()];
+    const groups = [...state.groups.values()].filter((group) => group.ended !== "deleted");
     return html`
-      <div class="head"><div><h1>Groups</h1><p>One message reaches all lamps of a group.</p></div></div>
+      <div class="head">
+        <div><h1>Groups</h1><p>One message reaches all lamps of a group.</p></div>
+        ${state.site.rights.create ? html`<div class="acts"><button class="btn ${groups.length ? "" : "go"}" data-testid="group-new" @click=${this.#create}>${icon("plus")}New group</button></div>` : nothing}
+      </div>
       ${!state.ready
         ? bones()
         : groups.length
           ? html`<div class="group-cards">${groups.map((group) => this.#card(group))}</div>`
-          : empty("group", "No group yet", "The Group Manager has no group that this installer may use. Ask the person who invited you to allow one.")}`;
+          : empty("group", "No group yet", state.site.rights.create ? "Make one, then join lamps to it." : "The Group Manager has no group that this installer may use. Ask the person who invited you to allow one.")}`;
   }
+
+  #create = async () => {
+    const config = await openGroupForm();
+    if (config) {
+      tell(`${config.name} is there. Choose devices and join them.`);
+      go("groups", config.name);
+    }
+  };
 
   #card(group: Group) {
     const members = group.members ?? [];

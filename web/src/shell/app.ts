@@ -13,10 +13,11 @@ import "../screens/groups";
 import "../screens/jobs";
 import "../screens/log";
 import "../screens/obstacle";
+import "../screens/people";
 import "../screens/site";
 import "../screens/welcome";
 
-const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", jobs: "Jobs", log: "Log" };
+const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", people: "People", jobs: "Jobs", log: "Log" };
 
 /** The shell: what is around every screen, and which screen it is. */
 @customElement("ll-app")
@@ -72,6 +73,8 @@ export class App extends View {
         return route.item
           ? html`<ll-group class="screen" .name=${route.item}></ll-group>`
           : html`<ll-groups class="screen"></ll-groups>`;
+      case "people":
+        return html`<ll-people class="screen"></ll-people>`;
       case "jobs":
         return html`<ll-jobs class="screen"></ll-jobs>`;
       case "log":

@@ -9,6 +9,7 @@ const entries: readonly [Section, string, Icon][] = [
   ["site", "Site", "site"],
   ["devices", "Devices", "list"],
   ["groups", "Groups", "group"],
+  ["people", "People", "people"],
   ["jobs", "Jobs", "job"],
   ["log", "Log", "log"],
 ];
@@ -21,7 +22,9 @@ export class Nav extends View {
       return nothing; // there is nowhere to go
     }
     const running = [...state.jobs.values()].filter((job) => job.state === "running" || job.state === "waiting").length;
-    const shown = state.ready && !state.hasSite ? entries.filter(([section]) => section === "site" || section === "log") : entries;
+    const shown = entries.filter(([section]) =>
+      state.ready && !state.hasSite ? section === "site" || section === "log" : section !== "people" || state.site.rights.people,
+    );
     return html`<ul>
       ${shown.map(([section, word, image]) => {
         const current = route.section === section || (section === "site" && !shown.some(([one]) => one === route.section)) ? "page" : undefined;
