@@ -16,9 +16,14 @@ func beginsAndEnds(begin, end string) ace.Pattern {
 	return ace.RegexpGroups(quote(begin) + ".*" + quote(end))
 }
 
-const meta = `.[]{}()\*+?|^$-`
+// What an I-Regexp means by more than itself, and what it may escape besides. RFC
+// 9485, Section 3.
+const (
+	meta    = `.[]{}()\*+?|`
+	escaped = meta + `^-`
+)
 
-// quote makes an I-Regexp of a name. RFC 9485, Section 4 (SingleCharEsc).
+// quote makes an I-Regexp of a name.
 func quote(name string) string {
 	var b strings.Builder
 	for _, r := range name {
@@ -33,24 +38,24 @@ func quote(name string) string {
 // unquote reads what quote makes; ok is false for any other expression.
 func unquote(expr string) (name string, ok bool) {
 	var b strings.Builder
-	escaped := false
+	inEscape := false
 	for _, r := range expr {
 		switch {
-		case escaped:
-			if !strings.ContainsRune(meta, r) {
+		case inEscape:
+			if !strings.ContainsRune(escaped, r) {
 				return "", false // a class, or a line break
 			}
 			b.WriteRune(r)
-			escaped = false
+			inEscape = false
 		case r == '\\':
-			escaped = true
-		case r != '-' && strings.ContainsRune(meta, r):
+			inEscape = true
+		case strings.ContainsRune(meta, r):
 			return "", false
 		default:
 			b.WriteRune(r)
 		}
 	}
-	return b.String(), !escaped
+	return b.String(), !inEscape
 }
 
 // shape is what a pattern is known to be: one name, or the names that begin and
@@ -101,7 +106,7 @@ func literalBegin(expr string) string {
 	if strings.Contains(expr, "|") { // the begin of one branch is not that of others
 		return ""
 	}
-	end := strings.IndexAny(expr, meta[:len(meta)-1])
+	end := strings.IndexAny(expr, meta)
 	if end < 0 {
 		return expr
 	}
