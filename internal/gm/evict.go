@@ -13,7 +13,7 @@ import (
 // The caller rekeys the group and saves it, in the same transaction. KGO, Section
 // 10.
 func (s *Server) expel(tx store.Tx, g *groupRecord, m *memberRecord, why Reason) error {
-	if err := s.tellEvicted(tx, g.Name, m); err != nil {
+	if err := s.tellEvicted(tx, g.Name, m, why); err != nil {
 		return err
 	}
 	if err := g.forget(tx, m); err != nil {

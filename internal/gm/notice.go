@@ -57,7 +57,7 @@ func (s *Server) forgetNotice(tx store.Tx, name, subject string) error {
 
 // tellEvicted tells a member that it was evicted, in one of two ways: a DELETE to
 // its control_uri, or the end of its observation of nodes/NODE. KGO, Section 10.
-func (s *Server) tellEvicted(tx store.Tx, name string, m *memberRecord) error {
+func (s *Server) tellEvicted(tx store.Tx, name string, m *memberRecord, why Reason) error {
 	all, err := indexed(tx, ownerKey(m.Subject, ""))
 	if err != nil {
 		return err
@@ -78,6 +78,10 @@ func (s *Server) tellEvicted(tx store.Tx, name string, m *memberRecord) error {
 	afterwards(tx, func() {
 		if !posted {
 			s.tellOver(observedNode, name, ids, gone())
+		}
+		if why == ReasonExpired { // what else it observes ends as its token does. RFC 9200, Section 5.10.3
+			s.tellOver(observedGroup, name, ids, s.unauthorized())
+			s.tellOver(observedActive, name, ids, s.unauthorized())
 		}
 		s.unobserve(name, ids)
 	})
