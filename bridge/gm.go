@@ -207,7 +207,7 @@ func (r *gmRole) halt() {
 // reachable accepts a control URI that names a device's CoAP port by address.
 func (o gmOptions) reachable(_, uri string) bool {
 	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "coap" {
+	if err != nil || u.Scheme != "coap" && u.Scheme != "coaps" {
 		return false
 	}
 	addr, err := netip.ParseAddrPort(u.Host)

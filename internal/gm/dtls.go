@@ -131,7 +131,7 @@ func (s *Server) revise(old *associationRecord, claims *ace.CWTClaims, token []b
 		same := *old
 		a = &same
 	}
-	a.Hash, a.Issued = hash, claims.IAT
+	a.Hash, a.Issued, a.Revoked = hash, claims.IAT, false
 	a.Thumbprint, a.Actor, a.Scope, a.Expires = claims.CredThumbprint, claims.Actor, claims.Scope.Scope, claims.EXP
 	if a.NS == nil && needsChallenge(a) {
 		var err error

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +166,140 @@ func TestJoinOverEachProfile(t *testing.T) {
 	}
 }
 
+// New keys reach whoever observes the group, over each profile. KGO, Section 11.1.
+func TestRekeyingOverEachProfile(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			s := newSite(t)
+			s.runs()
+			a, c := s.joinBy(w, "a")
+			b, _ := s.joinBy(w, "b")
+			news := observe(t, c, "/ace-group/"+testGroup)
+			if m := hear(t, news); !coap.IsNotification(m) {
+				t.Fatalf("registered: %v", m)
+			}
+			if err := b.client.Leave(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			control, err := join.ReadControl(hear(t, news))
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, purged, what, err := a.m.Hear(control)
+			if err != nil || what != join.NewKeys || !purged.Has(b.m.SenderID) || next.Num != a.m.Num+1 {
+				t.Errorf("%v %v %v", what, purged, err)
+			}
+			if cur, err := a.client.Keys(t.Context(), a.m); err != nil || !bytes.Equal(cur.MasterSecret, next.MasterSecret) {
+				t.Errorf("the keys that were sent are others: %v", err)
+			}
+		})
+	}
+}
+
+// Over each profile, a member whose token expires hears of it where it observes its
+// own resource. RFC 9594, Section 5.
+func TestExpiryOverEachProfile(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			s := newSite(t)
+			a, c := s.joinBy(w, "a")
+			news := observe(t, c, a.m.NodePath)
+			hear(t, news)
+			s.pass(time.Hour - evictAhead)
+			if err := s.s.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantProblem(t, "the last word", hear(t, news), coap.NotFound, ace.ErrorTerminated)
+		})
+	}
+}
+
+// observe registers for a resource and returns what comes.
+func observe(t *testing.T, c coap.Watcher, path string) <-chan *coap.Message {
+	t.Helper()
+	req := coap.NewRequest(coap.GET, path, nil)
+	coap.AddUint(req, coap.OptionObserve, coap.ObserveRegister)
+	news := make(chan *coap.Message, 8)
+	o, err := c.Observe(t.Context(), req, func(m *coap.Message, err error) {
+		if err == nil {
+			news <- m
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(o.Close)
+	return news
+}
+
+// runs has the Group Manager do its work in the background.
+func (s *site) runs() {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.s.Run(ctx)
+	}()
+	s.t.Cleanup(func() { cancel(); <-done })
+}
+
+func hear(t testing.TB, news <-chan *coap.Message) *coap.Message {
+	t.Helper()
+	select {
+	case m := <-news:
+		return m
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came")
+		return nil
+	}
+}
+
+// A member with a server behind its session gets new keys, and the word of its
+// eviction, at its control_uri there.
+func TestControlOverDTLS(t *testing.T) {
+	s := newSite(t, func(c *Config) {
+		c.ControlURI = func(_, uri string) bool { return true }
+		c.Exchange = plain{} // nothing goes there
+	})
+	s.runs()
+	news := make(chan *coap.Message, 8)
+	h := coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
+		news <- req.Message
+		return coap.Respond(coap.Changed, coap.NoFormat, nil)
+	})
+	profile := join.DTLS{Rand: s.rand, Dial: func(ctx context.Context, identity, key []byte) (coap.Session, error) {
+		return endpoint.DialDTLS(ctx, s.dtls.Addr(), identity, key, h, hasty)
+	}}
+	n := s.node("lamp")
+	c := s.connect(profile, s.dtlsToken("lamp", both))
+	p := s.self(n, both, c.NS)
+	p.ControlURI = "coaps://127.0.0.1:5684/ace-group/" + testGroup + "/node"
+	m, _, err := join.Self(t.Context(), c, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.s.Rekey(t.Context(), testGroup, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	got := hear(t, news)
+	control, err := join.ReadControl(got)
+	if err != nil || got.Code != coap.POST || coap.Path(got) != "/ace-group/"+testGroup+"/node" {
+		t.Fatalf("%v %v", got, err)
+	}
+	if next, _, what, err := m.Hear(control); err != nil || what != join.NewKeys || next.Num != m.Num+1 {
+		t.Errorf("%v %v", what, err)
+	}
+	if err := s.s.Evict(t.Context(), testGroup, nodeOf(m)); err != nil {
+		t.Fatal(err)
+	}
+	if got := hear(t, news); got.Code != coap.DELETE || coap.Path(got) != "/ace-group/"+testGroup+"/node" {
+		t.Errorf("evicted by %v", got)
+	}
+}
+
+// nodeOf is a member's NODENAME.
+func nodeOf(m *join.Membership) string { return m.NodePath[strings.LastIndexByte(m.NodePath, '/')+1:] }
+
 // KGO, Section 6.1.1: where N_S comes from.
 func TestChallengeOfEachProfile(t *testing.T) {
 	s := newSite(t)
@@ -314,6 +449,7 @@ func TestDTLSUploadsAgain(t *testing.T) {
 		t.Errorf("an update as psk_identity: %v", err)
 	}
 	// The session of the first has the rights of the newest: RFC 9202, Section 4.
+	_, _ = first.Call(t.Context(), coap.NewRequest(coap.GET, "/", nil)) // finds out that its session has ended
 	n := s.node("n")
 	if _, _, err := join.Self(t.Context(), first, s.self(n, both, first.NS)); !errors.Is(err, join.ErrRefused) {
 		t.Errorf("rights that were taken: %v", err)

@@ -61,7 +61,7 @@ func (s *Server) links(tx store.Tx, name string, m *memberRecord, without map[st
 		switch {
 		case a.ID == m.Assoc:
 			return 0
-		case s.contexts.proven(a.ID):
+		case s.contexts.proven(a.ID), s.sessions.get(a.ID) != nil:
 			return 1
 		}
 		return 2
@@ -144,10 +144,12 @@ func (s *Server) wayTo(g *groupRecord, job *rekeyJob, t *target) passage {
 // needsMaterial says whether a member lacks the keys of its leaf.
 func (t *target) needsMaterial() bool { return t.leaf != nil && t.p.Has <= t.leaf.Num }
 
-// endpointOf reads the URI of a resource at a member or a group address.
+// endpointOf reads the URI of a resource at a member or a group address. A member
+// with a DTLS session has a coaps URI: of that only the path matters, as the session
+// is the member's.
 func endpointOf(uri string) (to netip.AddrPort, path string, err error) {
 	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "coap" || u.RawQuery != "" || u.User != nil {
+	if err != nil || u.Scheme != "coap" && u.Scheme != "coaps" || u.RawQuery != "" || u.User != nil {
 		return to, "", errors.New("not the URI of a coap resource")
 	}
 	host := u.Host

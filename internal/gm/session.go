@@ -3,12 +3,14 @@ package gm
 import (
 	"cmp"
 	"context"
+	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"sync"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
 )
 
@@ -121,8 +123,10 @@ func (s *Server) Identify(ctx context.Context, identity []byte) (*coap.Identity,
 	}
 	id := a.ID
 	return &coap.Identity{
-		Key:   a.PSK,
-		Begin: func(ctx context.Context, sess coap.Session) (coap.Peer, error) { return s.begin(ctx, id, token, sess) },
+		Key: a.PSK,
+		Begin: func(ctx context.Context, sess coap.Session) (coap.Peer, error) {
+			return s.begin(ctx, id, a.PSK, token, sess)
+		},
 		Ended: func(sess coap.Session) { s.sessions.gone(id, sess) },
 	}, nil
 }
@@ -131,7 +135,7 @@ func refused(err error) error { return fmt.Errorf("%w: %w", coap.ErrIdentity, er
 
 // begin takes a session over, and stores the token that came as psk_identity: then
 // N_S is exported from the session. KGO, Section 6.1.1.
-func (s *Server) begin(ctx context.Context, id string, token []byte, sess coap.Session) (coap.Peer, error) {
+func (s *Server) begin(ctx context.Context, id string, proven cose.Secret, token []byte, sess coap.Session) (coap.Peer, error) {
 	if token != nil {
 		ns, err := sess.Export(ace.ExporterPoPInput, ace.ExporterPoPLen)
 		if err != nil {
@@ -149,7 +153,9 @@ func (s *Server) begin(ctx context.Context, id string, token []byte, sess coap.S
 		}
 	}
 	s.sessions.put(id, sess)
-	if a, err := s.association(ctx, id); err != nil || a == nil || a.Revoked || s.expired(a) { // it ended during the handshake
+	// It may have ended during the handshake, or got another key.
+	a, err := s.association(ctx, id)
+	if err != nil || a == nil || a.Revoked || s.expired(a) || subtle.ConstantTimeCompare(a.PSK, proven) != 1 {
 		s.sessions.gone(id, sess)
 		return coap.Peer{}, cmp.Or(err, errExpired)
 	}
