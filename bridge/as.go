@@ -100,11 +100,9 @@ func startAS(o asOptions) (*asRole, error) {
 
 // invite makes an invitation with what the Authorization Server knows of it.
 func (r *asRole) invite(ctx context.Context, in inviteRequest) (commission.Invitation, time.Time, error) {
-	policy, err := as.Role(in.Role).Policy(in.Groups...)
-	if err != nil {
-		return commission.Invitation{}, time.Time{}, err
-	}
-	made, err := r.server.InviteFor(ctx, in.Name, policy, time.Duration(in.Seconds)*time.Second)
+	made, err := r.server.InvitePerson(ctx, as.InviteParams{
+		Name: in.Name, Role: as.Role(in.Role), Groups: in.Groups, With: in.With, Expires: time.Duration(in.Seconds) * time.Second,
+	})
 	if err != nil {
 		return commission.Invitation{}, time.Time{}, fmt.Errorf("making the invitation: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +44,7 @@ type (
 		Role    string   `json:"role"`
 		Groups  []string `json:"groups,omitempty"` // none: all
 		Seconds int64    `json:"seconds"`          // how long the link works
+		With    string   `json:"with,omitempty"`   // id or name of who shares the devices; empty: nobody
 	}
 	invited struct {
 		ID      string `json:"id"`
@@ -73,7 +73,11 @@ func (p person) state() string {
 	case p.Pending:
 		return "invited until " + time.Unix(p.Expires, 0).Format("2006-01-02 15:04")
 	}
-	return "since " + time.Unix(p.Since, 0).Format("2006-01-02")
+	since := "since " + time.Unix(p.Since, 0).Format("2006-01-02")
+	if p.Expires != 0 {
+		since += ", until " + time.Unix(p.Expires, 0).Format("2006-01-02 15:04")
+	}
+	return since
 }
 
 // serveControl answers the operator's commands about people.
@@ -81,8 +85,16 @@ func (r *asRole) serveControl(data string, site siteInfo) error {
 	mux := http.NewServeMux()
 	control.Handle(mux, "POST /invite", func(ctx context.Context, _ *http.Request, in inviteRequest) (invited, error) {
 		if in.Seconds < 1 || in.Seconds > int64(maxLifetime.Seconds()) {
-			return invited{}, control.Refuse("an invitation works from a second to ten years")
+			return invited{}, control.Refuse("an invitation works from a second to a year")
 		}
+		if in.Role == "" {
+			return invited{}, control.Refuse("an invitation is to a role: %v", as.Roles)
+		}
+		with, err := r.colleague(ctx, in.With)
+		if err != nil {
+			return invited{}, err
+		}
+		in.With = with
 		i, expires, err := r.invite(ctx, in)
 		if errors.Is(err, as.ErrName) || errors.Is(err, as.ErrPolicy) {
 			err = control.Refuse("%w", err)
@@ -95,7 +107,7 @@ func (r *asRole) serveControl(data string, site siteInfo) error {
 	control.Handle(mux, "GET /people", func(ctx context.Context, _ *http.Request, _ struct{}) ([]person, error) {
 		return r.people(ctx)
 	})
-	control.Handle(mux, "POST /revoke", func(ctx context.Context, _ *http.Request, in revokeRequest) (person, error) {
+	control.Handle(mux, "POST /revoke", func(ctx context.Context, _ *http.Request, in revokeRequest) ([]person, error) {
 		return r.revoke(ctx, in.Who)
 	})
 	serveBackup(mux, r.store, data, asName, r.logger)
@@ -125,43 +137,76 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// revoke ends what the person with a name or an id may do.
-func (r *asRole) revoke(ctx context.Context, who string) (person, error) {
+// colleague finds the id of somebody who has enrolled, by name or id.
+func (r *asRole) colleague(ctx context.Context, who string) (id string, err error) {
+	if who == "" {
+		return "", nil
+	}
 	list, err := r.people(ctx)
 	if err != nil {
-		return person{}, err
+		return "", err
 	}
-	p, err := find(list, who)
-	if err != nil {
-		return person{}, err
+	found, err := find(list, who)
+	switch {
+	case err != nil:
+		return "", err
+	case found[0].Pending:
+		return "", control.Refuse("%q has not enrolled yet, and so has no devices to share", who)
 	}
-	return p, r.server.Revoke(ctx, p.ID)
+	return found[0].ID, nil
 }
 
-// find picks the one person that is meant: by id, or by a name that nobody else
-// has.
-func find(list []person, who string) (person, error) {
-	var named []person
+// revoke ends what the person with a name or an id may do, and returns who that
+// was.
+func (r *asRole) revoke(ctx context.Context, who string) ([]person, error) {
+	list, err := r.people(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := find(list, who)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range found {
+		// A person's invitations go with the person, who comes first.
+		if err := r.server.Revoke(ctx, p.ID); err != nil && !errors.Is(err, as.ErrAbsent) {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// find picks who is meant by an id or a name: the one person of that name with the
+// invitations to it, or all its invitations. Of several who enrolled it picks none.
+func find(list []person, who string) ([]person, error) {
+	var enrolled, pending []person
+	known := false
 	for _, p := range list {
-		if p.ID == who {
-			return p, nil
+		if p.ID != who && p.Name != who {
+			continue
 		}
-		if p.Name == who {
-			named = append(named, p)
+		known = true
+		switch {
+		case p.Revoked:
+		case p.ID == who:
+			return []person{p}, nil
+		case p.Pending:
+			pending = append(pending, p)
+		default:
+			enrolled = append(enrolled, p)
 		}
 	}
-	open := slices.DeleteFunc(slices.Clone(named), func(p person) bool { return p.Revoked })
 	switch {
-	case len(open) == 1:
-		return open[0], nil
-	case len(named) == 0:
-		return person{}, control.Refuse("nobody is called %q; `lamplighter people` lists all", who)
-	case len(open) == 0:
-		return person{}, control.Refuse("%q is revoked already", who)
+	case !known:
+		return nil, control.Refuse("nobody is called %q; `lamplighter people` lists all", who)
+	case len(enrolled) > 1:
+		lines := make([]string, len(enrolled))
+		for i, p := range enrolled {
+			lines[i] = p.ID + " (" + p.state() + ")"
+		}
+		return nil, control.Refuse("%d people are called %q; say which by the id: %s", len(enrolled), who, strings.Join(lines, ", "))
+	case len(enrolled)+len(pending) == 0:
+		return nil, control.Refuse("%q is revoked already", who)
 	}
-	lines := make([]string, len(open))
-	for i, p := range open {
-		lines[i] = p.ID + " (" + p.state() + ")"
-	}
-	return person{}, control.Refuse("%d people are called %q; revoke by id: %s", len(open), who, strings.Join(lines, ", "))
+	return append(enrolled, pending...), nil
 }

@@ -22,14 +22,16 @@ import (
 
 // holder is a person who keeps the tokens that were issued.
 type holder struct {
-	s     *faultSite
-	udp   *endpoint.UDP
-	token *ace.TokenResponse
+	s       *faultSite
+	udp     *endpoint.UDP
+	session coap.Caller // with the Authorization Server
+	token   *ace.TokenResponse
 }
 
 // holder enrols somebody and gets a token for the group.
-func (s *faultSite) holder(name string) *holder {
+func (s *faultSite) holder(i commission.Invitation) *holder {
 	s.t.Helper()
+	name := i.Installer
 	h := &holder{s: s}
 	var err error
 	if h.udp, err = endpoint.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"), nil, endpoint.UDPOptions{}); err != nil {
@@ -40,7 +42,7 @@ func (s *faultSite) holder(name string) *holder {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	i, cred := s.invitation(name), cose.NewCCS(name, public)
+	cred := cose.NewCCS(name, public)
 	server, err := cose.ParseCCS(i.ASCred)
 	if err != nil {
 		s.t.Fatal(err)
@@ -59,9 +61,9 @@ func (s *faultSite) holder(name string) *holder {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	session := oscore.NewPSKClient(oscore.NewPSK(cred, key, oscore.SaltInstaller), h.udp, s.slot.as, rand.Reader)
+	h.session = oscore.NewPSKClient(oscore.NewPSK(cred, key, oscore.SaltInstaller), h.udp, s.slot.as, rand.Reader)
 	scope := ace.EncodeScope([]ace.ScopeEntry{{Group: faultGroup, Roles: ace.RoleRequester}})
-	if h.token, err = join.Token(s.t.Context(), session, ace.TokenRequest{Scope: scope}); err != nil {
+	if h.token, err = join.Token(s.t.Context(), h.session, ace.TokenRequest{Scope: scope}); err != nil {
 		s.t.Fatal(err)
 	}
 	return h
@@ -123,7 +125,7 @@ func TestGMFollowsRevocations(t *testing.T) {
 	s := startFaultSite(t, 1)
 	s.gm.stop()
 	s.followingGM()
-	ann, bob, eve := s.enrolled("Ann Lee"), s.enrolled("Bob"), s.holder("Eve")
+	ann, bob, eve := s.enrolled("Ann Lee"), s.enrolled("Bob"), s.holder(s.invitation("Eve"))
 	ann.importAll()
 	if _, err := ann.Discover(t.Context()); err != nil {
 		t.Fatal(err)

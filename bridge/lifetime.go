@@ -12,7 +12,7 @@ type lifetime time.Duration
 
 const (
 	day         = 24 * time.Hour
-	maxLifetime = 10 * 365 * day
+	maxLifetime = 365 * day
 )
 
 // UnmarshalText reads a number of weeks, days, or what [time.ParseDuration]
@@ -37,7 +37,7 @@ func parseLifetime(s string) (time.Duration, error) {
 		d, err = time.ParseDuration(s)
 	}
 	if err != nil || d < time.Minute || d > maxLifetime {
-		return 0, fmt.Errorf("%q is no time such as 7d, 2w, 36h or 90m, from a minute to ten years", s)
+		return 0, fmt.Errorf("%q is no time such as 7d, 2w, 36h or 90m, from a minute to a year", s)
 	}
 	return d, nil
 }

@@ -158,7 +158,7 @@ func TestKillPeople(t *testing.T) {
 	annLink, bobLink := a.dial(annToken), a.dial(bobToken)
 	begun := time.Now()
 	for _, who := range []string{"Ann", "Cid"} {
-		if _, err := callAS[person](t.Context(), atAS{a.data}, "POST", "/revoke", revokeRequest{who}); err != nil {
+		if _, err := callAS[[]person](t.Context(), atAS{a.data}, "POST", "/revoke", revokeRequest{who}); err != nil {
 			t.Fatal(err)
 		}
 	}
