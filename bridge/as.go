@@ -101,7 +101,8 @@ func startAS(o asOptions) (*asRole, error) {
 // invite makes an invitation with what the Authorization Server knows of it.
 func (r *asRole) invite(ctx context.Context, in inviteRequest) (commission.Invitation, time.Time, error) {
 	made, err := r.server.InvitePerson(ctx, as.InviteParams{
-		Name: in.Name, Role: as.Role(in.Role), Groups: in.Groups, With: in.With, Expires: time.Duration(in.Seconds) * time.Second,
+		Name: in.Name, Role: as.Role(in.Role), Groups: in.Groups, Expires: time.Duration(in.Seconds) * time.Second,
+		Site: in.Site, With: in.With,
 	})
 	if err != nil {
 		return commission.Invitation{}, time.Time{}, fmt.Errorf("making the invitation: %w", err)

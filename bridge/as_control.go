@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -44,7 +45,10 @@ type (
 		Role    string   `json:"role"`
 		Groups  []string `json:"groups,omitempty"` // none: all
 		Seconds int64    `json:"seconds"`          // how long the link works
-		With    string   `json:"with,omitempty"`   // id or name of who shares the devices; empty: nobody
+
+		// Whose devices the person shares, see [as.Policy]; not from outside.
+		Site string `json:"-"`
+		With string `json:"-"`
 	}
 	invited struct {
 		ID      string `json:"id"`
@@ -90,11 +94,9 @@ func (r *asRole) serveControl(data string, site siteInfo) error {
 		if in.Role == "" {
 			return invited{}, control.Refuse("an invitation is to a role: %v", as.Roles)
 		}
-		with, err := r.colleague(ctx, in.With)
-		if err != nil {
+		if err := r.share(ctx, &in); err != nil {
 			return invited{}, err
 		}
-		in.With = with
 		i, expires, err := r.invite(ctx, in)
 		if errors.Is(err, as.ErrName) || errors.Is(err, as.ErrPolicy) {
 			err = control.Refuse("%w", err)
@@ -137,23 +139,25 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// colleague finds the id of somebody who has enrolled, by name or id.
-func (r *asRole) colleague(ctx context.Context, who string) (id string, err error) {
-	if who == "" {
-		return "", nil
-	}
-	list, err := r.people(ctx)
+// everybody is the site whose devices the people of an Authorization Server share:
+// each of them may renew what another one joined.
+const everybody = "everybody"
+
+// share has a person share the devices that there are. Where people have enrolled
+// without a site, as they did at first, those are the devices of the first of them.
+func (r *asRole) share(ctx context.Context, in *inviteRequest) error {
+	all, err := r.server.Installers(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	found, err := find(list, who)
-	switch {
-	case err != nil:
-		return "", err
-	case found[0].Pending:
-		return "", control.Refuse("%q has not enrolled yet, and so has no devices to share", who)
+	in.Site = everybody
+	var first as.Installer
+	for _, i := range all {
+		if i.Policy.Site == "" && (in.Site != "" || i.Since.Before(first.Since)) {
+			first, in.Site, in.With = i, "", cmp.Or(i.Policy.With, i.ID)
+		}
 	}
-	return found[0].ID, nil
+	return nil
 }
 
 // revoke ends what the person with a name or an id may do, and returns who that

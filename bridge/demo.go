@@ -176,7 +176,11 @@ func (d *demo) invite(ctx context.Context) error {
 	if err := d.as.serveControl(d.cmd.Data, site); err != nil {
 		return err
 	}
-	invitation, _, err := d.as.invite(ctx, inviteRequest{Name: d.cmd.Installer, Role: string(as.RoleAdmin), Groups: d.cmd.Groups, Seconds: int64(demoInvitation.Seconds())})
+	in := inviteRequest{Name: d.cmd.Installer, Role: string(as.RoleAdmin), Groups: d.cmd.Groups, Seconds: int64(demoInvitation.Seconds())}
+	if err := d.as.share(ctx, &in); err != nil {
+		return err
+	}
+	invitation, _, err := d.as.invite(ctx, in)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,6 @@ type inviteCmd struct {
 	Role    string   `default:"installer" enum:"installer,maintainer,viewer,admin" help:"What the person may do: installer (set up devices and groups), maintainer (command them), viewer (look on), admin (everything, people too)."`
 	Expires lifetime `default:"7d" placeholder:"TIME" help:"How long the link works, such as 7d, 36h or 90m. Default: 7d."`
 	Groups  []string `name:"group" default:"hall-ceiling" help:"Groups that the role is for, by name or by a beginning with * behind it."`
-	With    string   `placeholder:"NAME" help:"Name or id of an enrolled person whose devices this one shares. Default: the person has a site's devices alone."`
 	QR      string   `name:"qr" default:"auto" enum:"auto,always,never" help:"Print a QR code of the link: auto (on a terminal), always or never."`
 	atAS
 }
@@ -45,7 +44,7 @@ func (inviteCmd) Help() string {
 
 func (c inviteCmd) Run(ctx context.Context) error {
 	made, err := callAS[invited](ctx, c.atAS, "POST", "/invite", inviteRequest{
-		Name: c.Name, Role: c.Role, Groups: c.Groups, With: c.With, Seconds: int64(time.Duration(c.Expires).Seconds()),
+		Name: c.Name, Role: c.Role, Groups: c.Groups, Seconds: int64(time.Duration(c.Expires).Seconds()),
 	})
 	if err != nil {
 		return err

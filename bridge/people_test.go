@@ -270,45 +270,31 @@ func TestPendingInvitations(t *testing.T) {
 	}
 }
 
-// TestInviteWith: who is invited with somebody acts for that person's devices, and
-// nobody else does.
-func TestInviteWith(t *testing.T) {
+// TestInviteShares: who is invited by command acts for the devices of the others,
+// also where these had enrolled without a site.
+func TestInviteShares(t *testing.T) {
 	t.Parallel()
-	s := startFaultSite(t, 1)
-	ann := s.accepts(s.invites("Ann Lee", "installer", time.Hour))
-	ann.importAll()
-	if _, err := ann.Discover(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ann.join(s.ids()...)
-	invite := func(with string) (*holder, error) {
-		made, err := callAS[invited](t.Context(), s.at(), "POST", "/invite", inviteRequest{
-			Name: "Bob", Role: "installer", Groups: s.cmd.Groups, Seconds: 60, With: with,
-		})
-		if err != nil {
-			return nil, err
-		}
-		i, err := commission.ParseInvitation(made.Link)
-		if err != nil {
-			return nil, err
-		}
-		return s.holder(i), nil
-	}
-	for with, want := range map[string]bool{"": false, "Ann Lee": true, s.personOf(ann): true} {
-		h, err := invite(with)
-		if err != nil {
+	for what, first := range map[string]func(*faultSite) *installer{
+		"by command":     func(s *faultSite) *installer { return s.accepts(s.invites("Ann Lee", "installer", time.Hour)) },
+		"without a site": func(s *faultSite) *installer { return s.enrolled("Ann Lee") },
+	} {
+		s := startFaultSite(t, 1)
+		ann := first(s)
+		ann.importAll()
+		if _, err := ann.Discover(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		ann.join(s.ids()...)
 		scope := ace.EncodeScope([]ace.ScopeEntry{{Group: faultGroup, Roles: ace.RoleResponder}})
-		_, err = join.Token(t.Context(), h.session, ace.TokenRequest{ClientID: s.id(0), Scope: scope})
-		if (err == nil) != want {
-			t.Errorf("with %q: %v", with, err)
+		ask := ace.TokenRequest{ClientID: s.id(0), Scope: scope}
+		if _, err := join.Token(t.Context(), s.holder(s.invites("Bob", "installer", time.Hour)).session, ask); err != nil {
+			t.Errorf("Bob, after Ann %s: %v", what, err)
 		}
-	}
-	s.invites("Pia", "viewer", time.Hour)
-	for with, want := range map[string]string{"Pia": "has not enrolled yet", "Zoe": "nobody is called", "Bob": "3 people are called"} {
-		if _, err := invite(with); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("with %s: %v", with, err)
+		if _, err := join.Token(t.Context(), s.holder(s.invites("Mia", "maintainer", time.Hour)).session, ask); err == nil {
+			t.Errorf("a maintainer gets a device's token, after Ann %s", what)
+		}
+		if _, err := join.Token(t.Context(), s.holder(s.invitation("Eve")).session, ask); err == nil {
+			t.Errorf("somebody of another site gets a device's token, after Ann %s", what)
 		}
 	}
 }
