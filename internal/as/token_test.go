@@ -115,6 +115,49 @@ func TestStatement006_NoCommonProfile(t *testing.T) {
 	p := newSite(t).enrolled("anna", as.Policy{})
 	p.denied(ace.TokenRequest{Profile: ace.ProfileParam{Profile: ace.ProfileDTLS}}, ace.ErrorIncompatibleACEProfiles)
 	p.token(ace.TokenRequest{Profile: ace.ProfileParam{Profile: ace.ProfileOSCORE}})
+	p.denied(ace.TokenRequest{Profile: ace.ProfileParam{Profile: 99}}, ace.ErrorIncompatibleACEProfiles)
+
+	// Where a Group Manager takes part in both, a client gets the one that it names.
+	p = newSite(t, bothProfiles).enrolled("anna", as.Policy{})
+	for asked, want := range map[int]int{0: ace.ProfileOSCORE, ace.ProfileOSCORE: ace.ProfileOSCORE, ace.ProfileDTLS: ace.ProfileDTLS} {
+		tok, c := p.token(ace.TokenRequest{Profile: ace.ProfileParam{Profile: asked}})
+		if tok.Profile != want || c.Profile != want || (tok.Cnf.OSCORE != nil) != (want == ace.ProfileOSCORE) {
+			t.Errorf("asked for %d: told %d, the token has %d", asked, tok.Profile, c.Profile)
+		}
+	}
+}
+
+func bothProfiles(c *as.Config) {
+	c.Audiences = map[string]as.Audience{audience: {Profiles: []int{ace.ProfileOSCORE, ace.ProfileDTLS}}}
+}
+
+// A token for the DTLS profile confirms a symmetric key with an identifier of its
+// own, told to the client and, encrypted, to the Group Manager. An update of rights
+// names the key by its identifier, in either form, and does not lead from one profile
+// to the other. RFC 9202, Sections 3.3.1 and 4.
+func TestDTLSTokens(t *testing.T) {
+	p := newSite(t, bothProfiles).enrolled("anna", as.Policy{})
+	dtls := ace.ProfileParam{Profile: ace.ProfileDTLS}
+	tok, c := p.token(ace.TokenRequest{Profile: dtls, Scope: scope("hall", req)})
+	key := tok.Cnf.COSEKey
+	if !key.Symmetric() || len(key.K) != 16 || !reflect.DeepEqual(tok.Cnf, c.CNF) {
+		t.Fatalf("answer %+v, token %+v", tok.Cnf, c.CNF)
+	}
+	other, _ := p.token(ace.TokenRequest{Profile: dtls})
+	if bytes.Equal(other.Cnf.COSEKey.K, key.K) || bytes.Equal(other.Cnf.COSEKey.KID, key.KID) {
+		t.Error("two tokens have one key")
+	}
+	for name, cnf := range map[string]*ace.Confirmation{"kid": {KID: key.KID}, "COSE_Key": {COSEKey: ace.SymmetricKey(key.KID, nil)}} {
+		up, c := p.token(ace.TokenRequest{Scope: scope("attic", req), ReqCnf: cnf})
+		if up.Cnf != nil || !bytes.Equal(c.CNF.KID, key.KID) || c.CNF.COSEKey != nil || c.Profile != ace.ProfileDTLS {
+			t.Errorf("%s: answer %+v, token %+v, profile %d", name, up, c.CNF, c.Profile)
+		}
+	}
+	p.denied(ace.TokenRequest{ReqCnf: &ace.Confirmation{KID: key.KID}, Profile: ace.ProfileParam{Profile: ace.ProfileOSCORE}}, ace.ErrorInvalidRequest)
+	p.denied(ace.TokenRequest{ReqCnf: &ace.Confirmation{COSEKey: key}}, ace.ErrorUnsupportedPoPKey) // a client brings no key
+	if _, c := p.token(ace.TokenRequest{GrantType: ptr(uint(ace.GrantRefreshToken)), Refresh: tok.Refresh}); c.Profile != ace.ProfileDTLS || !bytes.Equal(c.CNF.KID, key.KID) {
+		t.Errorf("refreshed: %+v", c)
+	}
 }
 
 // cnonce comes back as claim 39. RFC 9200, Section 5.3.1.

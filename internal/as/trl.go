@@ -2,6 +2,7 @@ package as
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -237,7 +238,27 @@ func (s *Server) observer(req *coap.Request) string {
 	return ""
 }
 
-// Sweep forgets what has expired. It is to be called from time to time.
+// sweepEvery is how often Run forgets what has expired.
+const sweepEvery = time.Minute
+
+// Run forgets what has expired, and tells observers, until ctx ends. Requests do
+// not depend on it.
+func (s *Server) Run(ctx context.Context) error {
+	every := time.NewTicker(sweepEvery)
+	defer every.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("forgetting what has expired", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+	}
+}
+
+// Sweep forgets what has expired, and tells observers.
 func (s *Server) Sweep(ctx context.Context) error {
 	if err := s.sweepRevoked(ctx); err != nil {
 		return err
@@ -246,6 +267,3 @@ func (s *Server) Sweep(ctx context.Context) error {
 	defer s.sessions.Unlock()
 	return s.sweepInvitations(ctx)
 }
-
-// SweepEvery is how often to call [Server.Sweep].
-const SweepEvery = time.Minute

@@ -2,6 +2,8 @@ package as_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -381,5 +383,34 @@ func TestForgottenDeviceIsRevoked(t *testing.T) {
 	tok, _ = p.token(ace.TokenRequest{ClientID: hallLamp})
 	if !rs.introspect(tok.AccessToken).Active {
 		t.Error("its next life is revoked, too")
+	}
+}
+
+// Observers hear of it when revoked tokens have expired.
+func TestSweepTellsObservers(t *testing.T) {
+	s := newSite(t)
+	p, rs := s.enrolled("anna", as.AllGroups("hall")), s.resourceServer()
+	p.token(ace.TokenRequest{})
+	if err := s.as.Revoke(t.Context(), s.id("anna")); err != nil {
+		t.Fatal(err)
+	}
+	o := rs.observe(t, "/revoke/trl")
+	if got := o.hashes(); len(got) != 1 {
+		t.Errorf("got %x", got)
+	}
+	if err := s.as.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.silent()
+	s.clock.advance(24 * time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.as.Run(ctx) }()
+	if got := o.hashes(); len(got) != 0 {
+		t.Errorf("got %x", got)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
