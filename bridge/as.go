@@ -70,6 +70,7 @@ type asRole struct {
 	udp      *endpoint.UDP
 	control  *control.Server // nil until serveControl
 	logger   *slog.Logger
+	endRun   context.CancelFunc
 }
 
 func startAS(o asOptions) (*asRole, error) {
@@ -95,6 +96,9 @@ func startAS(o asOptions) (*asRole, error) {
 		db.Close()
 		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
+	running, end := context.WithCancel(context.Background())
+	role.endRun = end
+	go role.server.Run(running)
 	return role, nil
 }
 
@@ -119,6 +123,7 @@ func (r *asRole) stop() {
 	if r.control != nil {
 		r.control.Close()
 	}
+	r.endRun()
 	r.udp.Close()
 	r.store.Close()
 }

@@ -1,6 +1,7 @@
 package as
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -26,12 +27,14 @@ type Invitation struct {
 var (
 	ErrName   = errors.New("unusable name")
 	ErrAbsent = errors.New("there is no such installer")
+	ErrFull   = errors.New("too many invitations are open")
 )
 
 const (
 	invitationIDSize     = 8  // bytes, twice as many hex digits
 	invitationSecretSize = 16 // bytes
 	maxName              = 64 // bytes: of installers, sites and models
+	maxInvitations       = 1024
 )
 
 func checkName(name string) error {
@@ -79,6 +82,11 @@ func (s *Server) InviteFor(ctx context.Context, name string, policy Policy, life
 		return Invitation{}, err
 	}
 	err = s.commit(ctx, "invite", func(tx store.Tx) error {
+		open := 0
+		err := tx.Scan(prefixInvitation, func(string, []byte) bool { open++; return open < maxInvitations })
+		if err != nil || open >= maxInvitations {
+			return cmp.Or(err, ErrFull)
+		}
 		return save(tx, prefixInvitation+inv.ID, invitationRecord{
 			Secret: inv.Secret, Name: name, Policy: policy, Expires: seconds(inv.Expires), Since: seconds(s.cfg.Now()),
 		})

@@ -174,3 +174,21 @@ func TestRevokeByName(t *testing.T) {
 		t.Errorf("policy of somebody revoked: %v", err)
 	}
 }
+
+// Open invitations are bounded.
+func TestTooManyInvitations(t *testing.T) {
+	s := newSite(t)
+	boss := s.enrolled("boss", as.PolicyFor(as.RoleAdmin))
+	boss.people() // which ends the invitation
+	var err error
+	n := 0
+	for ; err == nil && n < 2000; n++ {
+		_, err = s.as.Invite(t.Context(), "guest", as.Policy{})
+	}
+	if !errors.Is(err, as.ErrFull) || n < 1000 {
+		t.Errorf("%d invitations, %v", n, err)
+	}
+	boss.expect(boss.do(boss.call, coap.POST, "/people/invite", ace.FormatCBOR, map[int]any{1: "eve", 2: "viewer"}), coap.TooManyRequests)
+	s.clock.advance(8 * 24 * time.Hour)
+	boss.invite("eve", map[int]any{1: "eve", 2: "viewer"})
+}

@@ -96,6 +96,8 @@ func (s *Server) postInvitation(ctx context.Context, req *coap.Request) *coap.Me
 	switch {
 	case errors.Is(err, ErrPolicy), errors.Is(err, ErrName):
 		return coap.Problem(coap.BadRequest, "There is no such role, or a group's name cannot be used.")
+	case errors.Is(err, ErrFull):
+		return coap.Problem(coap.TooManyRequests, "Too many invitations are open; take some back first.")
 	case err != nil:
 		return s.broken("people", err)
 	}
