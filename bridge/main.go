@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,9 +31,13 @@ type cli struct {
 	Revoke     revokeCmd     `cmd:"" help:"End at once all that a person can do."`
 	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
 
-	Log      string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo and commission." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
-	NonceLog string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
-	Version  kong.VersionFlag `help:"Print the version and exit."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file."`
+
+	Config    kong.ConfigFlag  `placeholder:"FILE" help:"Read flags from this file (YAML; docs/operating.md)."`
+	LogFormat string           `help:"How to log: text or json." enum:"text,json" default:"text" env:"LAMPLIGHTER_LOG_FORMAT"`
+	Log       string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo and commission." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
+	NonceLog  string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
+	Version   kong.VersionFlag `help:"Print the version and exit."`
 }
 
 type asCommands struct {
@@ -48,21 +53,27 @@ type gmCommands struct {
 	Restore gmRestoreCmd `cmd:"" help:"Make the state of a new server of a backup."`
 }
 
-func main() {
-	var c cli
-	parser := kong.Must(&c,
+func newParser(c *cli) (parser *kong.Kong) {
+	parser = kong.Must(c,
 		kong.Name("lamplighter"),
 		kong.Description("Commission secure CoAP multicast groups from a browser.\n\nTo see it work: lamplighter demo"),
 		kong.Vars{"version": version},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.UsageOnError(),
+		kong.Configuration(loadConfig(func() *kong.Application { return parser.Model })),
 	)
+	return parser
+}
+
+func main() {
+	var c cli
+	parser := newParser(&c)
 	command, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel(c.Log, command.Command())}))
+	logger := slog.New(c.logHandler(os.Stderr, command.Command()))
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(logger)
 	closeLog, err := recordNonces(c.NonceLog)
@@ -74,6 +85,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "lamplighter:", err)
 		os.Exit(1)
 	}
+}
+
+// logHandler writes the log in the format that was asked for.
+func (c *cli) logHandler(w io.Writer, command string) slog.Handler {
+	options := &slog.HandlerOptions{Level: logLevel(c.Log, command)}
+	if c.LogFormat == "json" {
+		return slog.NewJSONHandler(w, options)
+	}
+	return slog.NewTextHandler(w, options)
 }
 
 // logLevel is the level that was asked for. A person in front of the demo or of
