@@ -142,7 +142,11 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	made := join.Offer{
 		Scope: ace.EncodeJoinScope(ace.ScopeEntry{Group: in.where, Roles: roles}), NC: offer.NC, Cred: offer.Cred,
 	}
-	got, err := join.Join(ctx, oscore.NewClient(octx, in.ex, gmAddr), in.where, made.Request(proof.Proof, true))
+	req := made.Request(proof.Proof, true)
+	if w.tells {
+		req.ControlURI = "coap://" + lampAddr.String() + "/ace-group/" + in.where + "/node"
+	}
+	got, err := join.Join(ctx, oscore.NewClient(octx, in.ex, gmAddr), in.where, req)
 	if err != nil {
 		return nil, err
 	}

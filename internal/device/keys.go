@@ -135,7 +135,7 @@ func (d *Device) getKeys(ctx context.Context, m *member) error {
 	return d.talk(m, func(gm *join.Member, old join.Membership) error {
 		cur, _, changed, err := gm.Update(ctx, &old)
 		if err != nil {
-			return err
+			return errors.Join(err, d.keysRefused(ctx, m, gm, err))
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -150,6 +150,23 @@ func (d *Device) getKeys(ctx context.Context, m *member) error {
 		m.checked, m.barred = d.cfg.Now(), ""
 		return nil
 	})
+}
+
+// keysRefused finds out, when the Group Manager gives the device no keys, whether
+// there are newer ones than it has. What it is not told counts as such. d.mu is not
+// held.
+func (d *Device) keysRefused(ctx context.Context, m *member, gm *join.Member, err error) error {
+	var refusal *join.GMError
+	if !errors.As(err, &refusal) || refusal.Code != coap.Forbidden || errors.Is(err, join.ErrNotMember) {
+		return nil
+	}
+	num, err := gm.Num(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if errors.As(err, &refusal) && refusal.Code == coap.Forbidden {
+		num = m.rec.Membership.Num + 1
+	}
+	return d.newerKeys(m, num)
 }
 
 // renew gets a new Sender ID, the sequence number of the old one being lost.

@@ -61,6 +61,7 @@ type world struct {
 	lamp *Device
 
 	controls uint64 // how many pretended to be the Group Manager
+	tells    bool   // the Group Manager tells members by itself
 }
 
 func key(b byte) ed25519.PrivateKey {
@@ -107,10 +108,14 @@ func (w *world) startGM() {
 	if w.gmStore == nil {
 		w.gmStore = store.NewMemory()
 	}
-	server, err := gm.New(gm.Config{
+	cfg := gm.Config{
 		Store: w.gmStore, Now: w.clock.Now, Rand: w.rand, Key: k, Credential: w.gmCred,
 		Audience: "gm", TokenKey: w.tokens,
-	})
+	}
+	if w.tells {
+		cfg.Exchange, cfg.ControlURI, cfg.Pace = w.net.From(gmAddr), func(string, string) bool { return true }, time.Millisecond
+	}
+	server, err := gm.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
