@@ -51,7 +51,7 @@ func (s *site) watch(g *group) {
 		var useless *oscore.Client
 		for try := 1; ctx.Err() == nil && s.membership(g) != nil; try++ {
 			client, err := s.watchRound(ctx, g, useless)
-			if useless = nil; lostAssociation(nil, err) || errors.Is(err, join.ErrNoToken) {
+			if useless = nil; unknownContext(err) || errors.Is(err, join.ErrNoToken) {
 				useless = client
 			}
 			if err == nil {

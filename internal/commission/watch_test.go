@@ -1,6 +1,8 @@
 package commission
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,6 +168,100 @@ func TestMembershipEnds(t *testing.T) {
 				t.Errorf("%+v", g)
 			}
 			b.verified(1)
+		})
+	}
+}
+
+// telling makes the Group Manager tell its members by itself.
+func (w *world) telling() {
+	w.t.Helper()
+	w.gmCfg.Exchange = w.net.From(gmAddr)
+	w.gmCfg.ControlURI = func(string, string) bool { return true }
+	w.gmCfg.Pace = time.Millisecond
+	w.bootGM()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.gm.Run(ctx) }()
+	w.t.Cleanup(func() { cancel(); <-done })
+}
+
+// The Group Manager of this program and the browser: new keys are there before the
+// next command, a pause and the own removal are said at once, also after the link was
+// lost.
+func TestBrowserIsTold(t *testing.T) {
+	w := newWorld(t, 3)
+	w.telling()
+	b := w.enrolled(func(c *Config) { c.Tuning.Ask = time.Hour }) // it must not come of asking
+	b.joined()
+	eventually(t, "it observes", func() bool { return b.group(hall).Told })
+	for range 2 {
+		before := b.group(hall).Epoch
+		if err := w.gm.Rekey(t.Context(), hall, ""); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "new keys", func() bool { return b.group(hall).Epoch == before+1 })
+		if call := b.verified(3); call.Multicasts != 1 {
+			t.Errorf("it took %d multicasts", call.Multicasts)
+		}
+		w.net.Unobserve(browserAddr) // the link is lost
+	}
+	eventually(t, "it observes again", func() bool { return b.group(hall).Told })
+	if err := w.gm.SetActive(t.Context(), hall, false); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the pause", func() bool { return b.group(hall).Paused })
+	if _, err := b.RollCall(t.Context(), hall); asProblem(err).ID != "group-paused" {
+		t.Errorf("%v", err)
+	}
+	if err := w.gm.SetActive(t.Context(), hall, true); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it goes on", func() bool { return !b.group(hall).Paused })
+	b.verified(3)
+
+	s := b.current()
+	g, _ := s.knownGroup(hall)
+	path := s.membership(g).NodePath
+	if err := w.gm.Evict(t.Context(), hall, path[strings.LastIndexByte(path, '/')+1:]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its removal", func() bool { return b.group(hall).Ended == EndRemoved })
+	if _, err := b.RollCall(t.Context(), hall); asProblem(err).ID != "removed-from-group" {
+		t.Errorf("%v", err)
+	}
+	b.must(nil, b.Enter(t.Context(), hall))
+	b.verified(3)
+}
+
+// A browser that was away for three rekeyings comes back, with a reload or by its
+// link, and commands the group again.
+func TestBrowserRecovers(t *testing.T) {
+	for name, reload := range map[string]bool{"reload": true, "link": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 2)
+			w.telling()
+			b := w.enrolled()
+			b.joined()
+			before := b.group(hall).Epoch
+			if reload {
+				b.Close()
+			} else {
+				eventually(t, "it observes", func() bool { return b.group(hall).Told })
+				w.net.Unobserve(browserAddr)
+				b.SetLink(false, 0, "")
+			}
+			for range 3 {
+				if err := w.gm.Rekey(t.Context(), hall, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if reload {
+				b = w.engine(b.store)
+			} else {
+				b.SetLink(true, 0, "")
+			}
+			eventually(t, "the keys of now", func() bool { return b.group(hall).Epoch == before+3 })
+			b.verified(2)
 		})
 	}
 }
