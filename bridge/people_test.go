@@ -299,6 +299,61 @@ func TestInviteShares(t *testing.T) {
 	}
 }
 
+// TestAdminPage: the person whom the demo invites is an admin, whose page invites
+// and revokes as the commands do. Nobody else's can.
+func TestAdminPage(t *testing.T) {
+	t.Parallel()
+	s := startFaultSite(t, 1)
+	admin := s.install(store.NewMemory())
+	if _, err := admin.AcceptInvitation(t.Context(), s.link); err != nil {
+		t.Fatal(err)
+	}
+	made, err := admin.Invite(t.Context(), "Bob", commission.RoleInstaller, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := commission.ParseInvitation(made.Fragment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.secret("an invitation's secret", link.Secret)
+	s.secret("an access code", []byte(link.AccessCode))
+	bob := s.accepts(link)
+	bob.importAll()
+	if _, err := bob.Discover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if g := bob.Snapshot().Groups; len(g) != 1 || g[0].Name != faultGroup {
+		t.Errorf("Bob's groups: %+v", g)
+	}
+	bob.join(s.ids()...)
+	if got := s.people(); got != "Ann admin enrolled, Bob installer enrolled" {
+		t.Error(got)
+	}
+	if _, err := bob.Invite(t.Context(), "Eve", commission.RoleAdmin, 1); err == nil {
+		t.Error("an installer invites")
+	}
+	if err := bob.Revoke(t.Context(), s.personOf(admin)); err == nil {
+		t.Error("an installer revokes the admin")
+	}
+	if err := admin.Revoke(t.Context(), s.personOf(bob)); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "Bob's page is told", 3*time.Second, func() bool {
+		l := bob.Snapshot().Link
+		return !l.Up && strings.Contains(l.Reason, "revoked")
+	})
+	if got := s.people(); got != "Ann admin enrolled, Bob installer revoked" {
+		t.Error(got)
+	}
+	if !admin.Snapshot().Link.Up {
+		t.Error("the admin's link is down")
+	}
+	if _, err := admin.Discover(t.Context()); err != nil {
+		t.Error("the admin:", err)
+	}
+}
+
 // TestNoServer: a command says what to start.
 func TestNoServer(t *testing.T) {
 	_, err := callAS[[]person](context.Background(), atAS{Data: filepath.Join(t.TempDir(), "nowhere")}, "GET", "/people", nil)
