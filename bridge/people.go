@@ -31,7 +31,7 @@ type inviteCmd struct {
 	Name    string   `arg:"" help:"Whom to invite."`
 	Role    string   `default:"installer" enum:"installer,maintainer,viewer,admin" help:"What the person may do: installer (set up devices and groups), maintainer (command them), viewer (look on), admin (everything, people too)."`
 	Expires lifetime `default:"7d" placeholder:"TIME" help:"How long the link works, such as 7d, 36h or 90m. Default: 7d."`
-	Groups  []string `name:"group" default:"hall-ceiling" help:"Groups that the role is for, by name or by a beginning with * behind it."`
+	Groups  []string `name:"group" help:"Groups that the role is for, by name or by a beginning with * behind it. Default: all there are and will be."`
 	QR      string   `name:"qr" default:"auto" enum:"auto,always,never" help:"Print a QR code of the link: auto (on a terminal), always or never."`
 	atAS
 }

@@ -11,6 +11,7 @@ import (
 
 	"lamplighter/bridge/control"
 	"lamplighter/internal/ace"
+	"lamplighter/internal/as"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/commission"
 	"lamplighter/internal/endpoint"
@@ -351,6 +352,27 @@ func TestAdminPage(t *testing.T) {
 	}
 	if _, err := admin.Discover(t.Context()); err != nil {
 		t.Error("the admin:", err)
+	}
+}
+
+// TestInviteToAllGroups: a person whose groups are all there are learns of them.
+func TestInviteToAllGroups(t *testing.T) {
+	t.Parallel()
+	s := startFaultSite(t, 1)
+	for _, role := range as.Roles {
+		made, err := callAS[invited](t.Context(), s.at(), "POST", "/invite", inviteRequest{Name: "Al " + string(role), Role: string(role), Seconds: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, err := commission.ParseInvitation(made.Link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := s.accepts(link)
+		soon(t, "groups of the "+string(role), 3*time.Second, func() bool {
+			g := i.Snapshot().Groups
+			return len(g) == 1 && g[0].Name == faultGroup
+		})
 	}
 }
 
