@@ -223,7 +223,7 @@ func decoder[T any](data []byte) error {
 }
 
 // Statement 66: an unknown key of a Join Request is ignored.
-func TestStatement66_UnknownKeysIgnored(t *testing.T) {
+func TestStatement066_UnknownKeysIgnored(t *testing.T) {
 	req, err := Decode[JoinRequest](unhex(t, "a4 03 41 00 06 41 01 19 1234 f5 62 6869 82 01 02"))
 	if err != nil || !bytes.Equal(req.Scope, []byte{0}) || !bytes.Equal(req.CNonce, []byte{1}) {
 		t.Errorf("got %+v, %v", req, err)
@@ -247,7 +247,7 @@ func TestNullAndFilterOfGetCreds(t *testing.T) {
 }
 
 // Statement 74: a role of several bits matches only who holds them all.
-func TestStatement74_RoleFilter(t *testing.T) {
+func TestStatement074_RoleFilter(t *testing.T) {
 	type member struct {
 		id    []byte
 		roles Role

@@ -76,7 +76,7 @@ func TestScopeRefuses(t *testing.T) {
 
 // Statement 46: {requester, monitor} and {responder, monitor} do not join, and
 // nobody joins as a verifier.
-func TestStatement46_JoinableRoles(t *testing.T) {
+func TestStatement046_JoinableRoles(t *testing.T) {
 	joinable := map[Role]bool{2: true, 4: true, 6: true, 8: true}
 	for r := range Role(64) {
 		if r.Joinable() != joinable[r] {

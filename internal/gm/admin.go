@@ -139,6 +139,9 @@ func (s *Server) changeGroup(ctx context.Context, what, name string, edit func(s
 // SetActive activates or deactivates a group.
 func (s *Server) SetActive(ctx context.Context, name string, active bool) error {
 	return s.changeGroup(ctx, "active", name, func(tx store.Tx, g *groupRecord) error {
+		if g.Inactive != active {
+			return nil // it is so already
+		}
 		g.Inactive = !active
 		s.tellActive(tx, g)
 		return nil

@@ -14,7 +14,7 @@ func FuzzResources(f *testing.F) {
 	paths := []string{
 		"/authz-info", "/ace-group", "/ace-group/hall", "/ace-group/hall/active", "/ace-group/hall/creds",
 		"/ace-group/hall/kdc-cred", "/ace-group/hall/stale-sids", "/ace-group/hall/policies", "/ace-group/hall/num",
-		"/ace-group/hall/nodes/n0", "/ace-group/hall/nodes", "/ace-group//", "", "/ace-group/stairs/verif-data",
+		"/ace-group/hall/nodes/n0", "/ace-group/hall/nodes", "/ace-group/hall/nodes/n0/cred", "/ace-group/hall/verif-data", "/ace-group//", "", "/ace-group/stairs/verif-data",
 	}
 	jr := ace.JoinRequest{Scope: ace.EncodeJoinScope(scope(testGroup, both)), CNonce: make([]byte, 8), ClientCred: []byte{}}
 	payloads := [][]byte{
@@ -22,6 +22,8 @@ func FuzzResources(f *testing.F) {
 		ace.Encode(ace.GroupsRequest{GIDs: [][]byte{{1}, {}}}),
 		ace.Encode(ace.CredsRequest{GetCreds: ace.GetCreds{Filter: &ace.CredsFilter{Roles: []ace.Role{6}, IDs: [][]byte{{0}, nil}}}}),
 		ace.Encode(ace.AuthzInfoRequest{AccessToken: []byte{0xd8, 0x3d, 0xd0, 0x83}, Nonce1: make([]byte, 8), ID1: []byte{}}),
+		ace.Encode(ace.KDCCredRequest{CNonce: make([]byte, 8)}),
+		ace.Encode(ace.CredUpload{ClientCred: []byte{0xa0}, CNonce: make([]byte, 8), ClientCredVerify: make([]byte, 64)}),
 		{0xa1, 0x03, 0xd9, 0x01, 0x00, 0x40}, {0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 	}
 	for i, path := range paths {
@@ -34,9 +36,9 @@ func FuzzResources(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method uint8, path string, format uint16, peer uint8, payload []byte) {
 		w := newWorld(t)
 		member := w.join("dev", both)
-		out := w.applicant("out", both)
+		out, verifier := w.applicant("out", both), w.applicant("ver", ace.RoleVerifier)
 		req := &coap.Request{Message: request(methods[int(method)%len(methods)], path, int(format), payload)}
-		if id := []string{"", member.gm.id, out.gm.id}[peer%3]; id != "" {
+		if id := []string{"", member.gm.id, out.gm.id, verifier.gm.id}[peer%4]; id != "" {
 			req.Peer = coap.Peer{Kind: coap.PeerACE, Name: id}
 		}
 		resp := w.s.serve(context.Background(), req)

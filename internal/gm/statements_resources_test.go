@@ -698,7 +698,8 @@ func TestStatement089_StaleSIDs(t *testing.T) {
 	}
 }
 
-// active is answered true or false in CF 60. KGO, Section 9.9.
+// active is answered true or false in CF 60; who observes it is told when it changes,
+// and only then. KGO, Section 9.9.
 func TestStatement090_Active(t *testing.T) {
 	w := newWorld(t)
 	a := w.join("dev", both)
@@ -717,6 +718,24 @@ func TestStatement090_Active(t *testing.T) {
 			if format, _ := coap.ContentFormat(resp); format != ace.FormatCBOR || !bytes.Equal(resp.Payload, want) {
 				t.Errorf("active %v: %x in %d", active, resp.Payload, format)
 			}
+		}
+	}
+	observer := w.watch(a.gm, coap.GET, "/ace-group/hall/active", "t", nil)
+	if wantCode(t, "observe", observer.first, coap.Content); !coap.IsNotification(observer.first) || !bytes.Equal(observer.first.Payload, []byte{0xf5}) {
+		t.Errorf("observing: %x", observer.first.Payload)
+	}
+	for _, active := range []bool{false, true} {
+		if err := w.s.SetActive(t.Context(), testGroup, active); err != nil {
+			t.Fatal(err)
+		}
+		if n := observer.next(); n == nil || !coap.IsNotification(n) || !bytes.Equal(n.Payload, ace.Encode(active)) {
+			t.Fatalf("told %v, want %v", n, active)
+		}
+		if err := w.s.SetActive(t.Context(), testGroup, active); err != nil {
+			t.Fatal(err)
+		}
+		if n := observer.next(); n != nil {
+			t.Errorf("told %x though nothing changed", n.Payload)
 		}
 	}
 	for _, roles := range []ace.Role{both, ace.RoleVerifier} {

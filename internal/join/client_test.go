@@ -9,6 +9,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 )
 
@@ -162,6 +163,7 @@ func TestUpdate(t *testing.T) {
 		{"next version", []*coap.Message{keys(4, 5, 5), bare([][]byte{{0xa}, {0xcc}})}, []string{get, fetch}, true, 4, 5, "\x0b"},
 		{"none stale", []*coap.Message{keys(4, 5, 5), bare([][]byte{})}, []string{get, fetch}, true, 4, 5, "\x0a\x0b"},
 		{"long gap", []*coap.Message{keys(9, 5, 5), coap.Respond(coap.Content, coap.NoFormat, nil)}, []string{get, fetch}, true, 9, 5, ""},
+		{"other algorithms", []*coap.Message{keysWith(3, 4, 5, func(k *ace.KeyMaterial) { k.GpEncAlg = cose.A128GCM })}, []string{get}, true, 3, 5, "\x0a\x0b"},
 		{"a Sender ID that it did not get", []*coap.Message{keys(3, 4, 6), renewed}, []string{get, post}, true, 3, 9, "\x0a\x0b"},
 		{"both", []*coap.Message{keys(4, 5, 6), bare([][]byte{{0xb}}), renewed}, []string{get, fetch, post}, true, 4, 9, "\x0a"},
 	} {
@@ -269,6 +271,14 @@ func FuzzMember(f *testing.F) {
 	f.Add(uint8(0x45), uint16(ace.FormatCBOR), []byte{0x81, 0x41, 0x0a})
 	f.Add(uint8(0x45), uint16(0), []byte{})
 	f.Add(uint8(0x80), uint16(ace.FormatACEGroupcomm), ace.Encode(ace.JoinHints{KDCChallenge: testNC}))
+	f.Add(uint8(0x45), uint16(ace.FormatACEGroupcomm), ace.Encode(ace.VerifDataResponse{
+		GKTY: 1, Profile: 1, SignEncKey: make([]byte, 16),
+		Key: ace.KeyMaterial{HKDF: 5, GID: []byte{1}, CredFmt: 14, GpEncAlg: 10, SignAlg: -8, SignParams: [][]int{{1}, {1, 6}}},
+	}))
+	f.Add(uint8(0x80), uint16(ace.FormatACEGroupcomm), ace.Encode(ace.JoinHints{
+		KDCChallenge: testNC, ECDHInfo: []ace.ECDHInfo{{Groups: ace.GroupNames{"hall"}, Alg: -27, Params: []int{1}, KeyParams: []int{1, 4}}},
+		KDCDHCreds: []ace.KDCDHCred{{Groups: ace.GroupNames{"hall"}, CredFmt: 14, Cred: credOf("gm")}},
+	}))
 	f.Add(uint8(0x83), uint16(ace.FormatProblem), ace.Problem(coap.Forbidden, 0, "x").Payload)
 	old := goodMembership(f)
 	f.Fuzz(func(t *testing.T, code uint8, format uint16, payload []byte) {
@@ -278,6 +288,19 @@ func FuzzMember(f *testing.F) {
 			t.Errorf("accepted %+v", cur)
 		}
 		_, _, _ = NewMember(give(t, m), "hall", old.NodePath).AllCreds(t.Context())
+		_, _ = NewMember(give(t, m), "hall", old.NodePath).Active(t.Context())
+		_, _ = NewMember(give(t, m), "hall", old.NodePath).Policies(t.Context())
+		if d, err := NewVerifier(give(t, m), "hall").Data(t.Context()); err == nil && (!d.Algs.HasGroupMode() || len(d.SignEncKey) == 0) {
+			t.Errorf("accepted %+v", d)
+		}
+		d := &SignatureData{Algs: old.Algs}
+		if _, err := NewVerifier(give(t, m), "hall").GMCred(t.Context(), d, Trusts(credOf("gm")), seeded("fuzz")); err == nil {
+			t.Error("a proof over a nonce that nobody had seen")
+		}
+		_, _ = Names(t.Context(), give(t, m), [][]byte{{1}})
+		if c, err := Challenge(t.Context(), give(t, m), "hall"); err == nil {
+			_, _ = c.Info().Check("hall", cose.NewEd25519(newKey("dev")).Public()), c.Info().DHCred("hall")
+		}
 		_, _ = NewMember(give(t, m), "hall", old.NodePath).Num(t.Context())
 		_, _ = Join(t.Context(), give(t, m), "hall", ace.JoinRequest{})
 		_, _ = Transfer(t.Context(), give(t, m), gmAddr, goodToken(), []byte{1}, seeded("fuzz"))

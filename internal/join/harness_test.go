@@ -102,10 +102,15 @@ func goodMembership(t testing.TB) *Membership {
 
 // keys is the answer to GET nodes/n1.
 func keys(num uint64, gid byte, sid byte) *coap.Message {
+	return keysWith(num, gid, sid, func(*ace.KeyMaterial) {})
+}
+
+func keysWith(num uint64, gid byte, sid byte, edit func(*ace.KeyMaterial)) *coap.Message {
 	k := ace.KeyResponse{
 		GKTY: ace.GKTYGroupOSCORE, Profile: ace.ProfileCoAPGroupOSCOREApp, Num: num, EXP: 2000, EXI: 20, Key: goodKey([]byte{sid}),
 	}
 	k.Key.GID = []byte{1, 2, 3, gid}
+	edit(&k.Key)
 	return coap.Respond(coap.Content, ace.FormatACEGroupcomm, ace.Encode(k))
 }
 

@@ -20,7 +20,9 @@ func (p Purge) Has(kid []byte) bool { return p.All || hasID(p.SIDs, kid) }
 // Update brings a membership up to date. It asks for the keys (one message when
 // nothing changed) and, when they are newer, for what became stale (two). It
 // returns the new membership without the purged peers, and what was purged so that
-// the caller drops contexts and windows. changed is false when old was current.
+// the caller drops contexts and windows. changed is false when old was current; with
+// the same version it is true when the group uses its keys otherwise, by other
+// algorithms.
 //
 // A Sender ID that the member did not get itself may be in use by somebody who has
 // the same credential, and a lost answer leaves no trace of who got it: the member
@@ -35,6 +37,9 @@ func (m *Member) Update(ctx context.Context, old *Membership) (cur *Membership, 
 			return nil, Purge{}, false, err
 		}
 		cur, changed = cur.Without(purged), true
+	}
+	if cur.Algs != old.Algs || cur.credentials() != old.credentials() {
+		changed = true
 	}
 	if !bytes.Equal(cur.SenderID, old.SenderID) {
 		if cur.SenderID, err = m.Renew(ctx); err != nil {
