@@ -22,6 +22,10 @@ type MemberInfo struct {
 	Thumbprint []byte  `cbor:"9,keyasint,omitzero"`  // of its credential; absent for a monitor and who has to bring another
 }
 
+// MembersPage is how many members one answer lists at most; ?after=NODENAME gives
+// those that follow in the order of the names' bytes.
+const MembersPage = 256
+
 // MembersResponse is the answer to GET /manage/GROUPNAME/members.
 type MembersResponse []MemberInfo
 

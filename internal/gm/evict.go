@@ -104,28 +104,32 @@ func (p *Preview) Messages() int { return p.Posts + p.Notices + p.Multicasts }
 // It fails as [Server.Evict] does.
 func (s *Server) Preview(ctx context.Context, name string, nodes ...string) (p Preview, err error) {
 	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		p = Preview{}
-		g, err := load[groupRecord](tx, groupKey(name))
-		if err != nil || g == nil {
-			return errors.Join(err, ErrNoGroup)
-		}
-		gone, err := membersOf(tx, name, nodes)
-		if err != nil {
-			return err
-		}
-		for _, m := range gone {
-			p.Evicted = append(p.Evicted, m.Node)
-			if m.SenderID != nil {
-				p.Stale = append(p.Stale, m.SenderID)
-			}
-			if m.ControlURI != "" && s.cfg.Exchange != nil {
-				p.Posts++ // the notice
-			}
-		}
-		p.Stale = append(p.Stale, g.current().SIDs...)
-		return s.foresee(tx, g, gone, &p)
+		p, err = s.previewIn(tx, name, nodes)
+		return err
 	})
 	return p, err
+}
+
+func (s *Server) previewIn(tx store.Tx, name string, nodes []string) (p Preview, err error) {
+	g, err := load[groupRecord](tx, groupKey(name))
+	if err != nil || g == nil {
+		return p, errors.Join(err, ErrNoGroup)
+	}
+	gone, err := membersOf(tx, name, nodes)
+	if err != nil {
+		return p, err
+	}
+	for _, m := range gone {
+		p.Evicted = append(p.Evicted, m.Node)
+		if m.SenderID != nil {
+			p.Stale = append(p.Stale, m.SenderID)
+		}
+		if m.ControlURI != "" && s.cfg.Exchange != nil {
+			p.Posts++ // the notice
+		}
+	}
+	p.Stale = append(p.Stale, g.current().SIDs...)
+	return p, s.foresee(tx, g, gone, &p)
 }
 
 // foresee fills in how the members that stay would be told.

@@ -41,6 +41,9 @@ func manageRoutes() []manageRoute {
 		{"GROUP", coap.IPATCH, ace.PermWrite, "manage update", (*administration).ipatch},
 		{"GROUP", coap.DELETE, ace.PermDelete, "manage delete", (*administration).remove},
 		{"GROUP/members", coap.GET, ace.PermRead, "", (*administration).members},
+		{"GROUP/evict", coap.POST, ace.PermWrite, "manage evict", (*administration).evict},
+		{"GROUP/rekey", coap.GET, ace.PermRead, "", (*administration).progress},
+		{"GROUP/rekey", coap.POST, ace.PermWrite, "manage rekey", (*administration).rekey},
 	}
 }
 
@@ -70,6 +73,11 @@ func (a *administration) perm(name string) (p ace.Perm) {
 
 // manage answers a request for an admin resource: path is what follows /manage.
 func (s *Server) manage(ctx context.Context, req *coap.Request, path []string) *coap.Message {
+	if len(path) > 1 { // who has asked meanwhile has the keys
+		if err := s.noteHeard(ctx); err != nil {
+			return s.broken(managePath, err)
+		}
+	}
 	if coap.HasOption(req.Message, coap.OptionObserve) && (req.Code == coap.GET || req.Code == coap.FETCH) {
 		return s.watched.register(s, ctx, req, path)
 	}

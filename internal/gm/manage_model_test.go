@@ -239,8 +239,12 @@ func checkStore(t testing.TB, s store.Store) {
 				gids[name] = string(value)
 			case "p":
 				prefixes[name] = true
-			case "m", "s", "k":
+			case "m", "s", "k", "e":
 				rest = append(rest, key)
+			case "r":
+				if what, of, _ := strings.Cut(name, "/"); what != "n" { // a notice outlives its group
+					rest = append(rest, "r/"+of)
+				}
 			}
 			return true
 		})

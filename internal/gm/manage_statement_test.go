@@ -26,6 +26,7 @@ func TestStatement097_AdminEntryNeeded(t *testing.T) {
 		{coap.GET, "/manage"}, {coap.FETCH, "/manage"}, {coap.POST, "/manage"}, {coap.GET, "/manage/hall"}, {coap.FETCH, "/manage/hall"},
 		{coap.POST, "/manage/hall"}, {coap.PATCH, "/manage/hall"}, {coap.IPATCH, "/manage/hall"}, {coap.DELETE, "/manage/hall"},
 		{coap.GET, "/manage/nowhere"}, {coap.PUT, "/manage/hall"}, {coap.GET, "/manage/hall/members"},
+		{coap.POST, "/manage/hall/evict"}, {coap.GET, "/manage/hall/rekey"}, {coap.POST, "/manage/hall/rekey"},
 	} {
 		body := ace.Encode(named("x"))
 		for name, gm := range map[string]coap.Caller{"user entries": user2.gm, "an expired token": gone, "no token": nobody, "nobody": coap.To(plain{w}, gmAddr)} {
@@ -430,7 +431,8 @@ func TestStatement112_NameInBothLists(t *testing.T) {
 }
 
 // An active group is not deleted: 4.00 with error 10. An inactive one is, with its
-// members; its Gids are never given out again. GMA, Section 6.8.
+// members, whose observations end with error 6; its Gids are never given out again.
+// GMA, Sections 6.8 and 6.8.1.
 func TestStatement113_Delete(t *testing.T) {
 	w := newWorld(t)
 	boss := w.chief()
@@ -438,7 +440,13 @@ func TestStatement113_Delete(t *testing.T) {
 	old := w.group()
 	wantProblem(t, "active", w.call(boss, coap.DELETE, "/manage/hall", -1, nil), coap.BadRequest, ace.ErrorActive)
 	w.must(boss, coap.PATCH, "/manage/hall", ace.Configuration{Active: ace.Is(false)}, coap.Changed)
+	observer := w.watch(a.gm, coap.GET, "/ace-group/hall", "t", nil)
 	wantCode(t, "inactive", w.call(boss, coap.DELETE, "/manage/hall", -1, nil), coap.Deleted)
+	if m := observer.next(); m == nil || coap.HasOption(m, coap.OptionObserve) {
+		t.Errorf("an observer was told %v", m)
+	} else {
+		wantProblem(t, "observer", m, coap.NotFound, ace.ErrorDeleted)
+	}
 	wantCode(t, "again", w.call(boss, coap.DELETE, "/manage/hall", -1, nil), coap.NotFound)
 	w.wantNames(boss, ace.Configuration{})
 	for path, method := range map[string]coap.Code{"/ace-group/hall": coap.GET, "/ace-group/hall/num": coap.GET, a.m.NodePath: coap.DELETE} {

@@ -110,6 +110,8 @@ func TestManageMethods(t *testing.T) {
 		"/manage":              {coap.PUT, coap.DELETE, coap.PATCH, coap.IPATCH},
 		"/manage/hall":         {coap.PUT},
 		"/manage/hall/members": {coap.POST, coap.PUT, coap.DELETE, coap.FETCH, coap.PATCH},
+		"/manage/hall/evict":   {coap.GET, coap.PUT},
+		"/manage/hall/rekey":   {coap.PUT, coap.DELETE, coap.FETCH},
 	} {
 		for _, m := range methods {
 			wantCode(t, path, w.call(boss, m, path, -1, nil), coap.MethodNotAllowed)
@@ -140,6 +142,7 @@ func TestManagePermissions(t *testing.T) {
 		{ace.PermRead, coap.GET, "/manage/gp1", nil},
 		{ace.PermRead, coap.FETCH, "/manage/gp1", ace.Encode(ace.ConfFilter{Labels: []int{-12}})},
 		{ace.PermRead, coap.GET, "/manage/gp1/members", nil},
+		{ace.PermRead, coap.GET, "/manage/gp1/rekey", nil},
 		{ace.PermWrite, coap.POST, "/manage/gp1", conf(ace.Configuration{})},
 		{ace.PermWrite, coap.PATCH, "/manage/gp1", conf(ace.Configuration{Active: ace.Is(false)})},
 		{ace.PermWrite, coap.IPATCH, "/manage/gp1", conf(ace.Configuration{Active: ace.Is(false)})},
@@ -159,6 +162,18 @@ func TestManagePermissions(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Evicting and rekeying take the permission to write.
+func TestManageMembersPermissions(t *testing.T) {
+	w := newWorld(t)
+	w.join("dev", both)
+	reader, writer := w.admin(may(ace.AnyGroup, ace.PermList|ace.PermRead)), w.admin(may(ace.AnyGroup, ace.PermList|ace.PermWrite))
+	for path, body := range map[string]any{"evict": ace.EvictRequest{Nodes: []string{"n0"}, Preview: true}, "rekey": ace.RekeyRequest{Preview: true}} {
+		wantCode(t, path, w.cborTo(reader, "/manage/hall/"+path, body), coap.Forbidden)
+		wantCode(t, path, w.cborTo(writer, "/manage/hall/"+path, body), coap.Changed)
+	}
+	wantCode(t, "progress", w.call(writer, coap.GET, "/manage/hall/rekey", -1, nil), coap.Forbidden)
 }
 
 // The permissions of all entries that match a name add up.

@@ -143,7 +143,11 @@ func (a *administration) change(asked, whole ace.Configuration, what string) (*c
 // 6.6.2.
 func (a *administration) reconfigure(asked, whole ace.Configuration) error {
 	g := a.group
+	was := g.Inactive
 	g.setStatus(whole)
+	if g.Inactive != was {
+		a.s.tellActive(a.tx, g)
+	}
 	g.trimStale()
 	algs, curve := algorithms(whole)
 	other := algs != g.Algs || curve != g.Curve

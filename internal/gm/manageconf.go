@@ -2,7 +2,6 @@ package gm
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -17,8 +16,9 @@ const (
 	mostStaleSets  = 255
 	maxDescription = 1024 // bytes
 	maxAppGroups   = 256
-	maxAppGroup    = 255 // bytes of a name
-	maxPolicyTime  = 1<<32 - 1
+	maxAppGroup    = 255       // bytes of a name
+	minPolicyTime  = 60        // seconds
+	maxPolicyTime  = 1<<32 - 1 // seconds
 )
 
 // configuration is the complete representation of the group's configuration. GMA,
@@ -213,13 +213,4 @@ func algorithms(c ace.Configuration) (group.Algorithms, cose.Curve) {
 		return algs, 0
 	}
 	return algs, curveOf(c.ECDHParams)
-}
-
-// validMulticast says whether a group's requests can go there.
-func validMulticast(address string) bool {
-	if address == "" {
-		return true
-	}
-	to, err := netip.ParseAddrPort(address)
-	return err == nil && to.Port() != 0 && to.Addr().IsMulticast()
 }

@@ -102,6 +102,7 @@ func (s *Server) WatchProgress(ctx context.Context, fn func(Progress)) {
 
 // announce tells who watches how far a group's rekeying is.
 func (s *Server) announce(name string) {
+	s.watched.notify(s, name, "rekey")
 	s.watching.mu.Lock()
 	fns := make([]func(Progress), 0, len(s.watching.list))
 	for fn := range s.watching.list {

@@ -26,6 +26,7 @@ const (
 	ReasonPeriod   Reason = "the rekeying period has passed"
 	ReasonLifetime Reason = "the keys expire"
 	ReasonStale    Reason = "many Sender IDs are stale"
+	ReasonAsked    Reason = "an administrator asked for it"
 	ReasonConfig   Reason = "the configuration was changed"
 )
 

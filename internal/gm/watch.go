@@ -14,7 +14,7 @@ import (
 const maxWatchers = 64
 
 // watched keeps who observes which admin resource: the collection and the
-// configurations of groups. Its zero value is ready. RFC 7641.
+// configurations of groups and how far their rekeyings are. Its zero value is ready. RFC 7641.
 type watched struct {
 	mu   sync.Mutex
 	list map[string]*watchers // by path below /manage
@@ -74,6 +74,7 @@ func (w *watched) announce(s *Server, groups []string) {
 	w.notify(s, "")
 	for _, name := range groups {
 		w.notify(s, name)
+		w.notify(s, name, "rekey")
 	}
 }
 
