@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/join"
 )
 
 // An administrator's day, over the network and its protection.
@@ -65,10 +67,62 @@ func TestMembers(t *testing.T) {
 	if _, err := c.Create(t.Context(), name("hall").With(ace.Configuration{Active: ace.Is(true)})); err != nil {
 		t.Fatal(err)
 	}
-	w.join("dev", "hall")
-	all, err := c.Members(t.Context(), "hall")
-	if err != nil || len(all) != 1 || all[0].Subject != "dev" || len(all[0].Thumbprint) != 32 {
-		t.Errorf("%v %+v", err, all)
+	ctx := t.Context()
+	dev := w.join("dev", "hall")
+	w.join("other", "hall")
+	all, err := c.Members(ctx, "hall")
+	if err != nil || len(all) != 2 || all[0].Subject != "dev" || len(all[0].Thumbprint) != 32 {
+		t.Fatalf("%v %+v", err, all)
+	}
+	news := make(chan *ace.RekeyProgress, 10)
+	watch, err := c.WatchProgress(ctx, "hall", func(p *ace.RekeyProgress, _ bool, err error) {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		news <- p
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	if p := <-news; p.Num != 0 || !p.Done() {
+		t.Errorf("at first: %+v", p)
+	}
+	if p, err := c.PreviewEvict(ctx, "hall", all[0].Node); err != nil || !slices.Equal(p.Evicted, []string{all[0].Node}) || !slices.Equal(p.Keys, []string{all[1].Node}) {
+		t.Errorf("%v %+v", err, p)
+	}
+	if err := c.Evict(ctx, "hall", all[0].Node); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-news; p.Num != 1 || p.Total != 1 {
+		t.Errorf("after the eviction: %+v", p)
+	}
+	if _, err := dev.Num(ctx); !errors.Is(err, join.ErrNotMember) {
+		t.Errorf("the evicted: %v", err)
+	}
+	if err := c.Evict(ctx, "hall", all[0].Node); !errors.Is(err, ErrNotFound) {
+		t.Errorf("evicting it again: %v", err)
+	}
+	if p, err := c.PreviewRekey(ctx, "hall"); err != nil || !slices.Equal(p.Keys, []string{all[1].Node}) {
+		t.Errorf("%v %+v", err, p)
+	}
+	if err := c.Rekey(ctx, "hall"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Progress(ctx, "hall"); err != nil || p.Num != 2 || p.Reason == "" {
+		t.Errorf("%v %+v", err, p)
+	}
+}
+
+// A Group Manager that lists the same members for ever is stopped.
+func TestEndlessMembers(t *testing.T) {
+	page := ace.MembersResponse{}
+	for i := range ace.MembersPage {
+		page = append(page, ace.MemberInfo{Node: fmt.Sprintf("n%03d", i)})
+	}
+	if _, err := New(fake{coap.Respond(coap.Content, ace.FormatCBOR, ace.Encode(page))}, "").Members(t.Context(), "hall"); !errors.Is(err, ErrDecode) {
+		t.Error(err)
 	}
 }
 

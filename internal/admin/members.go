@@ -8,17 +8,36 @@ import (
 	"lamplighter/internal/coap"
 )
 
-// Members lists a group's members.
+// maxMembers bounds what one list takes.
+const maxMembers = 1 << 20
+
+// Members lists a group's members, in the order of their node names' bytes. It asks
+// for page after page; who joins meanwhile may be missing.
 func (c *Client) Members(ctx context.Context, name string) ([]ace.MemberInfo, error) {
-	resp, err := c.do(ctx, newRequest(coap.GET, name, nil, "members"))
-	if err != nil {
-		return nil, fmt.Errorf("listing members: %w", err)
+	all := []ace.MemberInfo{}
+	for {
+		req := newRequest(coap.GET, name, nil, "members")
+		if n := len(all); n > 0 {
+			coap.AddOption(req, coap.OptionURIQuery, []byte("after="+all[n-1].Node))
+		}
+		resp, err := c.do(ctx, req)
+		if err != nil {
+			return nil, fmt.Errorf("listing members: %w", err)
+		}
+		page, err := decode[ace.MembersResponse](resp)
+		if err != nil {
+			return nil, fmt.Errorf("listing members: %w", err)
+		}
+		for _, m := range *page {
+			if n := len(all); n > 0 && m.Node <= all[n-1].Node || n == maxMembers {
+				return nil, fmt.Errorf("listing members: %w: out of order, or without end", ErrDecode)
+			}
+			all = append(all, m)
+		}
+		if len(*page) < ace.MembersPage {
+			return all, nil
+		}
 	}
-	all, err := decode[ace.MembersResponse](resp)
-	if err != nil {
-		return nil, fmt.Errorf("listing members: %w", err)
-	}
-	return *all, nil
 }
 
 // Evict ends memberships, by their node names; the others get new keys. KGO, Section
