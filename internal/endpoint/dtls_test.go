@@ -222,7 +222,7 @@ func TestDTLSRefusals(t *testing.T) {
 // which nothing of the old one is remembered.
 func TestDTLSSameAddress(t *testing.T) {
 	server, d := listenDTLS(t, whoAmI, DTLSOptions{})
-	front := newFront(t, server.Addr())
+	front := newFront(t, server.Addr(), 0)
 	first, err := dialDTLS(t, front.addr, "lamp", d.keys["lamp"])
 	if err != nil {
 		t.Fatal(err)
@@ -439,9 +439,23 @@ func TestDTLSReplay(t *testing.T) {
 
 // front passes datagrams on to a server, all from one address, and answers to who
 // sent last.
-type front struct{ addr netip.AddrPort }
+type front struct {
+	addr netip.AddrPort
+	lose int32 // every so many datagrams one is lost; 0: none
+	seen atomic.Int32
+	lost atomic.Int32
+}
 
-func newFront(t testing.TB, server netip.AddrPort) *front {
+// drops says whether the next datagram is lost.
+func (f *front) drops() bool {
+	if f.lose == 0 || f.seen.Add(1)%f.lose != 0 {
+		return false
+	}
+	f.lost.Add(1)
+	return true
+}
+
+func newFront(t testing.TB, server netip.AddrPort, lose int32) *front {
 	t.Helper()
 	in, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback))
 	if err != nil {
@@ -452,7 +466,7 @@ func newFront(t testing.TB, server netip.AddrPort) *front {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); out.Close() })
-	f := &front{addr: in.LocalAddr().(*net.UDPAddr).AddrPort()}
+	f := &front{lose: lose, addr: in.LocalAddr().(*net.UDPAddr).AddrPort()}
 	var mu sync.Mutex
 	var client netip.AddrPort
 	go func() {
@@ -465,7 +479,9 @@ func newFront(t testing.TB, server netip.AddrPort) *front {
 			mu.Lock()
 			client = from
 			mu.Unlock()
-			_, _ = out.Write(buf[:n])
+			if !f.drops() {
+				_, _ = out.Write(buf[:n])
+			}
 		}
 	}()
 	go func() {
@@ -478,7 +494,9 @@ func newFront(t testing.TB, server netip.AddrPort) *front {
 			mu.Lock()
 			to := client
 			mu.Unlock()
-			_, _ = in.WriteToUDPAddrPort(buf[:n], to)
+			if !f.drops() {
+				_, _ = in.WriteToUDPAddrPort(buf[:n], to)
+			}
 		}
 	}()
 	return f
@@ -507,4 +525,30 @@ func FuzzDTLSRecords(f *testing.F) {
 			t.Errorf("%x got in", b)
 		}
 	})
+}
+
+// Handshakes and requests get through where datagrams are lost, with a psk_identity
+// that takes several of them.
+func TestDTLSLoss(t *testing.T) {
+	long := string(bytes.Repeat([]byte("identity "), 400))
+	server, d := listenDTLS(t, whoAmI, DTLSOptions{Interval: 50 * time.Millisecond, Params: quick()})
+	d.mu.Lock()
+	d.keys[long] = bytes.Repeat([]byte{9}, 16)
+	d.mu.Unlock()
+	front := newFront(t, server.Addr(), 4)
+	s, err := DialDTLS(t.Context(), front.addr, []byte(long), bytes.Repeat([]byte{9}, 16), nil, DTLSOptions{
+		Interval: 50 * time.Millisecond, Params: quick(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 20 {
+		if got := ask(t, s); got != "the "+long {
+			t.Errorf("answered %.20q", got)
+		}
+	}
+	if front.lost.Load() < 5 {
+		t.Errorf("%d datagrams were lost", front.lost.Load())
+	}
 }

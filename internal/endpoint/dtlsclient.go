@@ -82,7 +82,7 @@ func (s *DTLSSession) shake(ctx context.Context, patience time.Duration) error {
 
 // pump reads the socket.
 func (s *DTLSSession) pump(socket *net.UDPConn, opts DTLSOptions) {
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, maxRecord) // the library takes no more
 	for {
 		n, err := socket.Read(buf)
 		switch {

@@ -22,7 +22,7 @@ import (
 
 // Bounds of DTLS endpoints.
 const (
-	maxRecord           = 8192 // bytes of what one record carries
+	maxRecord           = 8192 // bytes of a datagram that the library takes in
 	defaultSessions     = 1024
 	defaultHandshakes   = 128 // under way at the same time
 	handshakeTime       = 20 * time.Second
