@@ -232,6 +232,9 @@ func (s *Server) post(ctx context.Context, assoc, uri string, code coap.Code, pa
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(uri, "coaps:") && s.sessions.get(assoc) == nil {
+		return nil, coap.ErrNoContext // OSCORE is not spoken there
+	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()
 	req := coap.NewRequest(code, path, payload)

@@ -295,6 +295,10 @@ func TestControlOverDTLS(t *testing.T) {
 	if got := hear(t, news); got.Code != coap.DELETE || coap.Path(got) != "/ace-group/"+testGroup+"/node" {
 		t.Errorf("evicted by %v", got)
 	}
+	_, plain := s.transfer(s.seal(s.claims("o", scope(testGroup, both))))
+	if _, err := s.s.post(t.Context(), plain.id, p.ControlURI, coap.POST, nil); !errors.Is(err, coap.ErrNoContext) {
+		t.Errorf("a coaps URI without a session: %v", err)
+	}
 }
 
 // nodeOf is a member's NODENAME.
