@@ -222,7 +222,7 @@ func decoder[T any](data []byte) error {
 	return err
 }
 
-// Statement 66: an unknown key of a Join Request is ignored.
+// An unknown key of a Join Request is ignored. RFC 9594, Section 4.1.2.
 func TestStatement066_UnknownKeysIgnored(t *testing.T) {
 	req, err := Decode[JoinRequest](unhex(t, "a4 03 41 00 06 41 01 19 1234 f5 62 6869 82 01 02"))
 	if err != nil || !bytes.Equal(req.Scope, []byte{0}) || !bytes.Equal(req.CNonce, []byte{1}) {
@@ -246,7 +246,7 @@ func TestNullAndFilterOfGetCreds(t *testing.T) {
 	}
 }
 
-// Statement 74: a role of several bits matches only who holds them all.
+// A role of several bits matches only who holds them all. RFC 9594, Section 4.4.1.
 func TestStatement074_RoleFilter(t *testing.T) {
 	type member struct {
 		id    []byte
@@ -314,9 +314,9 @@ func TestPoPInput(t *testing.T) {
 	}
 }
 
-// Statement 35: the Master Salt holds the CBOR heads. The first vector is the
-// example of RFC 9203, Section 4.3.
-func TestStatement35_MasterSalt(t *testing.T) {
+// The Master Salt holds the CBOR heads of its three byte strings, and an absent salt
+// counts as the empty one. The first vector is the example of RFC 9203, Section 4.3.
+func TestStatement035_MasterSalt(t *testing.T) {
 	n1, n2 := unhex(t, "018a278f7faab55a"), unhex(t, "25a8991cd700ac01")
 	tail := unhex(t, "48018a278f7faab55a 4825a8991cd700ac01")
 	salt := unhex(t, "f9af838368e353e78888e1426bd94e6f")

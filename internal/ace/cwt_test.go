@@ -41,9 +41,9 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// Statement 28: 61(16([protected, {}, ciphertext])), all header parameters
-// protected; a token with an unprotected one is refused.
-func TestStatement28_NothingUnprotected(t *testing.T) {
+// A token is 61(16([protected, {}, ciphertext])) with all header parameters protected;
+// one with an unprotected parameter is refused. RFC 9770, Sections 3 and 11.1.
+func TestStatement028_NothingUnprotected(t *testing.T) {
 	token := seal(t, &sampleClaims)
 	if !bytes.HasPrefix(token, unhex(t, "d83d d0 83")) {
 		t.Fatalf("the token begins with %x", token[:4])
@@ -64,9 +64,9 @@ func TestStatement28_NothingUnprotected(t *testing.T) {
 	}
 }
 
-// Statement 30, the part of the token itself: garbage is malformed, a token of
-// another Authorization Server cannot be verified.
-func TestStatement30_GarbageAndForeignTokens(t *testing.T) {
+// Of a token itself, garbage is malformed, and one of another Authorization Server
+// cannot be verified. RFC 9200, Section 5.10.1.1.
+func TestStatement030_GarbageAndForeignTokens(t *testing.T) {
 	token := seal(t, &sampleClaims)
 	for name, data := range map[string][]byte{
 		"nothing":      nil,

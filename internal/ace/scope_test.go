@@ -27,9 +27,8 @@ func TestScope(t *testing.T) {
 	}
 }
 
-// Statement 12: the Tperm of a user entry is even; an odd one is an admin
-// entry, which nobody here grants yet.
-func TestStatement12_OddTpermIsNoUserEntry(t *testing.T) {
+// The Tperm of a user entry is even: an odd one is no user entry. KGO, Section 3.
+func TestStatement012_OddTpermIsNoUserEntry(t *testing.T) {
 	for roles := Role(0); roles < 64; roles++ {
 		_, err := DecodeScope(EncodeScope([]ScopeEntry{{Group: "g", Roles: roles}}))
 		want := roles != 0 && roles%2 == 0 && roles < 32
@@ -74,8 +73,8 @@ func TestScopeRefuses(t *testing.T) {
 	}
 }
 
-// Statement 46: {requester, monitor} and {responder, monitor} do not join, and
-// nobody joins as a verifier.
+// {requester, monitor} and {responder, monitor} do not join, and
+// nobody joins as a verifier. KGO, Sections 6.1 and 6.2.
 func TestStatement046_JoinableRoles(t *testing.T) {
 	joinable := map[Role]bool{2: true, 4: true, 6: true, 8: true}
 	for r := range Role(64) {
@@ -91,9 +90,9 @@ func TestStatement046_JoinableRoles(t *testing.T) {
 	}
 }
 
-// Statements 15 and 16: an extended scope claim is tag 1668547113 around the
-// same byte string, and reads like the plain one.
-func TestStatement15_ExtendedScopeClaim(t *testing.T) {
+// An extended scope claim is tag 1668547113 around the same byte string, and reads
+// like the plain one; a token response never has it. RFC 9594, Section 7.
+func TestStatement015_ExtendedScopeClaim(t *testing.T) {
 	scope := EncodeScope([]ScopeEntry{{Group: "g", Roles: 2}})
 	plain, extended := Encode(ScopeClaim{Scope: scope}), Encode(ScopeClaim{Scope: scope, Extended: true})
 	if TagExtendedScope != 1668547113 || !bytes.Equal(extended, append(unhex(t, "da63740229"), plain...)) {

@@ -205,15 +205,6 @@ func (s *Server) updateRights(ctx context.Context, id string, token []byte) *coa
 	return coap.Respond(coap.Created, coap.NoFormat, nil)
 }
 
-// unauthorized is the answer to whoever has no valid token, with where to get
-// one. RFC 9200, Section 5.3.
-func (s *Server) unauthorized() *coap.Message {
-	if s.cfg.AS == "" {
-		return coap.Problem(coap.Unauthorized, "A token is needed first.")
-	}
-	return coap.Respond(coap.Unauthorized, ace.FormatACE, ace.Encode(ace.ASHints{AS: s.cfg.AS, Audience: s.cfg.Audience}))
-}
-
 // broken is the answer when the Group Manager itself fails. What failed is
 // logged, not told.
 func (s *Server) broken(what string, err error) *coap.Message {

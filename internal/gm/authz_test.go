@@ -3,6 +3,8 @@ package gm
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +27,10 @@ func (w *world) upload(c *ace.CWTClaims) *coap.Message {
 	}))
 }
 
-func Test30VerificationOrder(t *testing.T) {
+// A token is checked in this order: garbage is 4.00, another Authorization Server's
+// key or name 4.01, expired 4.01, another audience 4.03, a scope that is not
+// understood 4.00. RFC 9200, Section 5.10.1.1.
+func TestStatement030_VerificationOrder(t *testing.T) {
 	w := newWorld(t)
 	good := func() *ace.CWTClaims { return w.claims("dev", scope(testGroup, both)) }
 	edit := func(f func(*ace.CWTClaims)) *coap.Message { c := good(); f(c); return w.upload(c) }
@@ -49,14 +54,54 @@ func Test30VerificationOrder(t *testing.T) {
 	wantCode(t, "another key", w.upload(good()), coap.Unauthorized)
 }
 
-func Test16ExtendedScope(t *testing.T) {
+// A token with a tagged scope claim is accepted like one without, and grants the
+// same. RFC 9594, Section 7.
+func TestStatement016_ExtendedScope(t *testing.T) {
 	w := newWorld(t)
+	for _, extended := range []bool{false, true} {
+		c := w.claims(fmt.Sprint("dev ", extended), scope(testGroup, both))
+		c.Scope.Extended = extended
+		_, gm := w.transfer(w.seal(c))
+		wantHints(t, "its own group", w.call(gm, coap.POST, "/ace-group/hall", -1, nil))
+		wantCode(t, "another", w.call(gm, coap.POST, "/ace-group/attic", -1, nil), coap.Forbidden)
+	}
 	c := w.claims("dev", scope(testGroup, both))
-	c.Scope.Extended = true
-	wantCode(t, "tagged scope", w.upload(c), coap.Created)
+	var claims map[int64]any
+	if err := cbor.Unmarshal(ace.Encode(c), &claims); err != nil {
+		t.Fatal(err)
+	}
+	claims[ace.ClaimScope] = cbor.Tag{Number: ace.TagExtendedScope + 1, Content: c.Scope.Scope}
+	token, err := sealRaw(w, cbor.MustMarshal(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := ace.AuthzInfoRequest{AccessToken: token, Nonce1: draw(w.rand, 8), ID1: []byte{1}}
+	wantCode(t, "a tag of other semantics", w.post(ace.Encode(body)), coap.BadRequest)
 }
 
-func Test31OtherMethods(t *testing.T) {
+// A token with an unprotected header parameter is refused, though nothing else is
+// wrong with it. RFC 9770, Section 11.1.
+func TestStatement028_NothingUnprotected(t *testing.T) {
+	w := newWorld(t)
+	c := w.claims("dev", scope(testGroup, both))
+	token := w.seal(c).AccessToken
+	var parts []cbor.RawMessage
+	if err := cbor.Unmarshal(token[3:], &parts); err != nil || len(parts) != 3 { // behind the tags 61 and 16
+		t.Fatal(parts, err)
+	}
+	post := func(unprotected []byte) *coap.Message {
+		parts[1] = unprotected
+		changed := append(bytes.Clone(token[:3]), cbor.MustMarshal(parts)...)
+		return w.post(ace.Encode(ace.AuthzInfoRequest{AccessToken: changed, Nonce1: draw(w.rand, 8), ID1: []byte{1}}))
+	}
+	wantCode(t, "an unprotected kid", post([]byte{0xa1, 0x04, 0x41, 0x01}), coap.BadRequest)
+	wantCode(t, "an unknown parameter", post([]byte{0xa1, 0x19, 0x10, 0x00, 0x01}), coap.BadRequest)
+	wantCode(t, "the token as it was", post([]byte{0xa0}), coap.Created)
+}
+
+// GET, PUT, DELETE and whatever else on /authz-info are refused. RFC 9200, Section
+// 5.10.1.2.
+func TestStatement031_OtherMethods(t *testing.T) {
 	w := newWorld(t)
 	for _, method := range []coap.Code{coap.GET, coap.PUT, coap.DELETE, coap.FETCH, coap.PATCH} {
 		req := &coap.Request{Message: request(method, "/authz-info", ace.FormatACE, nil)}
@@ -64,7 +109,9 @@ func Test31OtherMethods(t *testing.T) {
 	}
 }
 
-func Test32MissingNonceOrID(t *testing.T) {
+// A transfer for the OSCORE profile without nonce1 or ace_client_recipientid, or with
+// one out of bounds, is 4.00. RFC 9203, Section 4.2.
+func TestStatement032_MissingNonceOrID(t *testing.T) {
 	w := newWorld(t)
 	token := w.seal(w.claims("dev", scope(testGroup, both))).AccessToken
 	n1 := draw(w.rand, 8)
@@ -81,7 +128,9 @@ func Test32MissingNonceOrID(t *testing.T) {
 	wantCode(t, "bare token", w.s.serve(t.Context(), req), coap.BadRequest)
 }
 
-func Test33UnknownOSCField(t *testing.T) {
+// A token whose input material has an unknown field is 4.00: keys derived without it
+// would differ. RFC 9203, Section 4.2.
+func TestStatement033_UnknownOSCField(t *testing.T) {
 	w := newWorld(t)
 	c := w.claims("dev", scope(testGroup, both))
 	var claims map[int64]any
@@ -104,9 +153,24 @@ func Test33UnknownOSCField(t *testing.T) {
 	wantCode(t, "without ms", seal(), coap.BadRequest)
 }
 
-func Test34RecipientIDsDiffer(t *testing.T) {
+// ID2 never is the client's ID1, nor another association's; not even when the
+// randomness that it is drawn from repeats ID1. RFC 9203, Section 4.2.
+func TestStatement034_RecipientIDsDiffer(t *testing.T) {
 	w := newWorld(t)
 	tok := w.seal(w.claims("dev", scope(testGroup, both)))
+	id1 := []byte{9, 9, 9}
+	w.s.rand = io.MultiReader(bytes.NewReader(id1), w.rand)
+	err := w.store.View(t.Context(), func(tx store.Tx) error {
+		id2, err := w.s.newRecipientID(tx, id1)
+		if err == nil && bytes.Equal(id1, id2) {
+			t.Errorf("ID2 is ID1, %x", id2)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.s.rand = w.rand
 	seen := map[string]bool{}
 	for range 20 {
 		a, err := join.Transfer(t.Context(), plain{w}, gmAddr, tok, []byte{1, 2, 3}, w.rand)
@@ -120,9 +184,10 @@ func Test34RecipientIDsDiffer(t *testing.T) {
 	}
 }
 
-// A replay of the transfer must not end the association that its owner uses;
-// the owner's own does, as soon as it is used.
-func Test36Repost(t *testing.T) {
+// Posting the same token again yields another association, which ends the one before
+// as soon as it is used: a replay by somebody else must not end what the token's
+// owner uses. RFC 9203, Section 6.
+func TestStatement036_Repost(t *testing.T) {
 	w := newWorld(t)
 	tok := w.seal(w.claims("dev", scope(testGroup, both)))
 	first, gm1 := w.transfer(tok)
@@ -150,7 +215,10 @@ func Test36Repost(t *testing.T) {
 	wantCode(t, "the first, when the second was used", use(gm1), coap.Unauthorized)
 }
 
-func Test37UpdateOfRights(t *testing.T) {
+// An update of rights inside the association needs the id of its input material:
+// with another one it is 4.01 and the old token is kept. Else the answer is 2.01
+// without payload, and the new token counts. RFC 9203, Section 4.2.
+func TestStatement037_UpdateOfRights(t *testing.T) {
 	w := newWorld(t)
 	if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: "stairs"}); err != nil {
 		t.Fatal(err)

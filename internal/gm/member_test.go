@@ -9,7 +9,7 @@ import (
 	"lamplighter/internal/join"
 )
 
-func Test84And85Leave(t *testing.T) {
+func TestLeave(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.join("a", both), w.join("b", both)
 	before := w.group()
@@ -51,7 +51,7 @@ func (w *world) rejoin(a *admitted) (*join.Answer, error) {
 	return answer, err
 }
 
-func Test89And94StaleSIDs(t *testing.T) {
+func TestStaleSIDs(t *testing.T) {
 	w := newWorld(t)
 	a := w.join("stays", both)
 	fetch := func(payload []byte) *coap.Message {

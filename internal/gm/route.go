@@ -121,7 +121,7 @@ func (s *Server) dispatch(ctx context.Context, req *coap.Request) *coap.Message 
 	case slices.Equal(path, []string{"authz-info"}):
 		return s.authzInfo(ctx, req)
 	case !associated(req.Peer):
-		return s.unauthorized()
+		return s.unauthorizedTo(path, req.Code)
 	case len(path) > 0 && path[0] == managePath:
 		return s.manage(ctx, req, path[1:])
 	case len(path) == 0 || path[0] != "ace-group":

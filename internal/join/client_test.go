@@ -51,6 +51,20 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// The client stops when the Group Manager's identifier is its own: both directions
+// would have one key. RFC 9203, Sections 4.2 and 4.3.
+func TestStatement034_EqualIdentifiers(t *testing.T) {
+	for _, id1 := range [][]byte{{}, {1}, {1, 2, 3}} {
+		for _, id2 := range [][]byte{{}, {1}, {1, 2, 3}, {2}} {
+			gm := give(t, aceMessage(coap.Created, ace.AuthzInfoResponse{Nonce2: []byte("n2n2n2n2"), ID2: id2, KDCChallenge: testNC}))
+			a, err := Transfer(t.Context(), gm, gmAddr, goodToken(), id1, bytes.NewReader([]byte("n1n1n1n1")))
+			if equal := bytes.Equal(id1, id2); equal != errors.Is(err, ErrVerify) || equal != (a == nil) {
+				t.Errorf("ID1 %x, ID2 %x: %+v, %v", id1, id2, a, err)
+			}
+		}
+	}
+}
+
 func TestTransfer(t *testing.T) {
 	good := ace.AuthzInfoResponse{Nonce2: []byte("n2n2n2n2"), ID2: []byte{2}, KDCChallenge: testNC}
 	transfer := func(m *coap.Message, tok *ace.TokenResponse) (*Association, error, *answers) {
