@@ -70,7 +70,7 @@ type asRole struct {
 	udp      *endpoint.UDP
 	control  *control.Server // nil until serveControl
 	logger   *slog.Logger
-	endRun   context.CancelFunc
+	endRun   func()
 }
 
 func startAS(o asOptions) (*asRole, error) {
@@ -96,10 +96,19 @@ func startAS(o asOptions) (*asRole, error) {
 		db.Close()
 		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
-	running, end := context.WithCancel(context.Background())
-	role.endRun = end
-	go role.server.Run(running)
+	role.run()
 	return role, nil
+}
+
+// run has the Authorization Server forget what has expired, until endRun is called.
+func (r *asRole) run() {
+	running, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	r.endRun = func() { cancel(); <-ended }
+	go func() {
+		defer close(ended)
+		r.server.Run(running)
+	}()
 }
 
 // invite makes an invitation with what the Authorization Server knows of it.

@@ -64,6 +64,7 @@ func (s *faultSite) startAS(change func(*as.Config)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	role.run()
 	s.as = role
 }
 
@@ -173,8 +174,8 @@ func TestExpiredToken(t *testing.T) {
 	s.sentence(problemOf(j, s.id(1)), "token-expired")
 	s.startGM(func(*gm.Config) {})
 	i.done(i.wait(i.RetryJob(t.Context(), j.ID)))
+	i.roll() // the browser, whose token had ended too, comes back
 	s.joinedOnce(1, s.ids()...)
-	i.roll()
 }
 
 // TestTokenEnds lets a day go by for everybody: the browser gets a new token by

@@ -240,14 +240,14 @@ func (s *faultSite) personOf(i *installer) string {
 func TestPendingInvitations(t *testing.T) {
 	t.Parallel()
 	s := startFaultSite(t, 1)
-	gone, late := s.invites("Gil", "viewer", time.Hour), s.invites("Lea", "maintainer", time.Second)
+	gone, late := s.invites("Gil", "viewer", time.Hour), s.invites("Lea", "maintainer", 3*time.Second)
 	if got := s.people(); !strings.Contains(got, "Gil viewer pending, Lea maintainer pending") {
 		t.Error(got)
 	}
 	if err := s.revokes("Gil"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1100 * time.Millisecond)
+	soon(t, "Lea's invitation expires", 5*time.Second, func() bool { return !strings.Contains(s.people(), "Lea") })
 	if got := s.people(); strings.Contains(got, "Gil viewer pending") || strings.Contains(got, "Lea") {
 		t.Error(got)
 	}
