@@ -415,3 +415,21 @@ func stored[T any](f *fleet, key string) *T {
 	}
 	return v
 }
+
+// renewed begins a new tree, as a rekeying does that cannot go on with the old one.
+func (f *fleet) renewed(tx store.Tx, g *groupRecord) error {
+	if g.Tree == nil {
+		return f.s.renewTree(tx, g)
+	}
+	for leaf := range uint32(maxBurnt + 1) {
+		g.Tree.Burnt = append(g.Tree.Burnt, 1<<19+leaf)
+	}
+	return f.s.rekey(tx, g, cause{reason: "test"})
+}
+
+func (f *fleet) period(d time.Duration) func(store.Tx, *groupRecord) error {
+	return func(_ store.Tx, g *groupRecord) error {
+		g.Period = uint64(d / time.Second)
+		return nil
+	}
+}
