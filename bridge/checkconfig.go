@@ -89,6 +89,7 @@ func (s setting) values() []string {
 // valueChecks look at what a flag's type does not tell; they return what is wrong.
 var valueChecks = map[string]func(string) string{
 	"listen":              checkListen,
+	"dtls":                checkListen,
 	"metrics":             checkListen,
 	"group":               checkGroup,
 	"multicast":           checkMulticast,

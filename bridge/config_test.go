@@ -82,6 +82,7 @@ func TestCheckConfig(t *testing.T) {
 		"zoo:\n  a: 1\n":                                   {`1: no flag or section "zoo"`},
 		"gm:\n  frob: 1\n  listen: 300.0.0.1:5\n":          {`2: lamplighter gm has no flag "frob"`, `3: "listen"`},
 		"gm:\n  listen: 198.51.100.77:5691\n":              {"2: no address of this machine"},
+		"gm:\n  dtls: 198.51.100.77:5692\n":                {"2: no address of this machine"},
 		"gm:\n  group: [ok, a/b]\n":                        {`2: "a/b" cannot be`},
 		"gm:\n  group: x\n\n  group: y\n":                  {`4: there twice; the first is in line 2`},
 		"gm:\n  network: [10.0.0.1/8, hello]\n":            {`2: "network"`},
