@@ -122,8 +122,8 @@ func TestGMDownInBatch(t *testing.T) {
 	var role *gmRole
 	var admitted atomic.Int32
 	role = s.startGM(func(c *gm.Config) {
-		c.Hooks.BeforeAnswer = func(path string) {
-			if path != "/ace-group/"+faultGroup || admitted.Add(1) != 4 { // the browser, and the third lamp
+		c.Hooks.AfterCommit = func(what string) {
+			if what != "join" || admitted.Add(1) != 4 { // the browser, and the third lamp
 				return
 			}
 			go func() { defer close(gone); role.udp.Close() }()
