@@ -28,6 +28,7 @@ type asCmd struct {
 	GM        netip.AddrPort `name:"gm" default:"127.0.0.1:5691" help:"For invitation links: the Group Manager's address."`
 	Multicast netip.AddrPort `default:"224.0.1.187:5683" help:"For invitation links: the groups' multicast address."`
 	Site      string         `default:"Site" help:"For invitation links: the name of the site."`
+	metricsFlags
 }
 
 // Help is what `lamplighter as --help` adds.
@@ -42,7 +43,12 @@ func (c asCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a, err := startAS(asOptions{data: c.Data, listen: c.Listen, logger: logger})
+	meter, stopMeter, err := listenMetrics(c.metricsFlags, asName, as.Events)
+	if err != nil {
+		return err
+	}
+	defer stopMeter()
+	a, err := startAS(asOptions{data: c.Data, listen: c.Listen, logger: logger, meter: meter})
 	if err != nil {
 		return err
 	}
@@ -60,6 +66,7 @@ type asOptions struct {
 	data   string
 	listen netip.AddrPort
 	logger *slog.Logger
+	meter  *meter // nil: nobody asks
 }
 
 // asRole is an Authorization Server with its store and its socket.
@@ -84,7 +91,9 @@ func startAS(o asOptions) (*asRole, error) {
 		db.Close()
 		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
+	db = o.meter.timed(db)
 	role.server, err = as.New(as.Config{
+		Count: func(e as.Event) { o.meter.count(string(e)) },
 		Store: db, Now: time.Now, Rand: rand.Reader, Key: id.key, Issuer: asName,
 		GMs: map[string]ace.TokenKey{gmName: tokenKey}, Policy: as.AllGroups(), Logger: o.logger, Access: door,
 		Audiences: map[string]as.Audience{gmName: {Profiles: []int{ace.ProfileOSCORE, ace.ProfileDTLS}}},
@@ -97,6 +106,8 @@ func startAS(o asOptions) (*asRole, error) {
 		return nil, fmt.Errorf("starting the Authorization Server: %w", err)
 	}
 	role.run()
+	o.meter.counter("as_udp_drops_total", "Datagrams that the system threw away because the socket was full.", drops(role.udp.Drops))
+	o.meter.healthy(storeWorks(db))
 	return role, nil
 }
 

@@ -27,6 +27,7 @@ type bridgeCmd struct {
 	Groups    []netip.AddrPort `name:"multicast" default:"224.0.1.187:5683" help:"Multicast groups that may be addressed."`
 	Interface string           `default:"lo" help:"Network interface of multicast traffic."`
 	tlsFlags
+	metricsFlags
 }
 
 // tlsFlags are the two flags without which a page outside of localhost has no
@@ -42,6 +43,11 @@ func (bridgeCmd) Help() string {
 }
 
 func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	meter, stopMeter, err := listenMetrics(c.metricsFlags, "bridge", []string(nil))
+	if err != nil {
+		return err
+	}
+	defer stopMeter()
 	b, err := startBridge(bridgeOptions{
 		data: c.Data, listen: c.Listen, tls: c.tlsFlags, logger: logger,
 		config: proxy.Config{
@@ -53,6 +59,8 @@ func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	defer b.stop()
+	meter.gauge("bridge_connections", "Open connections of browsers and engines.", func() float64 { return float64(b.proxy.Conns()) })
+	meter.healthy(func(context.Context) error { return nil }) // it listens, and holds nothing
 	fmt.Printf("Bridge on %s\n", b.url())
 	select {
 	case <-ctx.Done():

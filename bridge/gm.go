@@ -33,6 +33,7 @@ type gmCmd struct {
 	Groups    []string       `name:"group" default:"hall-ceiling" help:"Groups to create at the start, by name."`
 	Networks  []netip.Prefix `name:"network" default:"127.0.0.0/8" help:"Networks of the devices: a control URI outside of them is not kept."`
 	Interface string         `name:"multicast-interface" placeholder:"NAME" help:"Network interface of messages that go to many devices at once; default: the system's choice."`
+	metricsFlags
 }
 
 // Help is what `lamplighter gm --help` adds.
@@ -41,7 +42,15 @@ func (gmCmd) Help() string {
 }
 
 func (c gmCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	g, err := startGM(ctx, gmOptions{data: c.Data, listen: c.Listen, dtls: c.DTLS, as: c.AS, groups: c.Groups, networks: c.Networks, multicastInterface: c.Interface, logger: logger})
+	meter, stopMeter, err := listenMetrics(c.metricsFlags, gmName, gm.Events)
+	if err != nil {
+		return err
+	}
+	defer stopMeter()
+	g, err := startGM(ctx, gmOptions{
+		data: c.Data, listen: c.Listen, dtls: c.DTLS, as: c.AS, groups: c.Groups, networks: c.Networks,
+		multicastInterface: c.Interface, logger: logger, meter: meter,
+	})
 	if err != nil {
 		return err
 	}
@@ -67,6 +76,8 @@ type gmOptions struct {
 
 	as          netip.AddrPort // whose revocations are followed; zero: nobody's
 	followEvery time.Duration  // how often it is asked for them; 0: the default
+
+	meter *meter // nil: nobody asks
 }
 
 // gmRole is a Group Manager with its store and its socket.
@@ -96,7 +107,9 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 		db.Close()
 		return nil, fmt.Errorf("starting the Group Manager: %w", err)
 	}
+	db = o.meter.timed(db)
 	role.server, err = gm.New(gm.Config{
+		Count: func(e gm.Event) { o.meter.count(string(e)) },
 		Store: db, Now: time.Now, Rand: rand.Reader,
 		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
 		Logger: o.logger, Hooks: o.hooks, ControlURI: o.reachable, Exchange: &role.reach,
@@ -129,6 +142,7 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 	if err == nil {
 		r.reach.Store(r.udp)
 		r.run(ctx, o.logger)
+		r.watch(o.meter)
 		if o.as.IsValid() {
 			r.follow(ctx, o, r.tokenKey)
 		}
@@ -137,6 +151,18 @@ func (r *gmRole) open(ctx context.Context, o gmOptions) error {
 		}
 	}
 	return err
+}
+
+// watch shows what the Group Manager holds.
+func (r *gmRole) watch(m *meter) {
+	totals := every(time.Minute, func() (gm.Totals, error) { return r.server.Totals(context.Background()) })
+	m.gauge("gm_groups", "Groups.", func() float64 { return float64(totals().Groups) })
+	m.gauge("gm_members", "Members of all groups.", func() float64 { return float64(totals().Members) })
+	m.gauge("gm_largest_group_members", "Members of the largest group.", func() float64 { return float64(totals().Largest) })
+	m.gauge("gm_associations", "Associations that have not expired.", func() float64 { return float64(totals().Associations) })
+	m.gauge("gm_associations_in_memory", "Associations whose keys are in memory.", func() float64 { return float64(totals().InMemory) })
+	m.counter("gm_udp_drops_total", "Datagrams that the system threw away because the socket was full.", drops(r.udp.Drops))
+	m.healthy(storeWorks(r.store))
 }
 
 // serveControl answers the operator's commands.

@@ -254,6 +254,13 @@ func (s *Server) remove(c *conn) {
 	s.wg.Done()
 }
 
+// Conns returns how many connections are open.
+func (s *Server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // Close sends Release on every connection, gives what is open a moment, and ends
 // them. RFC 8323, Section 5.5.
 func (s *Server) Close() error {

@@ -55,6 +55,8 @@ type Config struct {
 	Access Access // who may use the bridge; nil: no bridge asks
 
 	Audiences map[string]Audience // how tokens for a Group Manager are made; default: see [Audience]
+
+	Count func(Event) // hears of what is counted; nil: nobody does
 }
 
 // Audience is what the Authorization Server knows about a Group Manager from its
@@ -235,6 +237,7 @@ func (s *Server) random(n int) ([]byte, error) {
 // broken is the answer when the Authorization Server itself fails. What failed
 // is logged, not told.
 func (s *Server) broken(what string, err error) *coap.Message {
+	s.count(EventFailed)
 	s.log.Error("cannot serve a request", "resource", what, slog.Any("error", err))
 	return coap.Problem(coap.InternalServerError, "The Authorization Server cannot do this now.")
 }

@@ -121,6 +121,7 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 	if superseded != "" {
 		s.psk.Remove(sessionInvitation + superseded)
 	}
+	s.count(EventEnrolled)
 	s.log.Info("enrolled an installer", "installer", id, "name", admitted.Name, "invitation", invitation)
 	return s.keepAccess(invitation, shut)
 }

@@ -158,6 +158,7 @@ func (s *Server) Revoke(ctx context.Context, id string) error {
 	for _, invitation := range r.invitations {
 		s.psk.Remove(sessionInvitation + invitation)
 	}
+	s.count(EventRevoked)
 	s.log.Info("revoked access", "id", id, "name", r.name, "person", r.person, "invitations", len(r.invitations), "tokens", r.tokens)
 	return nil
 }

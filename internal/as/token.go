@@ -68,9 +68,11 @@ func (s *Server) token(ctx context.Context, req *coap.Request) *coap.Message {
 	var no *denial
 	switch {
 	case errors.As(err, &no):
+		s.count(EventDenied)
 		s.log.Info("denied a token", "installer", who, "error", no.error.String(), "why", no.why)
 		return ace.ASError(coap.BadRequest, no.error, "")
 	case errors.Is(err, errTooMany):
+		s.count(EventDenied)
 		s.log.Warn("denied a token", "installer", who, "why", err.Error())
 		return coap.Problem(coap.TooManyRequests, "Too many tokens of this client are in use.")
 	case err != nil:
@@ -273,6 +275,7 @@ func (s *Server) issue(ctx context.Context, g *grant) (*ace.TokenResponse, error
 	if g.tell || g.update == nil {
 		resp.Profile = d.profile
 	}
+	s.count(EventIssued)
 	s.log.Info("issued a token", "subject", g.subject, "actor", g.actor, "audience", g.audience, "profile", d.profile,
 		"token", hex.EncodeToString(d.cti), "key", hex.EncodeToString(d.key), "expires", expires, "refreshed", g.refreshed)
 	return resp, nil

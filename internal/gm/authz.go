@@ -131,6 +131,7 @@ func (s *Server) accept(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 	if err := s.addContext(a, oscore.NewSequence(0, &reserver{s: s, id: a.ID}), false); err != nil {
 		return s.broken("authz-info", err)
 	}
+	s.count(EventToken)
 	s.log.Info("accepted a token", "subject", a.Subject, "actor", a.Actor, "association", a.ID)
 	resp.Nonce2, resp.ID2 = n2, a.RecipientID
 	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))

@@ -42,6 +42,7 @@ func (s *Server) upload(ctx context.Context, body *ace.AuthzInfoRequest, claims 
 	case err != nil:
 		return s.broken("authz-info", err)
 	}
+	s.count(EventToken)
 	s.log.Info("accepted a token", "subject", a.Subject, "actor", a.Actor, "association", a.ID)
 	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))
 }

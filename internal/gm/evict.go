@@ -21,6 +21,7 @@ func (s *Server) expel(tx store.Tx, g *groupRecord, m *memberRecord, why Reason)
 	}
 	name, num, node, subject := g.Name, g.Num, m.Node, m.Subject
 	afterwards(tx, func() {
+		s.count(EventEvict)
 		s.log.Info("evicted a member", "group", name, "num", num, "node", node, "subject", subject, "reason", string(why))
 	})
 	return nil

@@ -44,7 +44,8 @@ type Config struct {
 	ControlURI func(subject, uri string) bool // accepts a member's control_uri; nil: none is accepted
 	Logger     *slog.Logger                   // nil: silent
 	Hooks      Hooks
-	Contexts   int // associations whose keys are in memory, default 8192
+	Contexts   int         // associations whose keys are in memory, default 8192
+	Count      func(Event) // hears of what is counted; nil: nobody does
 
 	// Identities are further keys for groups of other algorithms than Key's, each
 	// with a credential that [cose.Endorse] made of Credential.

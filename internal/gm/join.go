@@ -107,6 +107,7 @@ func (x *exchange) admitMember(jr *ace.JoinRequest, roles ace.Role, cred []byte)
 			return nil, err
 		}
 	}
+	x.counts(map[bool]Event{false: EventJoin, true: EventRejoin}[code == coap.Changed])
 	x.note("admitted a member", "node", m.Node, "roles", roles.String(), "again", code == coap.Changed)
 	resp := groupcomm(code, answer)
 	for _, segment := range []string{"ace-group", x.group.Name, "nodes", m.Node} {

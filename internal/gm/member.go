@@ -110,6 +110,7 @@ func (x *exchange) renew() (*coap.Message, error) {
 	if err := x.saveMember(x.me); err != nil {
 		return nil, err
 	}
+	x.counts(EventRenewal)
 	x.note("renewed a Sender ID", "node", x.me.Node)
 	return groupcomm(coap.Content, ace.RenewalResponse{SenderID: sid}), nil
 }
@@ -132,6 +133,7 @@ func (x *exchange) leave() (*coap.Message, error) {
 	}
 	name := x.group.Name
 	x.after = append(x.after, func() { x.s.unobserve(name, ids) })
+	x.counts(EventLeave)
 	x.note("a member left", "node", x.me.Node)
 	return coap.Respond(coap.Deleted, coap.NoFormat, nil), nil
 }

@@ -59,6 +59,7 @@ func (s *Server) rekey(tx store.Tx, g *groupRecord, c cause) error {
 	}
 	name, num, gid := g.Name, g.Num, hex.EncodeToString(g.GID)
 	afterwards(tx, func() {
+		s.count(EventRekey)
 		s.log.Info("rekeyed a group", "group", name, "num", num, "gid", gid, "reason", string(c.reason))
 		s.jobs.add(name)
 	})

@@ -86,6 +86,7 @@ func (s *Server) serve(ctx context.Context, req *coap.Request) *coap.Message {
 	}
 	resp := s.dispatch(ctx, req)
 	s.logRefusal(ctx, req, resp)
+	s.counted(resp)
 	call(s.cfg.Hooks.BeforeAnswer, coap.Path(req.Message))
 	return resp
 }
