@@ -137,8 +137,9 @@ func (l *sessionLink) session(ctx context.Context) (coap.Session, error) {
 	return s, nil
 }
 
-// Call implements [coap.Caller]. A session in which the Group Manager is silent is
-// given up: it has perhaps restarted and knows nothing of it.
+// Call implements [coap.Caller]. A session in which the Group Manager is silent for
+// as long as the caller waits is given up: it has perhaps crashed and knows nothing
+// of it.
 func (l *sessionLink) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
 	s, err := l.session(ctx)
 	if err != nil {
