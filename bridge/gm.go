@@ -113,7 +113,7 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 		Store: db, Now: time.Now, Rand: rand.Reader,
 		Key: id.key, Credential: id.cred, Audience: gmName, TokenKey: tokenKey, Issuer: asName,
 		Logger: o.logger, Hooks: o.hooks, ControlURI: o.reachable, Exchange: &role.reach,
-		Identities: []gm.Identity{role.es256},
+		Identities: []gm.Identity{role.es256}, URI: uriOf(o.listen, ""), AS: uriOf(o.as, "/token"),
 	})
 	if err == nil {
 		err = role.open(ctx, o)
@@ -123,6 +123,15 @@ func startGM(ctx context.Context, o gmOptions) (*gmRole, error) {
 		return nil, fmt.Errorf("starting the Group Manager: %w", err)
 	}
 	return role, nil
+}
+
+// uriOf is the URI of a server's resource; empty when its address does not say how
+// clients reach it.
+func uriOf(addr netip.AddrPort, path string) string {
+	if !addr.IsValid() || addr.Addr().IsUnspecified() || addr.Port() == 0 {
+		return ""
+	}
+	return "coap://" + addr.String() + path
 }
 
 func (r *gmRole) open(ctx context.Context, o gmOptions) error {

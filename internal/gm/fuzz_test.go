@@ -2,6 +2,7 @@ package gm
 
 import (
 	"context"
+	"net/url"
 	"testing"
 
 	"lamplighter/internal/ace"
@@ -50,6 +51,52 @@ func FuzzResources(f *testing.F) {
 		}
 		w.group()
 		w.members()
+	})
+}
+
+// Whatever an administrator asks for, the Group Manager answers and does not fail
+// itself, and what it shows and stores afterwards is whole.
+func FuzzManage(f *testing.F) {
+	paths := []string{"/manage", "/manage/hall", "/manage/hall/members", "/manage/hall/evict", "/manage/hall/rekey", "/manage/attic", "/manage//", "/.well-known/core"}
+	payloads := [][]byte{
+		nil, {0xa0}, {0xff}, ace.Encode(recommended), ace.Encode(named("attic")), ace.Encode(ace.ConfFilter{Labels: []int{-1, 11}}),
+		ace.Encode(ace.EvictRequest{Nodes: []string{"n0"}}), ace.Encode(ace.RekeyRequest{Preview: true}), ace.Encode(ace.Configuration{Active: ace.Is(false)}),
+	}
+	for _, wish := range wishes {
+		payloads = append(payloads, ace.Encode(wish))
+	}
+	for i, path := range paths {
+		for j, payload := range payloads {
+			f.Add(uint8(i+j), path, ace.FormatACEGroupcomm+(i+j)%2*(ace.FormatCBOR-ace.FormatACEGroupcomm), []byte(nil), payload)
+		}
+	}
+	methods := []coap.Code{coap.GET, coap.POST, coap.PUT, coap.DELETE, coap.FETCH, coap.PATCH, coap.IPATCH}
+	f.Fuzz(func(t *testing.T, method uint8, path string, format int, match, payload []byte) {
+		w := newWorld(t, withP256)
+		w.join("dev", both)
+		boss := w.chief()
+		req := request(methods[int(method)%len(methods)], path, int(uint16(format)), payload)
+		if match != nil {
+			coap.AddOption(req, coap.OptionIfMatch, match)
+		}
+		resp := w.s.serve(context.Background(), &coap.Request{Message: req, Peer: coap.Peer{Kind: coap.PeerACE, Name: boss.id}})
+		if resp == nil || resp.Code == coap.InternalServerError {
+			t.Fatalf("%v %s failed: %v", req.Code, path, resp)
+		}
+		for _, name := range linkNames(t, w.call(boss, coap.GET, "/manage", -1, nil)) {
+			name, err := url.PathUnescape(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			get := coap.NewRequest(coap.GET, "/manage", nil)
+			coap.AddOption(get, coap.OptionURIPath, []byte(name))
+			shown, _ := boss.Call(t.Context(), get)
+			wantCode(t, name, shown, coap.Content)
+			if c := wantConfiguration(t, shown); inconsistent(c) != "" || w.s.unsupported(c) != "" {
+				t.Errorf("%q: %x", name, shown.Payload)
+			}
+		}
+		checkStore(t, w.store)
 	})
 }
 

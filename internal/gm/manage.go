@@ -121,6 +121,9 @@ func (s *Server) manageOnce(ctx context.Context, req *coap.Request, path []strin
 // findManaged picks the route, or says what is wrong with the path or the method.
 func findManaged(method coap.Code, path []string) (*manageRoute, *coap.Message) {
 	refusal := coap.Problem(coap.NotFound, "There is no such resource here.")
+	if slices.Contains(path, "") { // it would name nothing, and nobody to check
+		return nil, refusal
+	}
 	pattern := slices.Clone(path)
 	if len(pattern) > 0 {
 		pattern[0] = "GROUP"

@@ -149,7 +149,7 @@ func TestManagePolicies(t *testing.T) {
 	if c, _ := w.configurationOf(boss, "hall"); c.Policies.Value != defaultPolicies(mine) {
 		t.Errorf("%+v", c.Policies)
 	}
-	if g := w.group(); g.ControlGroupURI != "coap://224.0.1.187:5683/ace-group/hall/node" || g.Period != 86400 {
+	if g := w.group(); g.ControlGroupURI != "coap://224.0.1.187:5683/ace-group/hall" || g.Period != 86400 {
 		t.Errorf("control_group_uri %q, period %d", g.ControlGroupURI, g.Period)
 	}
 	w.join("a", both)

@@ -122,6 +122,11 @@ func TestManageMethods(t *testing.T) {
 	}
 	wantCode(t, "another path", w.call(boss, coap.GET, "/manage/hall/nothing", -1, nil), coap.NotFound)
 	wantCode(t, "a longer path", w.call(boss, coap.GET, "/manage/hall/members/n0", -1, nil), coap.NotFound)
+	for _, path := range []string{"/manage/", "/manage//rekey", "/manage/hall/", "/manage//"} {
+		for _, m := range []coap.Code{coap.GET, coap.POST, coap.DELETE} {
+			wantCode(t, path, w.call(boss, m, path, ace.FormatCBOR, []byte{0xa0}), coap.NotFound)
+		}
+	}
 	wantCode(t, "no group", w.call(boss, coap.GET, "/manage/nowhere", -1, nil), coap.NotFound)
 	wantCode(t, "no group, not permitted", w.call(other, coap.GET, "/manage/nowhere", -1, nil), coap.Forbidden)
 }
