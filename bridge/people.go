@@ -96,7 +96,7 @@ type revokeCmd struct {
 // Help is what `lamplighter revoke --help` adds.
 func (revokeCmd) Help() string {
 	return "Ends at once what the person can do: tokens, sessions, the bridge and what is open through it, an invitation that was not used.\n" +
-		"Devices stay with the site."
+		"Devices stay with the site. Those that list the person as a commissioner forget that when an administrator's browser brings them the new list."
 }
 
 func (c revokeCmd) Run(ctx context.Context) error {
