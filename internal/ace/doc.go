@@ -13,8 +13,7 @@
 // Rekeying messages that go to many (RFC 9594, Section 6.2) are here for both
 // sides, under a scheme of this project: [KeyTree] and [MgtKeyMaterial].
 //
-// Not here yet: introspection, token revocation (RFC 9770), the EDHOC
-// profile, raw public keys as confirmation.
+// Not here: the EDHOC profile, raw public keys as confirmation.
 package ace
 
 import (

@@ -433,6 +433,35 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// The tokens of a subject that have not expired are bounded, which is in nobody
+// else's way and ends with their lives.
+func TestTooManyTokens(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.Policy{})
+	p.expect(p.register(hallLamp, 7, "lamp"), coap.Created)
+	refused := 0
+	for range 4096 + 1000 {
+		switch m := p.do(p.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{}); m.Code {
+		case coap.TooManyRequests:
+			refused++
+		case coap.Created:
+		default:
+			t.Fatal(coap.CodeString(m.Code))
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+	p.token(ace.TokenRequest{ClientID: hallLamp})
+	s.clock.advance(25 * time.Hour)
+	for range 320 { // each forgets 16
+		p.do(p.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{ClientID: hallLamp})
+	}
+	for range 100 {
+		p.token(ace.TokenRequest{})
+	}
+}
+
 // Nothing that is secret is logged.
 func TestStatementS7_NoSecretsInTheLog(t *testing.T) {
 	s := newSite(t)
