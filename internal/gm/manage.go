@@ -78,7 +78,7 @@ func (s *Server) manage(ctx context.Context, req *coap.Request, path []string) *
 			return s.broken(managePath, err)
 		}
 	}
-	if coap.HasOption(req.Message, coap.OptionObserve) && (req.Code == coap.GET || req.Code == coap.FETCH) {
+	if coap.HasOption(req.Message, coap.OptionObserve) && (req.Code == coap.GET || req.Code == coap.FETCH) && announced(path) {
 		return s.watched.register(s, ctx, req, path)
 	}
 	return s.manageOnce(ctx, req, path)

@@ -101,6 +101,9 @@ func TestWatchEnds(t *testing.T) {
 		z := w.watch(w.chief(), coap.GET, path, "z", nil)
 		wantCode(t, path, z.first, want)
 	}
+	if m := w.watch(w.chief(), coap.GET, "/manage/hall/members", "m", nil).first; m.Code != coap.Content || coap.IsNotification(m) {
+		t.Errorf("members: %v", m)
+	}
 	if len(w.s.watched.list) != 0 {
 		t.Errorf("%d resources are kept", len(w.s.watched.list))
 	}

@@ -26,6 +26,10 @@ type watchers struct {
 	told      map[string][]byte // what each observer was told last
 }
 
+// announced says whether changes of a resource are: the collection, a configuration,
+// the progress of a rekeying.
+func announced(path []string) bool { return len(path) < 2 || len(path) == 2 && path[1] == "rekey" }
+
 // watcherKey tells registrations apart, as [coap.Observers] does.
 func watcherKey(req *coap.Request) string {
 	return req.Peer.Name + " " + req.From.String() + " " + string(req.Token)
