@@ -236,6 +236,9 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	if node != "" && node != x.me.Node {
 		return coap.Problem(coap.Forbidden, "This is another member's resource."), nil
 	}
+	if x.me != nil && r.allow&outsider == 0 && r.method != coap.DELETE && !x.assoc.grants(name, x.me) {
+		return coap.Problem(coap.Forbidden, "The token does not grant the roles that the member has."), nil
+	}
 	if refusal, err := x.refuseBarred(r); err != nil || refusal != nil {
 		return refusal, err
 	}

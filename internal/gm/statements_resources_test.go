@@ -211,6 +211,10 @@ func TestStatement074_RoleFilter(t *testing.T) {
 			}
 		}
 	}
+	empty := newWorld(t)
+	if resp := empty.call(empty.applicant("ver", ace.RoleVerifier).gm, coap.GET, "/ace-group/hall/creds", -1, nil); !bytes.Equal(resp.Payload, []byte{0x40}) {
+		t.Errorf("GET in an empty group: %x", resp.Payload)
+	}
 	if got := senderIDsOf(t, w.call(req.gm, coap.GET, "/ace-group/hall/creds", -1, nil)); !slices.Equal(got, sidsOf(req, resp, two)) {
 		t.Errorf("GET: %x", got)
 	}
@@ -425,8 +429,16 @@ func TestStatement080_PermittedMethods(t *testing.T) {
 		for kind, c := range clients {
 			path := strings.Replace(tt.path, "NODE", c.node, 1)
 			resp := w.call(c.gm, tt.method, path, -1, nil)
-			if allowed := strings.IndexByte(tt.allowed, kind) >= 0; allowed == (resp.Code == coap.Forbidden) {
+			allowed := strings.IndexByte(tt.allowed, kind) >= 0
+			if allowed == (resp.Code == coap.Forbidden) {
 				t.Errorf("%c: %v %s is answered %s", kind, tt.method, path, coap.CodeString(resp.Code))
+			}
+			want := ace.ErrorMembersOnly
+			if tt.allowed == "v" {
+				want = ace.ErrorVerifiersOnly
+			}
+			if id, _, ok := ace.ParseProblem(resp); !allowed && tt.path != g && (!ok || id != want) {
+				t.Errorf("%c: %v %s has the error %d, want %d", kind, tt.method, path, id, want)
 			}
 		}
 	}
@@ -434,6 +446,26 @@ func TestStatement080_PermittedMethods(t *testing.T) {
 		wantCode(t, "PUT "+path, w.call(out.gm, coap.PUT, path, -1, nil), coap.MethodNotAllowed)
 	}
 	wantCode(t, "unknown resource", w.call(out.gm, coap.GET, g+"/nonsense", -1, nil), coap.NotFound)
+}
+
+// A token permits what its roles do: over an association whose token does not grant
+// the member's roles there is nothing for the member but to leave or to join in
+// others. RFC 9594, Section 4.1.2.
+func TestMemberOverLesserToken(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("dev", both)
+	_, less := w.transfer(w.seal(w.claims("dev", scope(testGroup, ace.RoleResponder))))
+	for _, path := range []string{"", "/num", "/creds", "/kdc-cred", "/policies", "/active"} {
+		wantCode(t, path, w.call(less, coap.GET, "/ace-group/hall"+path, -1, nil), coap.Forbidden)
+	}
+	wantCode(t, "own keys", w.call(less, coap.GET, a.m.NodePath, -1, nil), coap.Forbidden)
+	wantCode(t, "renewal", w.call(less, coap.POST, a.m.NodePath, -1, nil), coap.Forbidden)
+	wantCode(t, "with the other token", w.call(a.gm, coap.GET, a.m.NodePath, -1, nil), coap.Content)
+	again := &applicant{a.node, w, a.assoc, less}
+	again.assoc.NS = wantHints(t, "challenge", w.call(less, coap.POST, "/ace-group/hall", -1, nil)).KDCChallenge
+	wantAnswer(t, again.send(again.request(ace.RoleResponder)), coap.Changed)
+	wantCode(t, "in the lesser role", w.call(less, coap.GET, a.m.NodePath, -1, nil), coap.Content)
+	wantCode(t, "leave", w.call(less, coap.DELETE, a.m.NodePath, -1, nil), coap.Deleted)
 }
 
 // A monitor has no Sender ID to renew, 4.00 with error 1; in an inactive group it is
