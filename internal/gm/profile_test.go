@@ -731,3 +731,37 @@ func FuzzIdentify(f *testing.F) {
 		}
 	})
 }
+
+// A handshake that began with a key which was replaced meanwhile comes to nothing,
+// and disturbs nobody.
+func TestDTLSKeyReplacedMeanwhile(t *testing.T) {
+	s := newSite(t)
+	c := s.dtlsClaims("n", both)
+	s.upload(c)
+	kid := c.CNF.COSEKey.KID
+	old, err := s.s.Identify(t.Context(), ace.PSKIdentity(kid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.IAT++
+	c.SUB = "m"
+	c.CNF = &ace.Confirmation{COSEKey: ace.SymmetricKey(kid, draw(s.rand, 16))}
+	live, err := s.dialUploaded(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() {
+		resp, err := live.Call(t.Context(), coap.NewRequest(coap.POST, "/ace-group/"+testGroup, nil))
+		if err != nil || resp.Code != coap.BadRequest {
+			t.Errorf("%v %v", resp, err)
+		}
+	}
+	ask()
+	if peer, err := old.Begin(t.Context(), live); err == nil {
+		t.Errorf("the old key is %v", peer)
+	}
+	if s.s.sessions.get(sessionID(kid)) == nil {
+		t.Error("the new key's session is forgotten")
+	}
+	ask()
+}

@@ -133,6 +133,16 @@ func (s *Server) Identify(ctx context.Context, identity []byte) (*coap.Identity,
 
 func refused(err error) error { return fmt.Errorf("%w: %w", coap.ErrIdentity, err) }
 
+// stands checks that an association has not ended during a handshake, nor got
+// another key than the one that was proven.
+func (s *Server) stands(ctx context.Context, id string, proven cose.Secret) error {
+	a, err := s.association(ctx, id)
+	if err != nil || a == nil || a.Revoked || s.expired(a) || subtle.ConstantTimeCompare(a.PSK, proven) != 1 {
+		return cmp.Or(err, errExpired)
+	}
+	return nil
+}
+
 // begin takes a session over, and stores the token that came as psk_identity: then
 // N_S is exported from the session. KGO, Section 6.1.1.
 func (s *Server) begin(ctx context.Context, id string, proven cose.Secret, token []byte, sess coap.Session) (coap.Peer, error) {
@@ -152,12 +162,13 @@ func (s *Server) begin(ctx context.Context, id string, proven cose.Secret, token
 			return coap.Peer{}, err
 		}
 	}
+	if err := s.stands(ctx, id, proven); err != nil {
+		return coap.Peer{}, err
+	}
 	s.sessions.put(id, sess)
-	// It may have ended during the handshake, or got another key.
-	a, err := s.association(ctx, id)
-	if err != nil || a == nil || a.Revoked || s.expired(a) || subtle.ConstantTimeCompare(a.PSK, proven) != 1 {
+	if err := s.stands(ctx, id, proven); err != nil { // who ends it from now on finds the session
 		s.sessions.gone(id, sess)
-		return coap.Peer{}, cmp.Or(err, errExpired)
+		return coap.Peer{}, err
 	}
 	s.log.Info("a DTLS session has begun", "association", id)
 	return coap.Peer{Kind: coap.PeerDTLS, Name: id}, nil
