@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -159,8 +161,16 @@ func (l *lamp) powerOn() error {
 	}
 	d.Bind(socket)
 	l.device, l.socket = d, socket
+	go func() { // not all at the same moment when the power comes back
+		time.Sleep(time.Duration(rand.Int64N(int64(settle))))
+		d.Recover(context.Background()) // until the power goes
+	}()
 	return nil
 }
+
+// settle is within which time after its start a lamp asks whether its keys are
+// current.
+const settle = 2 * time.Second
 
 // powerOff cuts the power. The device's last state stays readable.
 func (l *lamp) powerOff() {

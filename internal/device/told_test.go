@@ -228,3 +228,48 @@ func TestBarredAssociation(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// With power again the lamp looks after itself: nobody has to send it anything. A
+// Group Manager that comes later is waited for.
+func TestRecoversByItself(t *testing.T) {
+	w, in := commissioned(t)
+	w.net.Down(lampAddr, true)
+	for range 3 {
+		if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.refresh()
+	w.net.Down(lampAddr, false)
+	w.boot()
+	watched := w.watched()
+	w.lamp.Recover(t.Context())
+	if g := w.lamp.State().Groups[0]; g.Num != in.ms.Num || !g.InSync || watched.requests() != 3 { // num, keys, stale Sender IDs
+		t.Errorf("%+v after %d requests", g, watched.requests())
+	}
+	w.lamp.Recover(t.Context())
+	if watched.requests() != 3 {
+		t.Error("it asks again")
+	}
+	if l, err := in.light(on(true)); err != nil || !l.On {
+		t.Errorf("%+v, %v", l, err)
+	}
+	// A silent Group Manager; and the lamp was removed meanwhile.
+	w.boot()
+	w.net.Down(gmAddr, true)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	w.lamp.Recover(ctx)
+	if w.lamp.State().Groups[0].InSync {
+		t.Error("confirmed by nobody")
+	}
+	if err := w.gm.Evict(t.Context(), "hall", w.members()[lampSubject].Node); err != nil {
+		t.Fatal(err)
+	}
+	w.net.Down(gmAddr, false)
+	w.boot()
+	w.lamp.Recover(t.Context())
+	if s := w.lamp.State(); len(s.Groups) != 0 || len(s.Gone) != 1 || s.Gone[0].Why != EndEvicted {
+		t.Errorf("%+v", s)
+	}
+}
