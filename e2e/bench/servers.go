@@ -22,11 +22,34 @@ func servers() ([]result, error) {
 		return all, err
 	}
 	all = append(all, measured("gm_rss_100k", memory["full-VmRSS-MB"], "MB", aimGM))
+	rekeying, err := metricsOf(suite{dir: "./internal/gm", pattern: "^BenchmarkRekey1000$", time: "1x"})
+	if err != nil {
+		return all, err
+	}
+	all = append(all, rekeyings(rekeying)...)
 	tokens, err := metricsOf(suite{dir: "./internal/as", pattern: "^BenchmarkTokens$", time: "3x"})
 	if err != nil {
 		return all, err
 	}
 	return append(all, measured("token_per_s", tokens["tokens/s"], "1/s", tokens["reference-tokens/s"])), nil
+}
+
+// aimToMany is how many messages for many a rekeying may take; what repairs the
+// loss comes on top.
+const aimToMany = 3
+
+// rekeyings are the figures of a rekeying of 1,000 members: against as many bare
+// requests, and against one message for all.
+func rekeyings(m map[string]float64) []result {
+	return []result{
+		measured("gm_rekey_1000_unicast_messages", m["single-messages"], "", m["reference-single-messages"]),
+		measured("gm_rekey_1000_unicast_bytes", m["single-bytes"], "B", m["reference-single-bytes"]),
+		measured("gm_rekey_1000_unicast_s", m["single-s"], "s", m["reference-single-s"]),
+		measured("gm_rekey_1000_multicast_messages", m["many-messages"], "", m["reference-many-messages"]),
+		measured("gm_rekey_1000_multicast_bytes", m["many-bytes"], "B", m["reference-many-bytes"]),
+		measured("gm_rekey_1000_multicast_s", m["many-s"], "s", m["reference-single-s"]),
+		measured("gm_rekey_1000_multicasts", m["many-multicasts"], "", aimToMany),
+	}
 }
 
 // metricsOf runs a suite of one benchmark and returns what it reported.

@@ -87,6 +87,9 @@ func (s *Server) CreateGroup(ctx context.Context, cfg GroupConfig) error {
 		}
 		if cfg.OneToMany {
 			g.Scheme = ace.RekeyingCompleteSubtree
+			if g.ControlGroupURI == "" && g.Multicast != "" {
+				g.ControlGroupURI = controlGroupURI(g.Multicast, g.Name)
+			}
 		}
 		if g.Prefix, err = s.newPrefix(tx, g.Name); err != nil {
 			return err

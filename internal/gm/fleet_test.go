@@ -127,6 +127,7 @@ func (l *lamp) join(k lampKind) *ace.JoinResponse {
 		k.roles = both
 	}
 	p := l.f.self(&node{subject: l.subject, key: l.key, cred: l.cred}, k.roles, l.assoc.NS)
+	p.GetCreds = len(l.f.lamps) < 100 // or joining would take longer than what is tested
 	if k.control {
 		p.ControlURI = fmt.Sprintf("coap://%v/ace-group/%s/node", l.addr, testGroup)
 	}

@@ -92,7 +92,7 @@ type GroupConfig struct {
 	RekeyOnJoin     bool          // who joins cannot read what was sent before
 	RekeyPeriod     time.Duration // the longest time that keys are used; 0: their lifetime
 	OneToMany       bool          // rekeying messages go to many at a time (docs/servers.md)
-	ControlGroupURI string        // where those go: "coap://224.0.1.187/ace-group/NAME"
+	ControlGroupURI string        // where those go, default "coap://ADDRESS/ace-group/NAME" with MulticastAddr
 	GIDReuse        uint64        // how many Gids the group has, which then come round again; 0: none ever does
 }
 

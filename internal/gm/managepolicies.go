@@ -49,7 +49,7 @@ func (g *groupRecord) setPolicies(p ace.AdminPolicies) {
 	}
 	g.Scheme, g.Multicast, g.ControlGroupURI = scheme, multicast, ""
 	if g.Scheme == ace.RekeyingCompleteSubtree && g.Multicast != "" {
-		g.ControlGroupURI = "coap://" + g.Multicast + groupPath("ace-group", g.Name)
+		g.ControlGroupURI = controlGroupURI(g.Multicast, g.Name)
 	}
 }
 

@@ -10,6 +10,12 @@ import (
 	"lamplighter/internal/store"
 )
 
+// controlGroupURI is where messages for many go when the group's own requests go to
+// an address. RFC 9594, Section 4.3.1: it names the group, and is no control_uri.
+func controlGroupURI(address, name string) string {
+	return "coap://" + address + groupPath("ace-group", name)
+}
+
 const (
 	maxSent   = 3               // how often the same message for many is sent
 	sendAgain = 3 * time.Second // after the first time, then thrice as long
