@@ -27,12 +27,18 @@ func (e *ChallengeError) Info() Info { return Info{e.SignInfo, e.ECDHInfo, e.DHC
 // DHCred is the Group Manager's credential that the proof of possession in a
 // pairwise-only group is made with, nil for other groups.
 func (i Info) DHCred(name string) []byte {
+	cred, _ := i.dhCred(name)
+	return cred
+}
+
+// dhCred is [Info.DHCred] with its format.
+func (i Info) dhCred(name string) ([]byte, cose.Format) {
 	for _, d := range i.DHCreds {
 		if slices.Contains(d.Groups, name) {
-			return d.Cred
+			return d.Cred, cose.Format(d.CredFmt)
 		}
 	}
-	return nil
+	return nil, cose.KCCS
 }
 
 // Check fails with [ErrAlgorithm] and the reason when a key is of no use in the

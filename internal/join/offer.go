@@ -36,14 +36,21 @@ func (o Offer) Prove(key ed25519.PrivateKey, ns []byte) []byte {
 
 // ProveWith makes the proof with a key of any kind. dhCred is nil where the group
 // has signatures; else it is the Group Manager's credential that [Info.DHCred]
-// gives, and the proof is a MAC under the secret of both keys. That credential need
+// gives, a CCS, and the proof is a MAC under the secret of both keys. That credential need
 // not be trusted yet: the secret is of no use for anything else. It fails with
 // [ErrAlgorithm] when the two keys do not agree. KGO, Section 6.1.
 func (o Offer) ProveWith(key cose.PrivateKey, ns, dhCred []byte) ([]byte, error) {
-	return prove(key, ace.PoPInput(o.Scope, ns, o.NC), dhCred)
+	return o.prove(key, ns, dhCred, cose.KCCS)
 }
 
-func prove(key cose.PrivateKey, input, dhCred []byte) ([]byte, error) {
+// proveIn is ProveWith by what the Group Manager said about a group.
+func (o Offer) proveIn(name string, key cose.PrivateKey, ns []byte, info Info) ([]byte, error) {
+	dhCred, format := info.dhCred(name)
+	return o.prove(key, ns, dhCred, format)
+}
+
+func (o Offer) prove(key cose.PrivateKey, ns, dhCred []byte, format cose.Format) ([]byte, error) {
+	input := ace.PoPInput(o.Scope, ns, o.NC)
 	if dhCred == nil {
 		proof, err := key.Sign(input)
 		if err != nil {
@@ -51,7 +58,7 @@ func prove(key cose.PrivateKey, input, dhCred []byte) ([]byte, error) {
 		}
 		return proof, nil
 	}
-	mac, err := macOf(key, cose.KCCS, dhCred, input)
+	mac, err := macOf(key, format, dhCred, input)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the own key and the Group Manager's do not agree", ErrAlgorithm)
 	}

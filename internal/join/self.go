@@ -64,7 +64,7 @@ func (p *SelfParams) try(ctx context.Context, gm coap.Caller) (Offer, *Answer, e
 	if !p.monitor() {
 		err := p.Info.Check(p.Group, p.Key.Public())
 		if err == nil {
-			proof, err = offer.ProveWith(p.Key, p.NS, p.Info.DHCred(p.Group))
+			proof, err = offer.proveIn(p.Group, p.Key, p.NS, p.Info)
 		}
 		if err != nil {
 			return offer, nil, fmt.Errorf("joining %s: %w", p.Group, err)
@@ -97,7 +97,7 @@ func (m *Member) Upload(ctx context.Context, p UploadParams) error {
 		return fmt.Errorf("uploading a credential: %w", err)
 	}
 	offer := NewOffer(m.group, p.Roles, p.Cred, p.Rand)
-	proof, err := offer.ProveWith(p.Key, c.NS, info.DHCred(m.group))
+	proof, err := offer.proveIn(m.group, p.Key, c.NS, info)
 	if err != nil {
 		return fmt.Errorf("uploading a credential: %w", err)
 	}
