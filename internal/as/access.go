@@ -71,7 +71,7 @@ func (s *Server) endAccess(ctx context.Context, id string) error {
 			return err
 		}
 		if i != nil {
-			ids, err = invitationsOf(tx, i)
+			ids, err = invitationsOf(tx, id, i)
 			ids = append(ids, i.Access...)
 			return err
 		}

@@ -55,6 +55,10 @@ func (s *Server) Invite(ctx context.Context, name string, policy Policy) (Invita
 
 // InviteFor is Invite with a life of the invitation's own.
 func (s *Server) InviteFor(ctx context.Context, name string, policy Policy, life time.Duration) (Invitation, error) {
+	return s.invite(ctx, "", name, policy, life)
+}
+
+func (s *Server) invite(ctx context.Context, by, name string, policy Policy, life time.Duration) (Invitation, error) {
 	if err := checkName(name); err != nil {
 		return Invitation{}, err
 	}
@@ -88,7 +92,7 @@ func (s *Server) InviteFor(ctx context.Context, name string, policy Policy, life
 			return cmp.Or(err, ErrFull)
 		}
 		return save(tx, prefixInvitation+inv.ID, invitationRecord{
-			Secret: inv.Secret, Name: name, Policy: policy, Expires: seconds(inv.Expires), Since: seconds(s.cfg.Now()),
+			Secret: inv.Secret, Name: name, Policy: policy, Expires: seconds(inv.Expires), Since: seconds(s.cfg.Now()), By: by,
 		})
 	})
 	if err != nil {

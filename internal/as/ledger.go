@@ -1,6 +1,7 @@
 package as
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -27,6 +28,9 @@ var errTooMany = errors.New("too many tokens of one subject are in use")
 func (s *Server) record(ctx context.Context, d *draft) error {
 	return s.commit(ctx, "token", func(tx store.Tx) (err error) {
 		if err := sweepTokens(tx, d.now); err != nil {
+			return err
+		}
+		if err := d.stillGood(tx); err != nil {
 			return err
 		}
 		if d.secrets[0]%countEvery == 0 {
@@ -57,6 +61,29 @@ func (s *Server) record(ctx context.Context, d *draft) error {
 			save(tx, ownerKey(d.subject, next.Hash), ownerRecord{d.installer, d.audience, d.expires}),
 			save(tx, expiryKey(d.expires, hex.EncodeToString(d.cti)), expiryRecord{d.key, d.subject, next.Hash}))
 	})
+}
+
+// stillGood checks that nobody was revoked and no device forgotten since the request
+// was considered: the revocation list would not have this token.
+func (d *draft) stillGood(tx store.Tx) error {
+	i, err := load[installerRecord](tx, prefixInstaller+d.installer)
+	if err != nil {
+		return err
+	}
+	if i == nil || i.Revoked != 0 {
+		return deny(ace.ErrorInvalidClient, "revoked meanwhile")
+	}
+	if d.actor == "" {
+		return nil
+	}
+	device, err := load[deviceRecord](tx, prefixDevice+d.subject)
+	if err != nil {
+		return err
+	}
+	if device == nil || device.Site != i.site(d.installer) || !bytes.Equal(device.Thumbprint, d.thumb) {
+		return deny(ace.ErrorInvalidRequest, "device %s was forgotten meanwhile", d.subject)
+	}
+	return nil
 }
 
 // live counts the tokens of a subject.

@@ -32,6 +32,7 @@ type InviteParams struct {
 	Site    string        // whose devices the person acts for; see [Policy]
 	With    string        // without Site: the id of the person whose own site it is
 	Until   time.Time     // the end of the person's access; zero: none
+	By      string        // the id of the person who invites; empty: an operator
 }
 
 // maxInvitation is how long an invitation may open.
@@ -50,7 +51,7 @@ func (s *Server) InvitePerson(ctx context.Context, p InviteParams) (Invitation, 
 	if p.Expires < 0 || p.Expires > maxInvitation {
 		return Invitation{}, fmt.Errorf("%w: an invitation opens for at most %v", ErrPolicy, maxInvitation)
 	}
-	return s.InviteFor(ctx, p.Name, policy, orDefault(p.Expires, s.cfg.InvitationLife))
+	return s.invite(ctx, p.By, p.Name, policy, orDefault(p.Expires, s.cfg.InvitationLife))
 }
 
 // People returns all who are invited, enrolled or revoked, by name.
@@ -215,21 +216,21 @@ func (r *revocation) takeBack(tx store.Tx, id string) error {
 	return tx.Delete(prefixInvitation + id)
 }
 
-// takeBackAll takes back a person's invitations: the one that it came by, and
-// those to the same name, with which it could come back.
+// takeBackAll takes back a person's invitations: the one that it came by, those to
+// the same name and those that it made itself, with which it could come back.
 func (r *revocation) takeBackAll(tx store.Tx, i *installerRecord) error {
-	ids, err := invitationsOf(tx, i)
+	ids, err := invitationsOf(tx, r.id, i)
 	for _, id := range ids {
 		err = errors.Join(err, r.takeBack(tx, id))
 	}
 	return err
 }
 
-func invitationsOf(tx store.Tx, i *installerRecord) (ids []string, err error) {
+func invitationsOf(tx store.Tx, id string, i *installerRecord) (ids []string, err error) {
 	all, err := scan[invitationRecord](tx, prefixInvitation)
-	for id, inv := range all {
-		if id == i.Invitation || inv.Name == i.Name && inv.Cred == nil {
-			ids = append(ids, id)
+	for invitation, inv := range all {
+		if invitation == i.Invitation || inv.Cred == nil && (inv.Name == i.Name || inv.By == id) {
+			ids = append(ids, invitation)
 		}
 	}
 	return ids, err

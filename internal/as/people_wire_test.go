@@ -192,3 +192,50 @@ func TestTooManyInvitations(t *testing.T) {
 	s.clock.advance(8 * 24 * time.Hour)
 	boss.invite("eve", map[int]any{1: "eve", 2: "viewer"})
 }
+
+// A person who is revoked while a request for a token is on its way gets none: the
+// revocation list would not have it. Nor does a device that is forgotten.
+func TestRevokedInFlight(t *testing.T) {
+	var s *site
+	var strike func()
+	s = newSite(t, func(c *as.Config) {
+		c.Hooks.BeforeCommit = func(what string) {
+			if f := strike; f != nil && what == "token" {
+				strike = nil
+				f()
+			}
+		}
+	})
+	anna, bert := s.enrolled("anna", as.Policy{Site: "house"}), s.enrolled("bert", as.Policy{Site: "house"})
+	anna.expect(anna.register(hallLamp, 7, "lamp"), coap.Created)
+	bert.token(ace.TokenRequest{})
+
+	strike = func() { bert.expect(bert.do(bert.call, coap.DELETE, "/devices/"+hallLamp, -1, nil), coap.Deleted) }
+	anna.denied(ace.TokenRequest{ClientID: hallLamp}, ace.ErrorInvalidRequest)
+	strike = func() {
+		if err := s.as.Revoke(t.Context(), s.id("anna")); err != nil {
+			t.Error(err)
+		}
+	}
+	before := s.records("owner/")
+	if m, err := anna.try(anna.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{}); err == nil && m.Code != coap.Unauthorized {
+		t.Errorf("got %s", coap.CodeString(m.Code))
+	}
+	if strike != nil || s.records("owner/") != before {
+		t.Error("a token was issued")
+	}
+}
+
+// What an administrator invited dies with its access, as long as nobody enrolled.
+func TestInvitationsOfARevokedAdministrator(t *testing.T) {
+	s := newSite(t)
+	boss, other := s.enrolled("boss", as.PolicyFor(as.RoleAdmin)), s.enrolled("other", as.PolicyFor(as.RoleAdmin))
+	door := boss.invite("eve", map[int]any{1: "eve", 2: "admin"})
+	anna := boss.invite("anna", map[int]any{1: "anna", 2: "viewer"})
+	anna.enroll()
+	dora := other.invite("dora", map[int]any{1: "dora", 2: "viewer"})
+	other.expect(other.do(other.call, coap.DELETE, "/people/"+s.id("boss"), -1, nil), coap.Deleted)
+	door.closed(door.guest, "/enroll")
+	dora.enroll()
+	anna.expect(anna.do(anna.call, coap.GET, "/devices/"+hallLamp, -1, nil), coap.NotFound)
+}

@@ -91,7 +91,7 @@ func (s *Server) postInvitation(ctx context.Context, req *coap.Request) *coap.Me
 	}
 	inv, err := s.InvitePerson(ctx, InviteParams{
 		Name: body.Name, Role: Role(body.Role), Expires: time.Duration(body.Expires) * time.Second, Groups: body.Groups,
-		Site: i.Policy.Site, With: cmp.Or(i.Policy.With, who),
+		Site: i.Policy.Site, With: cmp.Or(i.Policy.With, who), By: who,
 	})
 	switch {
 	case errors.Is(err, ErrPolicy), errors.Is(err, ErrName):

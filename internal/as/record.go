@@ -33,6 +33,7 @@ type invitationRecord struct {
 	Expires uint64      `cbor:"4,keyasint"`           // seconds since 1970
 	Cred    []byte      `cbor:"5,keyasint,omitempty"` // of who enrolled with it
 	Since   uint64      `cbor:"6,keyasint,omitempty"` // seconds since 1970
+	By      string      `cbor:"7,keyasint,omitempty"` // the id of the administrator who invited; empty: an operator
 }
 
 // installerRecord is an enrolled installer. Its id is the beginning of its

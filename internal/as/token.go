@@ -70,6 +70,9 @@ func (s *Server) token(ctx context.Context, req *coap.Request) *coap.Message {
 	case errors.As(err, &no):
 		s.count(EventDenied)
 		s.log.Info("denied a token", "installer", who, "error", no.error.String(), "why", no.why)
+		if no.error == ace.ErrorInvalidClient {
+			return ace.ASError(coap.Unauthorized, no.error, "")
+		}
 		return ace.ASError(coap.BadRequest, no.error, "")
 	case errors.Is(err, errTooMany):
 		s.count(EventDenied)
