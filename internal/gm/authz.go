@@ -19,6 +19,7 @@ const (
 
 	minNonce, maxNonce = 8, 32 // N1 and N_C of clients
 	maxRecipientID     = 7     // ID1: nonce length 13 less 6
+	maxTransfer        = 8192  // of a token with what goes with it; bytes
 	maxSubject         = 200
 	maxInputID         = 64
 	minSecret, maxBin  = 16, 64 // ms; salt, contextId
@@ -31,6 +32,9 @@ const (
 func (s *Server) authzInfo(ctx context.Context, req *coap.Request) *coap.Message {
 	if req.Code != coap.POST {
 		return coap.Problem(coap.MethodNotAllowed, "Tokens are posted here.")
+	}
+	if len(req.Payload) > maxTransfer { // before anybody looks into it
+		return coap.Problem(coap.RequestEntityTooLarge, "A token transfer has at most 8192 bytes.")
 	}
 	body, refusal := transferOf(req)
 	if refusal != nil {

@@ -11,6 +11,7 @@ import (
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/sim"
+	"lamplighter/internal/store"
 )
 
 // More associations than keys in memory: all of them work, by a challenge where
@@ -193,5 +194,13 @@ func TestCallerLoadsItsContext(t *testing.T) {
 	}
 	if _, err := l.s.caller("000000", l.net.From(gmAddr), clientAddr).Call(t.Context(), coap.NewRequest(coap.POST, "/x", nil)); !errors.Is(err, coap.ErrNoContext) {
 		t.Errorf("of no association: %v", err)
+	}
+}
+
+// countAssociations counts what is stored.
+func countAssociations(n *int) func(store.Tx) error {
+	return func(tx store.Tx) error {
+		*n = 0
+		return eachAssociation(tx, func(*associationRecord) bool { *n++; return true })
 	}
 }
