@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/store"
 )
@@ -127,6 +128,11 @@ func (s *Server) lockOutOf(tx store.Tx, name string, subjects map[string]bool) e
 	if err := s.rekey(tx, g, cause{reason: ReasonBarred}); err != nil {
 		return err
 	}
+	for _, m := range known {
+		if err := s.tellOutdated(tx, g, m); err != nil {
+			return err
+		}
+	}
 	for _, m := range known { // told by itself, over an association of others
 		if l, err := g.leafOf(tx, m.Node); err != nil {
 			return err
@@ -137,6 +143,22 @@ func (s *Server) lockOutOf(tx store.Tx, name string, subjects map[string]bool) e
 		}
 	}
 	return save(tx, groupKey(name), g)
+}
+
+// tellOutdated tells a member that gets no keys that there are newer ones: who was
+// revoked may have those that it has, and it is not to obey them until somebody else
+// renews its association. The message has no secrets: it is the configuration with
+// its version.
+func (s *Server) tellOutdated(tx store.Tx, g *groupRecord, m *memberRecord) error {
+	if m.ControlURI == "" || s.cfg.Exchange == nil || m.Assoc == "" {
+		return nil
+	}
+	live, barred, err := s.links(tx, g.Name, m, nil)
+	if err != nil || !barred || len(live) > 0 {
+		return err
+	}
+	n := &notice{Kind: noticeOutdated, Assoc: m.Assoc, URI: m.ControlURI, Payload: ace.Encode(g.configNotice())}
+	return s.putNotice(tx, g.Name, m.Subject, n)
 }
 
 // barredLeaves are the leaves of the members who get no keys. Most of the time

@@ -16,8 +16,9 @@ import (
 type noticeKind uint8
 
 const (
-	noticeEvicted noticeKind = iota + 1 // DELETE. KGO, Section 10
-	noticeDeleted                       // the group is no more. GMA, Section 6.8.1
+	noticeEvicted  noticeKind = iota + 1 // DELETE. KGO, Section 10
+	noticeDeleted                        // the group is no more. GMA, Section 6.8.1
+	noticeOutdated                       // there are newer keys, which it does not get
 )
 
 // notice is word for somebody that is durable until it has arrived or was tried
@@ -222,6 +223,8 @@ func (k noticeKind) String() string {
 		return "eviction"
 	case noticeDeleted:
 		return "the group's deletion"
+	case noticeOutdated:
+		return "newer keys that it does not get"
 	}
 	return "?"
 }
