@@ -37,7 +37,7 @@ func (s *Server) discovery(ctx context.Context, req *coap.Request) *coap.Message
 // speaks of.
 func (s *Server) groupLinks(tx store.Tx, association string) ([]coap.Link, error) {
 	assoc, err := load[associationRecord](tx, associationKey(association))
-	if err != nil || assoc == nil {
+	if err != nil || assoc == nil || assoc.Revoked {
 		return nil, err
 	}
 	a := administration{grants: grants(assoc.Scope)}

@@ -78,10 +78,22 @@ func (s *Server) manage(ctx context.Context, req *coap.Request, path []string) *
 			return s.broken(managePath, err)
 		}
 	}
+	var resp *coap.Message
 	if coap.HasOption(req.Message, coap.OptionObserve) && (req.Code == coap.GET || req.Code == coap.FETCH) && announced(path) {
-		return s.watched.register(s, ctx, req, path)
+		resp = s.watched.register(s, ctx, req, path)
+	} else {
+		resp = s.manageOnce(ctx, req, path)
 	}
-	return s.manageOnce(ctx, req, path)
+	s.logReading(req, resp)
+	return resp
+}
+
+// logReading logs what an administrator has read; changes and refusals log
+// themselves. GMA, Section 9.2.
+func (s *Server) logReading(req *coap.Request, resp *coap.Message) {
+	if coap.Class(resp.Code) == 2 && (req.Code == coap.GET || req.Code == coap.FETCH) {
+		s.log.Info("an administrator read", "method", req.Code.String(), "path", coap.Path(req.Message), "association", req.Peer.Name)
+	}
 }
 
 // manageOnce answers without a look at Observe.
@@ -100,13 +112,10 @@ func (s *Server) manageOnce(ctx context.Context, req *coap.Request, path []strin
 		resp, err = route.serve(a)
 		return err
 	}
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		if route != nil && route.change != "" {
-			return nil
-		}
-		return work(tx)
-	})
-	if err == nil && route != nil && route.change != "" {
+	var err error
+	if route == nil || route.change == "" {
+		err = s.cfg.Store.View(ctx, work)
+	} else {
 		err = s.commit(ctx, route.change, work)
 	}
 	if err != nil {
@@ -148,7 +157,7 @@ func (a *administration) admit(route *manageRoute, refusal *coap.Message) (*coap
 	if a.assoc, err = load[associationRecord](a.tx, associationKey(a.req.Peer.Name)); err != nil {
 		return nil, err
 	}
-	if a.assoc == nil || uint64(a.now.Unix()) >= a.assoc.Expires {
+	if a.assoc == nil || a.assoc.Revoked || uint64(a.now.Unix()) >= a.assoc.Expires {
 		return a.s.unauthorized(), nil
 	}
 	if a.grants = grants(a.assoc.Scope); len(a.grants) == 0 {

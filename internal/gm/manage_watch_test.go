@@ -108,3 +108,53 @@ func TestWatchEnds(t *testing.T) {
 		t.Errorf("%d resources are kept", len(w.s.watched.list))
 	}
 }
+
+// A revoked token ends its observations at once, and administers nothing more.
+func TestRevokedAdministrator(t *testing.T) {
+	w := newWorld(t)
+	c := w.claims("boss")
+	c.Scope.Scope = ace.Scope{Admins: []ace.AdminEntry{may(ace.AnyGroup, ace.PermAll)}}.Encode()
+	token := w.seal(c)
+	_, boss := w.transfer(token)
+	other := w.watch(w.chief(), coap.GET, "/manage/hall", "o", nil)
+	x, y := w.watch(boss, coap.GET, "/manage/hall", "x", nil), w.watch(boss, coap.GET, "/manage", "y", nil)
+	if err := w.s.Revoked(t.Context(), [][]byte{ace.TokenHash(token.AccessToken)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []*watcher{x, y} {
+		if m := o.next(); m == nil || m.Code != coap.Unauthorized {
+			t.Errorf("told %v", m)
+		}
+	}
+	if other.next() != nil {
+		t.Error("somebody else was told")
+	}
+	wantCode(t, "read", w.call(boss, coap.GET, "/manage/hall", -1, nil), coap.Unauthorized)
+	wantCode(t, "change", w.ask(boss, coap.PATCH, "/manage/hall", ace.Configuration{Active: ace.Is(false)}), coap.Unauthorized)
+	resp := w.call(boss, coap.GET, "/.well-known/core", -1, nil)
+	if bytes.Contains(resp.Payload, []byte("hall")) {
+		t.Errorf("discovery: %s", resp.Payload)
+	}
+}
+
+// What administrators do and read is logged, without what may be private in a
+// configuration. GMA, Section 9.2.
+func TestManageLog(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(c *Config) { c.Logger = textLogger(&log) })
+	boss := w.chief()
+	w.must(boss, coap.POST, "/manage", named("gp1").With(ace.Configuration{GroupDescription: ace.Is("private words"), AppGroups: ace.Is([]string{"private rooms"})}), coap.Created)
+	w.configurationOf(boss, "gp1")
+	w.must(boss, coap.PATCH, "/manage/gp1", ace.Configuration{MaxStaleSets: ace.Is[uint64](9)}, coap.Changed)
+	w.must(boss, coap.POST, "/manage/gp1", ace.Configuration{}, coap.Changed)
+	wantCode(t, "delete", w.call(boss, coap.DELETE, "/manage/gp1", -1, nil), coap.Deleted)
+	wantCode(t, "delete again", w.call(boss, coap.DELETE, "/manage/gp1", -1, nil), coap.NotFound)
+	for _, want := range []string{"created a group", "an administrator read", "updated a group's configuration", "overwrote a group's configuration", "deleted a group", "refused a request"} {
+		if !bytes.Contains(log.Bytes(), []byte(want)) {
+			t.Errorf("%q is not in the log", want)
+		}
+	}
+	if bytes.Contains(log.Bytes(), []byte("private")) {
+		t.Error("private words are in the log")
+	}
+}

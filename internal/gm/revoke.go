@@ -197,6 +197,7 @@ func (s *Server) endObservations(id string, names []string) {
 			s.tellOver(kind, name, []string{id}, s.unauthorized())
 		}
 	}
+	s.watched.end(s, id)
 }
 
 // unauthorizedIn returns the member of a group that a subject is, if no token of it

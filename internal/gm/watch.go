@@ -3,6 +3,7 @@ package gm
 import (
 	"bytes"
 	"context"
+	"maps"
 	"strings"
 	"sync"
 
@@ -114,6 +115,25 @@ func (w *watched) notify(s *Server, path ...string) {
 		}
 	}
 	w.clean(at)
+}
+
+// end ends what is observed over an association whose token is good no longer. RFC
+// 9200, Section 5.10.3.
+func (w *watched) end(s *Server, id string) {
+	w.mu.Lock()
+	list := maps.Clone(w.list)
+	w.mu.Unlock()
+	for at, entry := range list {
+		entry.observers.Notify(s.cfg.Now(), func(req *coap.Request) *coap.Message {
+			if req.Peer.Name != id {
+				return nil
+			}
+			return s.unauthorized()
+		})
+		w.mu.Lock()
+		w.clean(at)
+		w.mu.Unlock()
+	}
 }
 
 // groupTx notes which groups a transaction writes.
