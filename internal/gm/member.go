@@ -61,6 +61,9 @@ func (x *exchange) groupPolicies() (*coap.Message, error) {
 // kdcCred answers GET kdc-cred with a proof over the N_C of the latest Join
 // Request. RFC 9594, Section 4.5.1.
 func (x *exchange) kdcCred() (*coap.Message, error) {
+	if _, ok := x.group.eligible(x.me.Cred); !ok && !x.group.Algs.HasGroupMode() { // the group's configuration has changed
+		return ace.Problem(coap.BadRequest, ace.ErrorCredential, "A credential for the group's algorithms has to be uploaded first."), nil
+	}
 	proof, err := x.prove(x.me.NC, x.me.Cred)
 	if err != nil {
 		return nil, err

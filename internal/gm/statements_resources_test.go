@@ -389,6 +389,27 @@ func TestStatement079_ProofOverNonces(t *testing.T) {
 	})
 }
 
+// A pairwise-only group that has moved to another curve: a member's old credential is
+// of no use for the proof until another is uploaded.
+func TestGMCredAfterChangeOfCurve(t *testing.T) {
+	k, moved := groupKinds[5], groupKinds[6]
+	w := newKindWorld(t, k)
+	a := w.kindMember("dev", k, both)
+	if err := w.s.changeGroup(t.Context(), "test", testGroup, func(_ store.Tx, g *groupRecord) error {
+		g.Curve = moved.curve
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	path := "/ace-group/hall/kdc-cred"
+	wantProblem(t, "before", w.call(a.gm, coap.GET, path, -1, nil), coap.BadRequest, ace.ErrorCredential)
+	next := w.kindNode("dev", moved)
+	if err := a.client.Upload(t.Context(), join.UploadParams{Roles: both, Cred: next.cred, Key: next.signer(), Rand: w.rand}); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "after", w.call(a.gm, coap.GET, path, -1, nil), coap.Content)
+}
+
 // Who may use which method of which resource: a verifier gets 4.03 for num, policies,
 // active, stale-sids, nodes and whatever else is for members; the table of KGO, Section
 // 8.5, for all kinds of clients.
