@@ -1,6 +1,7 @@
 package gm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -89,6 +90,8 @@ func (p *plan) by(w passage, now time.Time) (due []*target) {
 			due = append(due, t)
 		}
 	}
+	// Who did not answer before waits for those who may, not the other way round.
+	slices.SortStableFunc(due, func(a, b *target) int { return cmp.Compare(a.p.Tries, b.p.Tries) })
 	return due
 }
 

@@ -44,10 +44,23 @@ func (s *Server) removeAll(tx store.Tx, name string, gone []*memberRecord, why R
 			return err
 		}
 	}
+	if err := s.tellAll(tx, g); err != nil {
+		return err
+	}
 	if err := s.rekey(tx, g, cause{reason: why}); err != nil {
 		return err
 	}
 	return save(tx, groupKey(name), g)
+}
+
+// tellAll sends a DELETE to the group address when nobody is left who could be
+// there for another reason. KGO, Section 10 wants it; as nothing protects it,
+// members of this project believe only what each is told by itself.
+func (s *Server) tellAll(tx store.Tx, g *groupRecord) error {
+	if g.ControlGroupURI == "" || s.cfg.Exchange == nil || occupied(tx, g.Name) {
+		return nil
+	}
+	return s.putNotice(tx, g.Name, "", &notice{Kind: noticeAll, URI: g.ControlGroupURI})
 }
 
 // Evict removes members by their NODENAMEs, gives the others new keys and tells

@@ -166,6 +166,31 @@ func TestNewerRekeyingSupersedes(t *testing.T) {
 	}
 }
 
+// Who joined while members are still told of others is named with these in the next
+// message: nobody has to ask for credentials.
+func TestJoinsInARow(t *testing.T) {
+	f := newFleet(t, GroupConfig{RekeyOnJoin: true})
+	a := f.add(controlled)
+	f.settle()
+	f.net.Down(a.addr, true)
+	b := f.add(controlled)
+	if err := f.work(); err != nil {
+		t.Fatal(err)
+	}
+	f.net.Down(a.addr, false)
+	c := f.add(controlled)
+	f.settle()
+	msg := a.heard[len(a.heard)-1]
+	if len(a.heard) != 1 || len(msg.Creds) != 2 || !bytes.Equal(msg.Creds[0], b.cred) || !bytes.Equal(msg.Creds[1], c.cred) {
+		t.Errorf("%d messages, the last with %d credentials", len(a.heard), len(msg.Creds))
+	}
+	f.rekey()
+	f.settle()
+	if msg := a.heard[len(a.heard)-1]; msg.Creds != nil {
+		t.Errorf("after all were told: %d credentials", len(msg.Creds))
+	}
+}
+
 // Who does not answer, or refuses, is tried five times with growing pauses and then
 // left to ask.
 func TestRekeyingGivesUp(t *testing.T) {

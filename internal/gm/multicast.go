@@ -74,6 +74,17 @@ func (s *Server) sendToMany(ctx context.Context, p *plan) error {
 	return nil
 }
 
+// deleteAtAll sends a DELETE to a group address, once.
+func (s *Server) deleteAtAll(ctx context.Context, uri string) error {
+	to, path, err := endpointOf(uri)
+	if err != nil {
+		return err
+	}
+	req := coap.NewRequest(coap.DELETE, path, nil)
+	coap.AddUint(req, coap.OptionNoResponse, suppressAll)
+	return s.cfg.Exchange.Multicast(ctx, to, req, 0, func(*coap.Message, netip.AddrPort) {})
+}
+
 // suppressAll asks for no response at all. RFC 7967, Section 2.1.
 const suppressAll = 2 | 8 | 16
 

@@ -19,6 +19,7 @@ const (
 	noticeEvicted  noticeKind = iota + 1 // DELETE. KGO, Section 10
 	noticeDeleted                        // the group is no more. GMA, Section 6.8.1
 	noticeOutdated                       // there are newer keys, which it does not get
+	noticeAll                            // DELETE to the group address: all were evicted. KGO, Section 10
 )
 
 // notice is word for somebody that is durable until it has arrived or was tried
@@ -188,11 +189,15 @@ func (s *Server) notify(ctx context.Context) (time.Time, error) {
 
 // sendNotice makes one attempt. Whatever the member answers, it was told.
 func (s *Server) sendNotice(ctx context.Context, n *notice) {
-	code := coap.POST
-	if n.Kind == noticeEvicted {
-		code = coap.DELETE
+	var err error
+	switch n.Kind {
+	case noticeAll:
+		err = s.deleteAtAll(ctx, n.URI)
+	case noticeEvicted:
+		_, err = s.post(ctx, n.Assoc, n.URI, coap.DELETE, nil)
+	default:
+		_, err = s.post(ctx, n.Assoc, n.URI, coap.POST, n.Payload)
 	}
-	_, err := s.post(ctx, n.Assoc, n.URI, code, n.Payload)
 	if ctx.Err() != nil {
 		return // to be sent after the next start, or taken back
 	}
@@ -225,6 +230,8 @@ func (k noticeKind) String() string {
 		return "the group's deletion"
 	case noticeOutdated:
 		return "newer keys that it does not get"
+	case noticeAll:
+		return "eviction of all"
 	}
 	return "?"
 }

@@ -80,6 +80,34 @@ func TestOneToMany(t *testing.T) {
 	}
 }
 
+// When all members are evicted at once a DELETE goes to the group address beside the
+// notices; it is not sent when some stay. KGO, Section 10.
+func TestAllEvictedAtOnce(t *testing.T) {
+	f := newFleet(t, toMany)
+	f.add(controlled)
+	f.add(controlled)
+	f.add(controlled)
+	deletes := f.sentBy(func(d sim.Datagram) bool {
+		m, err := coap.UnmarshalUDP(d.Bytes)
+		return err == nil && d.To == manyAddr && m.Code == coap.DELETE && coap.Path(m) == "/ace-group/hall"
+	})
+	f.evict("n0")
+	f.settle()
+	if *deletes != 0 {
+		t.Error("a DELETE for all, and two are left")
+	}
+	f.evict("n1", "n2")
+	f.settle()
+	if *deletes != 3 { // one, that reaches three sockets
+		t.Errorf("%d copies of the DELETE", *deletes)
+	}
+	for _, l := range f.lamps {
+		if l.ended != "DELETE" {
+			t.Errorf("%s heard %q", l.subject, l.ended)
+		}
+	}
+}
+
 // Who kept all keys that it ever had opens no later message, with the help of others
 // who were evicted neither; who missed a message opens the next.
 func TestOneToManyForwardSecrecy(t *testing.T) {

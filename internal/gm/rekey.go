@@ -30,6 +30,9 @@ const (
 	ReasonConfig   Reason = "the configuration was changed"
 )
 
+// maxJoined bounds of how many who joined one rekeying message tells.
+const maxJoined = 16
+
 // cause is what a rekeying is for.
 type cause struct {
 	reason Reason
@@ -48,8 +51,15 @@ func (s *Server) rekey(tx store.Tx, g *groupRecord, c cause) error {
 		return err
 	}
 	job := &rekeyJob{Num: g.Num, Reason: c.reason, Started: now.UnixMilli(), EXI: g.Lifetime}
+	old, err := load[rekeyJob](tx, jobKey(g.Name))
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Ended == 0 && len(old.Joined) < maxJoined { // not all were told of them yet
+		job.Joined = old.Joined
+	}
 	if c.joined != "" {
-		job.Joined = []string{c.joined}
+		job.Joined = append(job.Joined, c.joined)
 	}
 	if err := s.plant(tx, g, job); err != nil {
 		return err

@@ -230,12 +230,14 @@ func (s *Server) logAfter(tx store.Tx, what string, args ...any) {
 
 // round does what is due by the clock.
 func (s *Server) round(ctx context.Context) {
-	for what, do := range map[string]func(context.Context) error{
-		"ending authorizations": s.expire, "changing old keys": s.refresh, "noting who has asked": s.noteHeard,
-	} {
-		if err := do(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("a regular task failed", "task", what, "err", err)
-		}
+	s.regularly(ctx, "ending authorizations", s.expire)
+	s.regularly(ctx, "noting who has asked", s.noteHeard)
+	s.regularly(ctx, "changing old keys", s.refresh)
+}
+
+func (s *Server) regularly(ctx context.Context, what string, do func(context.Context) error) {
+	if err := do(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("a regular task failed", "task", what, "err", err)
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 )
 
 const (
-	defaultPosts = 16                   // requests to members at the same time
+	defaultPosts = 256                  // requests to members at the same time
+	groupPosts   = 64                   // of these, for one group
 	defaultPace  = 4 * time.Millisecond // between the beginnings of two of them
 	maxPasses    = 8                    // groups that are worked on at the same time
 	postTimeout  = 50 * time.Second     // for one request: it is repeated for 45 s. RFC 7252, Section 4.8.2
-	roundTime    = 30 * time.Second     // between two looks at what is due by the clock
+	roundTime    = evictAhead / 2       // between two looks at what expires
+	refreshTime  = 30 * time.Second     // between two looks at the age of keys
 	maxTries     = 5                    // of telling one member
 )
 
@@ -104,12 +106,14 @@ func (j *jobs) stop(key string) {
 // paced so that many members do not get everything at once.
 func (s *Server) each(ctx context.Context, n int, fn func(i int)) {
 	var wg sync.WaitGroup
+	own := make(chan struct{}, groupPosts)
 	for i := range n {
+		own <- struct{}{}
 		if !s.slot(ctx) {
 			break
 		}
 		wg.Go(func() {
-			defer func() { <-s.jobs.slots }()
+			defer func() { <-s.jobs.slots; <-own }()
 			fn(i)
 		})
 	}
@@ -183,6 +187,8 @@ func (s *Server) Run(ctx context.Context) error {
 	clock := time.NewTicker(roundTime)
 	defer clock.Stop()
 	s.round(ctx)
+	ages := time.NewTicker(refreshTime)
+	defer ages.Stop()
 	for {
 		for _, name := range s.jobs.take() {
 			w.start(name)
@@ -190,7 +196,10 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-s.jobs.wake:
 		case <-clock.C:
-			s.round(ctx)
+			s.regularly(ctx, "ending authorizations", s.expire)
+			s.regularly(ctx, "noting who has asked", s.noteHeard)
+		case <-ages.C:
+			s.regularly(ctx, "changing old keys", s.refresh)
 		case <-ctx.Done():
 			return nil
 		}

@@ -68,6 +68,17 @@ func TestUpgradeFromFormat1(t *testing.T) {
 	}); err != nil || stored == nil {
 		t.Fatal("no association", err)
 	}
+	if err := old.View(t.Context(), func(tx store.Tx) error { // format 3
+		if v, err := tx.Get(expiryKey(stored.Expires, stored.ID)); err != nil || v == nil {
+			t.Error("an association is not found by its expiry", err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if g := l.group(); g.RekeyedAt == 0 || g.RekeyedAt+g.Lifetime != g.Expires {
+		t.Errorf("rekeyed at %d, expires at %d", g.RekeyedAt, g.Expires)
+	}
 	gm := l.client(&join.Association{
 		MasterSecret: stored.MasterSecret, MasterSalt: stored.MasterSalt, IDContext: stored.IDContext,
 		SenderID: stored.RecipientID, RecipientID: stored.SenderID, NextSSN: 500,
