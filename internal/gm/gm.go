@@ -7,9 +7,10 @@
 // 9202), and draft-ietf-ace-oscore-gm-admin-17 ("GMA") for
 // administrators. Built: groups with either mode or both, with Ed25519 and P-256
 // keys in CCS credentials; requesters, responders, monitors and signature
-// verifiers; rekeying that members find out by asking. Not built yet: rekeying
-// messages, eviction; credentials in other formats, whose issuers the Group Manager
-// would have to judge.
+// verifiers; rekeying point to point, by observation and one to many (RFC 9594,
+// Section 6.2, under a scheme of this project), which [Server.Run] carries out; token
+// revocation (RFC 9770). Not built: credentials in other formats, whose issuers the
+// Group Manager would have to judge.
 package gm
 
 import (
