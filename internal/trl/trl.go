@@ -3,11 +3,12 @@
 // revoked people (docs/servers.md), by Observe and from time to time by asking,
 // over the session of [ace.RSSession].
 //
-// It always hands over whole lists: diff queries are for clients that cannot
-// afford them.
+// It always hands over whole lists, fetched block by block (RFC 7959) where they are
+// long: diff queries are for clients that cannot afford them.
 package trl
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ const (
 	defaultEvery = 5 * time.Minute
 	defaultRetry = time.Second
 	maxActors    = 1 << 16
+	maxList      = 4 << 20 // bytes
+	blockSize    = 1024    // bytes
 )
 
 // ErrDecode says that an answer is not a list.
@@ -56,9 +59,12 @@ func Watch(ctx context.Context, cfg Config) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	ctx = coap.WithBlocks(ctx)
+	// Requests here have no body, so that no Request-Tag is ever drawn.
+	blocks := coap.NewBlockCaller(cfg.AS, coap.BlockLimits{Size: blockSize, MaxBody: maxList}, bytes.NewReader(nil))
 	var lists sync.WaitGroup
-	lists.Go(func() { (&list{Config: cfg, path: "/revoke/trl", apply: cfg.revoked}).watch(ctx) })
-	lists.Go(func() { (&list{Config: cfg, path: "/revoke/actors", apply: cfg.actors}).watch(ctx) })
+	lists.Go(func() { (&list{cfg, blocks, "/revoke/trl", cfg.revoked}).watch(ctx) })
+	lists.Go(func() { (&list{cfg, blocks, "/revoke/actors", cfg.actors}).watch(ctx) })
 	lists.Wait()
 }
 
@@ -95,8 +101,9 @@ func decodeActors(data []byte) ([]string, error) {
 // list is one list that is watched.
 type list struct {
 	Config
-	path  string
-	apply func(context.Context, *coap.Message) error
+	blocks *coap.BlockCaller
+	path   string
+	apply  func(context.Context, *coap.Message) error
 }
 
 // watch registers again and again, with a pause that grows while it fails.
@@ -172,7 +179,11 @@ func (l *list) take(ctx context.Context, n notice) (last bool, err error) {
 	case n.m.Code != coap.Content:
 		return false, fmt.Errorf("%w: %s", ErrDecode, coap.CodeString(n.m.Code))
 	}
-	return !coap.HasOption(n.m, coap.OptionObserve), l.apply(ctx, n.m)
+	whole, _, err := l.blocks.Rest(ctx, coap.NewRequest(coap.GET, l.path, nil), n.m)
+	if err != nil {
+		return false, err
+	}
+	return !coap.HasOption(n.m, coap.OptionObserve), l.apply(ctx, whole)
 }
 
 // poll asks in place of a registration, which the server has no room for, and
@@ -198,6 +209,7 @@ var errNoRoom = errors.New("it has no room for another observer")
 func (l *list) request() *coap.Message {
 	req := coap.NewRequest(coap.GET, l.path, nil)
 	coap.AddUint(req, coap.OptionObserve, coap.ObserveRegister)
+	coap.AddOption(req, coap.OptionBlock2, coap.Block{Size: blockSize}.Encode())
 	return req
 }
 

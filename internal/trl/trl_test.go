@@ -192,6 +192,26 @@ func TestWatchSurvivesRestarts(t *testing.T) {
 	w.hears("2 hashes")
 }
 
+// A list of many blocks comes whole, when it is told and when it is asked for.
+func TestWatchALongList(t *testing.T) {
+	w := newWorld(t)
+	w.enrol()
+	const n = 300 // of 35 bytes each
+	for range n - 1 {
+		w.call(w.ann, coap.POST, "/token", ace.FormatACE, ace.Encode(ace.TokenRequest{ClientID: lamp}))
+	}
+	w.watch()
+	w.hears("0 hashes")
+	if err := w.as.RevokeDevice(t.Context(), lamp); err != nil {
+		t.Fatal(err)
+	}
+	long := fmt.Sprint(n, " hashes")
+	w.hears(long)
+	w.hears(long)
+	w.start()
+	w.hears(long)
+}
+
 // A list that could not be taken comes again, though nothing changed.
 func TestWatchAgainAfterAnError(t *testing.T) {
 	w := newWorld(t)
