@@ -217,11 +217,16 @@ func (c *campaign) finish(failed *Error) {
 	if failed == nil {
 		failed = errSilent
 	}
+	var outdated []string
 	c.mu.Lock()
 	c.call.Ended = c.s.e.now()
 	for i := range c.call.Answers {
-		if row := &c.call.Answers[i]; row.State == AnswerWaiting || row.State == AnswerAsking {
+		row := &c.call.Answers[i]
+		if row.State == AnswerWaiting || row.State == AnswerAsking {
 			row.State, row.Problem = AnswerSilent, &failed.Problem
+		}
+		if row.Problem != nil && row.Problem.ID == errOutdated.ID {
+			outdated = append(outdated, row.Device)
 		}
 	}
 	c.count()
@@ -234,6 +239,7 @@ func (c *campaign) finish(failed *Error) {
 		c.s.updateGroup(c.g, func(r *groupRecord) { r.RollCall = &snap })
 	}
 	c.tellAll()
+	c.s.inquire(outdated)
 }
 
 // updateGroup changes what a group shows.

@@ -155,3 +155,50 @@ func TestRenew(t *testing.T) {
 		t.Errorf("%v, %v", ids, err)
 	}
 }
+
+// Who had joined a lamp is revoked: it gets no keys. The roll call finds it, the lamp
+// says why, and another commissioner's renewal mends it.
+func TestBarredDeviceIsShown(t *testing.T) {
+	w := newWorld(t, 2)
+	w.telling()
+	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+	ann.joined()
+	bert := w.hired("Bert", as.RoleInstaller, "127.0.0.1:40002")
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	before := w.members(hall)
+	if j := bert.job(bert.Renew(t.Context(), hall, w.ids()[:1])); j.State != JobDone {
+		t.Fatalf("%s", bert.failures(j))
+	}
+	var revoked string
+	for subject, m := range w.members(hall) {
+		if was, ok := before[subject]; ok && m.Obtainer != was.Obtainer {
+			revoked = m.Obtainer
+		}
+	}
+	ann.verified(2)
+	bert.Close()
+	if err := w.gm.Bar(t.Context(), []string{revoked}); err != nil {
+		t.Fatal(err)
+	}
+	lamp := w.ids()[0]
+	eventually(t, "the lamp says what is wrong", func() bool {
+		if _, err := ann.RollCall(t.Context(), hall); err != nil {
+			t.Fatal(err)
+		}
+		d := ann.device(lamp)
+		return len(d.Groups) == 1 && d.Groups[0].Why != "" && !d.Groups[0].Ended
+	})
+	need, err := ann.NeedRenewal(t.Context(), hall)
+	if err != nil || len(need) != 1 || need[0] != lamp {
+		t.Fatalf("%v, %v", need, err)
+	}
+	if j := ann.job(ann.Renew(t.Context(), hall, need)); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	ann.verified(2)
+	if need, err := ann.NeedRenewal(t.Context(), hall); err != nil || len(need) != 0 {
+		t.Errorf("%v, %v", need, err)
+	}
+}

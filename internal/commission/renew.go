@@ -72,6 +72,35 @@ func (t *task) askGroups(ctx context.Context) ([]groupPayload, error) {
 	return list, nil
 }
 
+// inquire asks devices that could not read a message of a group what they know about
+// it: the Group Manager may give them no keys.
+func (s *site) inquire(ids []string) {
+	for _, id := range ids {
+		d, err := s.device(id)
+		if err != nil {
+			continue
+		}
+		s.background(func(ctx context.Context) {
+			if !d.take(ctx) {
+				return
+			}
+			defer d.put()
+			session, err := s.managerSession(ctx, d)
+			if err != nil {
+				return
+			}
+			var list []groupPayload
+			if err := call(ctx, session, coap.GET, "/ll/groups", nil, &list); err != nil {
+				s.e.cfg.Logger.Debug("a device does not tell about its groups", "device", id, "err", err)
+				return
+			}
+			if err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.noteGroups(list) }); err != nil {
+				s.e.logProblem(id, "noting what a device says", err)
+			}
+		})
+	}
+}
+
 // noteGroups takes over what a device says of its memberships.
 func (r *deviceRecord) noteGroups(list []groupPayload) {
 	r.Groups = nil
