@@ -2,6 +2,7 @@ package gm
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -74,6 +75,50 @@ func TestWatchCollection(t *testing.T) {
 	w.must(boss, coap.PATCH, "/manage/gp1", ace.Configuration{Active: ace.Is(true)}, coap.Changed)
 	if m := active.next(); m == nil || len(linkNames(t, m)) != 2 {
 		t.Errorf("active: %v", m)
+	}
+}
+
+// The list of groups is made anew when a configuration has changed, not when a group
+// gains a member.
+func TestWatchCollectionIsCheap(t *testing.T) {
+	w := newWorld(t)
+	boss := w.chief()
+	x := w.watch(boss, coap.GET, "/manage", "a", nil)
+	w.join("first", both) // nothing is known of the group yet
+	if w.s.watched.shows(w.s, []string{testGroup}) || !w.s.watched.shows(w.s, []string{testGroup, "gone"}) {
+		t.Error("what is known is not known")
+	}
+	w.must(boss, coap.PATCH, "/manage/hall", ace.Configuration{Active: ace.Is(false)}, coap.Changed)
+	if w.s.watched.shows(w.s, []string{testGroup}) || x.next() != nil {
+		t.Error("told of what the list does not show")
+	}
+	w.must(boss, coap.POST, "/manage", named("attic"), coap.Created)
+	if x.next() == nil {
+		t.Error("not told of a new group")
+	}
+	wantCode(t, "delete", w.call(boss, coap.DELETE, "/manage/attic", -1, nil), coap.Deleted)
+	if x.next() == nil {
+		t.Error("not told of a deleted group")
+	}
+}
+
+// Registrations that come and go leave nothing behind.
+func TestWatchForgets(t *testing.T) {
+	w := newWorld(t)
+	boss, other := w.chief(), w.chief()
+	w.watch(other, coap.GET, "/manage/hall", "stays", nil)
+	for i := range 100 {
+		token := fmt.Sprint("t", i)
+		if !coap.IsNotification(w.watch(boss, coap.GET, "/manage/hall", token, nil).first) {
+			t.Fatal("no room")
+		}
+		req := request(coap.GET, "/manage/hall", -1, nil)
+		req.Token = []byte(token)
+		coap.AddUint(req, coap.OptionObserve, coap.ObserveDeregister)
+		w.s.serve(t.Context(), &coap.Request{Message: req, Peer: coap.Peer{Kind: coap.PeerACE, Name: boss.id}})
+	}
+	if n := len(w.s.watched.list["hall"].told); n != 1 {
+		t.Errorf("%d are remembered", n)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/store"
 )
@@ -19,6 +20,11 @@ const maxWatchers = 64
 type watched struct {
 	mu   sync.Mutex
 	list map[string]*watchers // by path below /manage
+
+	// shown are the configurations of groups when the observers of the collection
+	// were last told: its list is made anew for changes of those alone, not whenever
+	// a group gains a member.
+	shown map[string]string
 }
 
 // watchers are the observers of one resource.
@@ -58,6 +64,7 @@ func (w *watched) register(s *Server, ctx context.Context, req *coap.Request, pa
 		}
 		w.list[at] = entry
 	} else {
+		delete(entry.told, watcherKey(req))
 		w.clean(at)
 	}
 	return resp
@@ -67,6 +74,9 @@ func (w *watched) register(s *Server, ctx context.Context, req *coap.Request, pa
 func (w *watched) clean(at string) {
 	if e := w.list[at]; e != nil && e.observers.Len() == 0 {
 		delete(w.list, at)
+		if at == "" {
+			w.shown = nil
+		}
 	}
 }
 
@@ -76,11 +86,47 @@ func (w *watched) announce(s *Server, groups []string) {
 	if len(groups) == 0 {
 		return
 	}
-	w.notify(s, "")
+	if w.shows(s, groups) {
+		w.notify(s, "")
+	}
 	for _, name := range groups {
 		w.notify(s, name)
 		w.notify(s, name, "rekey")
 	}
+}
+
+// shows says whether somebody observes the collection and any of these groups has
+// another configuration than before, is new or gone.
+func (w *watched) shows(s *Server, groups []string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.list[""] == nil {
+		return false
+	}
+	if w.shown == nil {
+		w.shown = make(map[string]string)
+	}
+	other := false
+	err := s.cfg.Store.View(context.Background(), func(tx store.Tx) error {
+		for _, name := range groups {
+			g, err := load[groupRecord](tx, groupKey(name))
+			if err != nil {
+				return err
+			}
+			if g == nil {
+				other = true
+				delete(w.shown, name)
+				continue
+			}
+			now := string(etagOf(ace.Encode(s.configuration(g))))
+			if w.shown[name] != now {
+				other = true
+			}
+			w.shown[name] = now
+		}
+		return nil
+	})
+	return other || err != nil
 }
 
 func (w *watched) notify(s *Server, path ...string) {
@@ -112,6 +158,8 @@ func (w *watched) notify(s *Server, path ...string) {
 	for key := range entry.told {
 		if payload, ok := now[key]; ok {
 			entry.told[key] = payload
+		} else { // it has gone, or came meanwhile and is told once more
+			delete(entry.told, key)
 		}
 	}
 	w.clean(at)
