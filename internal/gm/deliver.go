@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"lamplighter/internal/ace"
@@ -158,23 +157,20 @@ func (s *Server) messageFor(ctx context.Context, p *plan, t *target) (payload []
 	return payload, err
 }
 
-// postAll sends rekeying messages to control_uris. What the members answer is
-// written in batches, so that a crash costs few repetitions and many members few
-// transactions.
+// postAll sends rekeying messages to control_uris.
 func (s *Server) postAll(ctx context.Context, p *plan) {
 	due := p.by(wayControl, s.cfg.Now())
-	var mu sync.Mutex
-	var answered []*target
-	s.each(ctx, len(due), func(i int) {
-		s.postTo(ctx, p, due[i])
-		mu.Lock()
-		defer mu.Unlock()
-		if answered = append(answered, due[i]); len(answered) >= 64 {
-			if s.record(ctx, p, answered) == nil {
-				answered = nil
-			}
-			s.announce(p.g.Name)
+	n := &noted{s: s, p: p}
+	for _, t := range p.targets {
+		if t.way == wayObserve && t.state == stateTold && t.p.State != stateTold {
+			n.add(ctx, t) // was notified just before
 		}
+	}
+	n.during(ctx, func() {
+		s.each(ctx, len(due), func(i int) {
+			s.postTo(ctx, p, due[i])
+			n.add(ctx, due[i])
+		})
 	})
 }
 
