@@ -23,19 +23,20 @@ export function rekeying(group: Group) {
   }
   const failed = one.failed ?? [];
   const running = one.ended === 0;
+  const have = `${one.confirmed} of ${one.total} have them` + (one.told ? `, ${one.told} were told` : "");
   const words: Words = running
-    ? { tone: "busy", icon: "wait", word: `${one.confirmed} of ${one.total} have them` }
+    ? { tone: "busy", icon: "wait", word: have }
     : failed.length
-      ? { tone: "warn", icon: "warn", word: `${one.confirmed} of ${one.total} have them` }
+      ? { tone: "warn", icon: "warn", word: have }
       : { tone: "ok", icon: "ok", word: `all ${one.total} told` };
   const rest = [
     running && one.asking ? `${count(one.asking, "member")} will find out by asking` : "",
     one.barred ? `${count(one.barred, "member")} must be renewed first` : "",
     failed.length ? `${listed(failed)} did not answer and will ask when back` : "",
   ].filter(Boolean);
-  return html`<div class="rekeying" data-testid="rekeying" data-running=${running} data-epoch=${one.epoch}>
+  return html`<div class="rekeying" data-testid="rekeying" data-running=${running} data-epoch=${one.epoch} data-reached=${one.confirmed + one.told}>
     <div class="row"><strong>Epoch ${one.epoch}: ${reasons[one.reason] ?? one.reason}</strong>${status(words, "rekeying-state")}<span class="muted small push">${clock(one.ended || one.started)}</span></div>
-    <progress class="prog ${running ? "" : failed.length ? "fail" : "ok"}" max=${one.total || 1} .value=${running ? one.confirmed : one.total - failed.length} aria-label="New keys" data-testid="rekeying-progress"></progress>
+    <progress class="prog ${running ? "" : failed.length ? "fail" : "ok"}" max=${one.total || 1} .value=${running ? one.confirmed + one.told : one.total - failed.length} aria-label="New keys" data-testid="rekeying-progress"></progress>
     ${rest.length ? html`<p class="muted small">${rest.join("; ")}.</p>` : nothing}
   </div>`;
 }
