@@ -176,11 +176,9 @@ func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error 
 	if err := policy.Check(); err != nil {
 		return err
 	}
-	s.sessions.Lock()
-	defer s.sessions.Unlock()
-	var i *installerRecord
-	err := s.commit(ctx, "policy", func(tx store.Tx) (err error) {
-		if i, err = load[installerRecord](tx, prefixInstaller+id); err != nil {
+	return s.commit(ctx, "policy", func(tx store.Tx) error {
+		i, err := load[installerRecord](tx, prefixInstaller+id)
+		if err != nil {
 			return err
 		}
 		if i == nil || i.Revoked != 0 {
@@ -189,10 +187,6 @@ func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error 
 		i.Policy = policy
 		return save(tx, prefixInstaller+id, i)
 	})
-	if err == nil {
-		s.openInstaller(id, i)
-	}
-	return err
 }
 
 // lookup finds an installer; nil when there is none.
@@ -213,10 +207,7 @@ const (
 // Who a session's peer is, as [coap.Peer.Data].
 type (
 	invitee   struct{ id string }
-	installer struct {
-		id   string
-		role Role
-	}
+	installer struct{ id string }
 )
 
 func (s *Server) openInvitation(id string, secret cose.Secret) {
@@ -224,7 +215,7 @@ func (s *Server) openInvitation(id string, secret cose.Secret) {
 }
 
 func (s *Server) openInstaller(id string, i *installerRecord) {
-	s.psk.Set(sessionInstaller+id, oscore.NewPSK(i.Cred, i.Key, oscore.SaltInstaller), installer{id, i.Policy.role()})
+	s.psk.Set(sessionInstaller+id, oscore.NewPSK(i.Cred, i.Key, oscore.SaltInstaller), installer{id})
 }
 
 // restore opens the sessions of all who may have one.

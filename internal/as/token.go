@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -81,7 +82,9 @@ func (s *Server) token(ctx context.Context, req *coap.Request) *coap.Message {
 	case err != nil:
 		return s.broken("token", err)
 	}
-	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))
+	m := coap.Respond(coap.Created, ace.FormatACE, ace.Encode(resp))
+	coap.AddUint(m, coap.OptionMaxAge, uint32(min(resp.ExpiresIn, math.MaxUint32))) // RFC 9202, Section 3.2.1
+	return m
 }
 
 // consider checks a request and decides what it gets. RFC 9200, Sections 5.8.1

@@ -205,6 +205,10 @@ func TestStatement009_ExpiresIn(t *testing.T) {
 	if tok.ExpiresIn != 86400 {
 		t.Errorf("expires_in %d", tok.ExpiresIn)
 	}
+	m := p.do(p.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{})
+	if age, ok := coap.OptionUint(m, coap.OptionMaxAge); !ok || age != 86400 { // RFC 9202, Section 3.2.1
+		t.Errorf("Max-Age %d", age)
+	}
 	s.clock.advance(time.Hour)
 	for name, body := range map[string]ace.TokenRequest{
 		"an update":  {ReqCnf: &ace.Confirmation{KID: tok.Cnf.OSCORE.ID}},

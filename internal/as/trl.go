@@ -184,9 +184,9 @@ func (s *Server) actors(ctx context.Context, req *coap.Request) *coap.Message {
 	case err != nil:
 		return s.broken("actors", err)
 	case who == "":
-		return coap.Problem(coap.Unauthorized, "The list of revoked people is for resource servers and administrators.")
+		return coap.Problem(coap.Unauthorized, notForPeople)
 	case strings.HasPrefix(who, requesterPerson):
-		return coap.Problem(coap.Forbidden, "The list of revoked people is for resource servers and administrators.")
+		return coap.Problem(coap.Forbidden, notForPeople)
 	}
 	s.lists.Lock()
 	defer s.lists.Unlock()
@@ -212,31 +212,38 @@ func (s *Server) tell(ctx context.Context, told []string, people bool) {
 	now := s.cfg.Now()
 	if len(told) > 0 {
 		s.trlWatch.Notify(now, func(req *coap.Request) *coap.Message {
-			if who := s.observer(req); slices.Contains(told, who) {
+			if who := s.observer(ctx, req); slices.Contains(told, who) {
 				return s.listFor(ctx, who, req.Message)
 			}
 			return nil
 		})
 	}
 	if people {
-		s.actorsWatch.Notify(now, func(*coap.Request) *coap.Message { return s.actorList(ctx) })
+		s.actorsWatch.Notify(now, func(req *coap.Request) *coap.Message {
+			if who := s.observer(ctx, req); strings.HasPrefix(who, requesterPerson) {
+				return coap.Problem(coap.Forbidden, notForPeople) // an administrator no more
+			}
+			return s.actorList(ctx)
+		})
 	}
 }
 
-// observer is who registered. What a person was when registering still decides
-// here; a session that has ended hears nothing.
-func (s *Server) observer(req *coap.Request) string {
+// observer is who registered, as what it is now. A person who was revoked is told of
+// that, and hears nothing more: its session ends.
+func (s *Server) observer(ctx context.Context, req *coap.Request) string {
 	switch p := req.Peer.Data.(type) {
 	case resourceServer:
 		return requesterRS + p.audience
 	case installer:
-		if p.role == RoleAdmin {
+		if i, err := s.lookup(ctx, p.id); err == nil && i != nil && i.Policy.role() == RoleAdmin {
 			return requesterAdmin
 		}
 		return requesterPerson + p.id
 	}
 	return ""
 }
+
+const notForPeople = "The list of revoked people is for resource servers and administrators."
 
 // sweepEvery is how often Run forgets what has expired.
 const sweepEvery = time.Minute

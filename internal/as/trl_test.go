@@ -369,6 +369,35 @@ func TestRevokedPersonIsTold(t *testing.T) {
 	lists["the Group Manager"].silent()
 }
 
+// Who observes as an administrator and is none any more hears of its own tokens, and
+// of nobody's revocation.
+func TestDemotedObserver(t *testing.T) {
+	s := newSite(t)
+	anna, boss := s.enrolled("anna", as.AllGroups("hall")), s.enrolled("boss", as.PolicyFor(as.RoleAdmin, "hall"))
+	anna.token(ace.TokenRequest{})
+	boss.expect(boss.register(hallLamp, 7, "lamp"), coap.Created)
+	own, _ := boss.token(ace.TokenRequest{ClientID: hallLamp})
+	list, people := boss.observe(t, "/revoke/trl"), boss.observe(t, "/revoke/actors")
+	list.hashes()
+	people.people()
+	if err := s.as.SetPolicy(t.Context(), s.id("boss"), as.PolicyFor(as.RoleViewer)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.as.Revoke(t.Context(), s.id("anna")); err != nil {
+		t.Fatal(err)
+	}
+	list.silent()
+	if m := people.next(); m.Code != coap.Forbidden || coap.HasOption(m, coap.OptionObserve) {
+		t.Errorf("heard %s %x", coap.CodeString(m.Code), m.Payload)
+	}
+	if err := s.as.RevokeDevice(t.Context(), hallLamp); err != nil {
+		t.Fatal(err)
+	}
+	if got := list.hashes(); !sameHashes(got, ace.TokenHash(own.AccessToken)) {
+		t.Errorf("got %x", got)
+	}
+}
+
 // A device that is forgotten loses its tokens.
 func TestForgottenDeviceIsRevoked(t *testing.T) {
 	s := newSite(t)
