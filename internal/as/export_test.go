@@ -19,3 +19,17 @@ func InstallerKey(ctx context.Context, s store.Store, id string) (key cose.Secre
 	})
 	return key, err
 }
+
+// NextUpdates reads the index of the next update of the revocation list, by who is
+// told.
+func NextUpdates(ctx context.Context, s store.Store) (next map[string]uint64, err error) {
+	next = map[string]uint64{}
+	err = s.View(ctx, func(tx store.Tx) error {
+		all, err := scan[updatesRecord](tx, prefixUpdates)
+		for who, u := range all {
+			next[who] = u.Next
+		}
+		return err
+	})
+	return next, err
+}

@@ -47,6 +47,9 @@ func Restored(ctx context.Context, s store.Store, created, now time.Time) error 
 		if err := tx.Put(keyTokens, cbor.MustMarshal(n)); err != nil {
 			return err
 		}
+		if err := skipUpdates(tx, restoreSkip+uint64(since)); err != nil {
+			return err
+		}
 		all, err := scan[invitationRecord](tx, prefixInvitation)
 		for id, inv := range all {
 			if inv.Cred == nil {
@@ -55,4 +58,19 @@ func Restored(ctx context.Context, s store.Store, created, now time.Time) error 
 		}
 		return err
 	})
+}
+
+// skipUpdates moves the indexes of the revocation list's updates on, so that whoever
+// knows of updates since the backup is told to ask for the whole list. RFC 9770,
+// Section 8.
+func skipUpdates(tx store.Tx, skip uint64) error {
+	all, err := scan[updatesRecord](tx, prefixUpdates)
+	for who, u := range all {
+		u.Next, u.Updates = u.Next+skip, nil
+		if u.Next > MaxIndex {
+			u.Next, u.Wrapped = u.Next%(MaxIndex+1), true
+		}
+		err = errors.Join(err, save(tx, prefixUpdates+who, u))
+	}
+	return err
 }

@@ -2,12 +2,14 @@ package as_test
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"testing"
 	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/as"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
 )
 
@@ -22,6 +24,42 @@ func copyOf(t *testing.T, s store.Store) store.Store {
 		t.Fatal(err)
 	}
 	return into
+}
+
+// Who knows of updates of the revocation list since the backup is not told of others
+// under the same indexes.
+func TestRestoredUpdates(t *testing.T) {
+	s := newSite(t)
+	anna := s.enrolled("anna", as.Policy{})
+	revoke := func() {
+		t.Helper()
+		anna.token(ace.TokenRequest{})
+		p := s.enrolled("somebody", as.Policy{})
+		p.token(ace.TokenRequest{})
+		sum := cose.Thumbprint(p.cred)
+		if err := s.as.Revoke(t.Context(), hex.EncodeToString(sum[:16])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke()
+	made, backup := s.clock.Now(), copyOf(t, s.store)
+	s.clock.advance(time.Minute)
+	before, err := as.NextUpdates(t.Context(), s.store)
+	if err != nil || len(before) == 0 {
+		t.Fatal("nothing was revoked", err)
+	}
+	if err := as.Restored(t.Context(), backup, made, s.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := as.NextUpdates(t.Context(), backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, next := range before {
+		if after[who] < next+1<<20 {
+			t.Errorf("%s: update %d after %d", who, after[who], next)
+		}
+	}
 }
 
 func number(cti []byte) uint64 {
