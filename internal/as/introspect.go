@@ -23,8 +23,9 @@ const maxToken = 8192
 
 // introspect answers POST /introspect for a Group Manager about tokens of its own
 // audience, and for an administrator about all: 2.01 with what the token grants,
-// or that it is not active. Somebody else who is known here gets 4.03 without
-// payload. RFC 9200, Section 5.9.
+// or that it is not active. An administrator is not told the key, with which it could
+// act as somebody else. Somebody else who is known here gets 4.03 without payload.
+// RFC 9200, Section 5.9.
 func (s *Server) introspect(ctx context.Context, req *coap.Request) *coap.Message {
 	who, err := s.requester(ctx, req)
 	switch {
@@ -53,6 +54,9 @@ func (s *Server) introspect(ctx context.Context, req *coap.Request) *coap.Messag
 	answer := ace.IntrospectionResponse{}
 	if claims != nil && !revoked && !claims.Expired(s.cfg.Now()) {
 		answer = ace.Introspection(claims)
+		if !isRS {
+			answer.CNF = nil
+		}
 	}
 	return coap.Respond(coap.Created, ace.FormatACE, ace.Encode(answer))
 }

@@ -98,8 +98,12 @@ func TestStatement022_IntrospectionWithoutRight(t *testing.T) {
 			t.Errorf("%s: payload %x", name, m.Payload)
 		}
 	}
-	if !boss.introspect(tok.AccessToken).Active || !s.resourceServer().introspect(tok.AccessToken).Active {
+	byBoss, byRS := boss.introspect(tok.AccessToken), s.resourceServer().introspect(tok.AccessToken)
+	if !byBoss.Active || !byRS.Active {
 		t.Error("who has the right is not answered")
+	}
+	if byBoss.CNF != nil || byBoss.SUB != byRS.SUB || byRS.CNF.OSCORE == nil {
+		t.Errorf("an administrator is told %+v, the Group Manager %+v", byBoss, byRS)
 	}
 	guest := s.invited("guest", as.Policy{})
 	guest.expectDenial(guest.do(guest.guest, coap.POST, "/introspect", ace.FormatACE, body), coap.Unauthorized, ace.ErrorInvalidClient)
