@@ -92,7 +92,7 @@ func rekeyCostOf(b *testing.B, cfg GroupConfig) (cost rekeyCost, largest int) {
 	}
 	f.evict("n0")
 	began, clock := time.Now(), f.clock()
-	for f.behindOf() > 0 {
+	for f.behindOf(0) > 0 {
 		if err := f.work(); err != nil {
 			b.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func rekeyCostOf(b *testing.B, cfg GroupConfig) (cost rekeyCost, largest int) {
 			soonest = sooner(soonest, at)
 		}
 		switch {
-		case f.behindOf() == 0:
+		case f.behindOf(0) == 0:
 		case soonest.IsZero(): // the job has ended: the others ask
 			f.ask()
 		default:
@@ -133,19 +133,6 @@ func (f *fleet) toDisk(b *testing.B) {
 	}
 	f.store, f.cfg.Store = db, db
 	f.restarted()
-}
-
-// behindOf counts the members without the newest keys.
-func (f *fleet) behindOf() (n int) {
-	num := f.group().Num
-	for _, l := range f.lamps[1:] {
-		l.mu.Lock()
-		if l.m.Num != num {
-			n++
-		}
-		l.mu.Unlock()
-	}
-	return n
 }
 
 // bareUnicasts sends a request of some bytes to as many endpoints, paced as the

@@ -139,6 +139,8 @@ func (l *lamp) join(k lampKind) *ace.JoinResponse {
 	if err != nil {
 		l.f.t.Fatal(err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.m, l.ended, l.client = m, "", join.NewMember(l.gm, testGroup, m.NodePath)
 	l.takeMaterial(raw.MgtKeyMaterial)
 	return raw
@@ -433,4 +435,17 @@ func (f *fleet) period(d time.Duration) func(store.Tx, *groupRecord) error {
 		g.Period = uint64(d / time.Second)
 		return nil
 	}
+}
+
+// behindOf counts the members without the newest keys; one was evicted.
+func (f *fleet) behindOf(evicted int) (n int) {
+	num := f.group().Num
+	for i, l := range f.lamps {
+		l.mu.Lock()
+		if i != evicted && l.m.Num != num {
+			n++
+		}
+		l.mu.Unlock()
+	}
+	return n
 }
