@@ -8,6 +8,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
 )
@@ -416,4 +417,51 @@ func protectedAnswer(t *testing.T, datagram []byte) bool {
 		t.Fatal(err)
 	}
 	return coap.HasOption(m, coap.OptionOSCORE)
+}
+
+// The group uses other algorithms from now on, under the same version of its keys:
+// what is derived changes, sequence numbers and replay windows go on.
+// draft-ietf-ace-oscore-gm-admin-17, Section 6.6.2.
+func TestOtherAlgorithms(t *testing.T) {
+	w, in := commissioned(t)
+	if _, err := in.light(on(true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.light(on(false)); err != nil {
+		t.Fatal(err)
+	}
+	old := in.group
+	held := in.seal(lightMessage(on(true)))
+	before := w.lamp.members["hall"].epoch.ctx
+	body := map[int]any{7: 1, 9: in.ms.Num, 10: 1, 11: in.ms.Expires, 8: map[int]any{
+		3: 5, 8: 14, 9: 30, 10: -8, 11: [][]int{{1}, {1, 6}}, 4: 30, 12: -27, 13: [][]int{{1}, {1, 4}},
+	}}
+	if err := w.control().tell(node, cbor.MustMarshal(body)); err != nil {
+		t.Fatal(err)
+	}
+	now := w.lamp.members["hall"]
+	if ms := now.rec.Membership; ms.Algs.GroupEnc != 30 || ms.Algs.AEAD != 30 || ms.Num != in.ms.Num || !bytes.Equal(ms.GID, in.ms.GID) {
+		t.Fatalf("%+v", ms.Algs)
+	}
+	if was, is := before.Window(in.ms.SenderID), now.epoch.ctx.Window(in.ms.SenderID); was != is || was == (oscore.WindowState{}) {
+		t.Errorf("the replay window was %+v and is %+v", was, is)
+	}
+	in.send(held)
+	if w.lamp.State().Light.On {
+		t.Error("obeys under the old algorithms")
+	}
+	next := *in.ms
+	next.Algs.GroupEnc, next.Algs.AEAD = 30, 30
+	var err error
+	if in.group, err = next.Context(in.cred, cose.NewEd25519(in.key), old.Sequence(), w.rand); err != nil {
+		t.Fatal(err)
+	}
+	for _, reboot := range []bool{false, true} {
+		if reboot {
+			w.boot()
+		}
+		if l, err := in.light(on(!reboot)); err != nil || l.On == reboot {
+			t.Errorf("reboot %v: %+v, %v", reboot, l, err)
+		}
+	}
 }
