@@ -249,9 +249,14 @@ func (w *world) self(n *node, roles ace.Role, ns []byte) join.SelfParams {
 // group reads the test group's record.
 func (w *world) group() *groupRecord {
 	w.t.Helper()
+	return w.groupNamed(testGroup)
+}
+
+func (w *world) groupNamed(name string) *groupRecord {
+	w.t.Helper()
 	var g *groupRecord
 	err := w.store.View(w.t.Context(), func(tx store.Tx) (err error) {
-		g, err = load[groupRecord](tx, groupKey(testGroup))
+		g, err = load[groupRecord](tx, groupKey(name))
 		return err
 	})
 	if err != nil || g == nil {
