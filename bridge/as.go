@@ -143,6 +143,7 @@ func (r *asRole) stop() {
 	if r.control != nil {
 		r.control.Close()
 	}
+	r.udp.Drain(drainPatience)
 	r.endRun()
 	r.udp.Close()
 	r.store.Close()

@@ -223,6 +223,7 @@ func (r *gmRole) addr() netip.AddrPort { return r.udp.Addr() }
 
 func (r *gmRole) stop() {
 	r.control.Close()
+	r.udp.Drain(drainPatience)
 	r.halt()
 	r.store.Close()
 }

@@ -8,11 +8,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/bolt"
 	"lamplighter/internal/store/sealed"
 )
+
+// drainPatience is how long a server that ends waits for the answers under way.
+const drainPatience = 5 * time.Second
 
 // storeKeyFile holds the key under which AS and GM keep their state.
 func storeKeyFile(data string) string { return filepath.Join(data, "keys", "store.key") }

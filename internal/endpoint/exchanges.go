@@ -39,6 +39,7 @@ type exchanges struct {
 	serving int    // requests being handled
 	idle    func() // runs when none is any more; nil: nothing
 	over    error  // what a request gets when closed
+	leaving bool   // no new requests are taken
 }
 
 // init makes what the zero value lacks.

@@ -17,14 +17,14 @@ func (x *exchanges) dispatch(now time.Time, ev coap.Event, from netip.AddrPort, 
 		x.layer.Reject(ev.Inbound)
 		return
 	}
+	if x.leaving {
+		x.refuse(now, ev, multicast, "The server is about to end.")
+		return
+	}
 	select {
 	case x.slots <- struct{}{}:
-	default: // too many at a time
-		if !multicast {
-			busy := coap.Problem(coap.ServiceUnavailable, "Too many requests at a time.")
-			coap.AddUint(busy, coap.OptionMaxAge, 1)
-			_ = x.layer.Answer(now, ev.Inbound, busy)
-		}
+	default:
+		x.refuse(now, ev, multicast, "Too many requests at a time.")
 		return
 	}
 	x.serving++
@@ -32,6 +32,16 @@ func (x *exchanges) dispatch(now time.Time, ev coap.Event, from netip.AddrPort, 
 		defer x.served()
 		x.serve(ev, from, multicast)
 	})
+}
+
+// refuse asks a client to come again in a second.
+func (x *exchanges) refuse(now time.Time, ev coap.Event, multicast bool, why string) {
+	if multicast {
+		return
+	}
+	busy := coap.Problem(coap.ServiceUnavailable, why)
+	coap.AddUint(busy, coap.OptionMaxAge, 1)
+	_ = x.layer.Answer(now, ev.Inbound, busy)
 }
 
 // served notes the end of a handler.
