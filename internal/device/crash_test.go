@@ -183,3 +183,39 @@ func checkJoined(t *testing.T, w *world, members int) {
 		t.Errorf("state %+v", s)
 	}
 }
+
+// And for what others tell it: new keys, a gap, another list of commissioners, its
+// eviction. What it has answered with a success it knows after the reboot.
+func TestPowerFailureOfTold(t *testing.T) {
+	eachWrite(t, func(t *testing.T, w *world, in *installer, retry func(func() error)) {
+		retry(in.commission)
+		c := w.control()
+		next := w.rekeyed(in)
+		retry(func() error { return c.tell(node, rekeying(next)) })
+		if n := w.num("hall"); n != next.Num {
+			t.Errorf("version %d, want %d", n, next.Num)
+		}
+		w.rekeyed(in)
+		last := w.rekeyed(in)
+		retry(func() error { return c.tell(node, rekeying(last)) })
+		if n := w.num("hall"); n != last.Num {
+			t.Errorf("version %d after a gap, want %d", n, last.Num)
+		}
+		bert := credOf("bert", key(2))
+		retry(func() error { return in.list(2, commissioner{in.cred, allRights}, commissioner{bert, rightManage}) })
+		if n := w.lamp.commissioners.Version; n != 2 {
+			t.Errorf("the list of commissioners has version %d", n)
+		}
+		retry(func() error { _, err := in.light(on(true)); return err })
+		retry(func() error {
+			err := c.send(coap.NewRequest(coap.DELETE, node, nil))
+			if err != nil && len(w.lamp.State().Gone) == 1 {
+				err = nil // it was evicted, and could not say so any more
+			}
+			return err
+		})
+		if s := w.lamp.State(); len(s.Groups) != 0 || len(s.Gone) != 1 || !s.Light.On {
+			t.Errorf("%+v", s)
+		}
+	})
+}

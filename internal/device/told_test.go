@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -274,5 +275,44 @@ func TestRecoversByItself(t *testing.T) {
 	w.lamp.Recover(t.Context())
 	if s := w.lamp.State(); len(s.Groups) != 0 || len(s.Gone) != 1 || s.Gone[0].Why != EndEvicted {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Everything at a time: the Group Manager tells, the lamp asks, members command,
+// commissioners manage.
+func TestToldInParallel(t *testing.T) {
+	w, in := toldWorld(t, "hall")
+	bert := w.installer("bert", 2)
+	if err := in.list(2, commissioner{in.cred, allRights}, commissioner{bert.cred, rightManage}); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for range 10 {
+			if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	all.Go(func() {
+		session := bert.commissionerSession()
+		for range 20 {
+			if err := do(session, coap.GET, "/ll/groups", nil, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	all.Go(func() {
+		for i := range 20 {
+			in.send(in.seal(lightMessage(on(i%2 == 0)))) // under keys that may be old by now
+			w.lamp.Recover(t.Context())
+		}
+	})
+	all.Wait()
+	in.refresh()
+	w.eventually("the keys of now", func() bool { return w.num("hall") == in.ms.Num })
+	if _, err := in.light(on(true)); err != nil {
+		t.Error(err)
 	}
 }
