@@ -166,9 +166,9 @@ func (s *Server) postAll(ctx context.Context, p *plan) {
 			n.add(ctx, t) // was notified just before
 		}
 	}
-	n.during(ctx, func() {
-		s.each(ctx, len(due), func(i int) {
-			s.postTo(ctx, p, due[i])
+	n.during(ctx, func(posting context.Context) {
+		s.each(posting, len(due), func(i int) {
+			s.postTo(posting, p, due[i])
 			n.add(ctx, due[i])
 		})
 	})

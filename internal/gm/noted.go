@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"lamplighter/internal/store"
 )
 
 // noted collects which members answered a rekeying and makes that durable in
@@ -47,8 +49,12 @@ func (n *noted) write(ctx context.Context) {
 	n.s.announce(n.p.g.Name)
 }
 
-// during writes from time to time while work runs.
-func (n *noted) during(ctx context.Context, work func()) {
+// during writes from time to time while work runs, and has it end when the group
+// has been rekeyed once more: who is silent must not keep the others from what is
+// newer.
+func (n *noted) during(ctx context.Context, work func(context.Context)) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
 	over, written := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(written)
@@ -58,12 +64,27 @@ func (n *noted) during(ctx context.Context, work func()) {
 			select {
 			case <-every.C:
 				n.write(ctx)
+				if n.superseded(ctx) {
+					cancel()
+				}
 			case <-over:
 				return
 			}
 		}
 	}()
-	work()
+	work(inner)
 	close(over)
 	<-written
+}
+
+func (n *noted) superseded(ctx context.Context) bool {
+	num := n.p.job.Num
+	err := n.s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		g, err := load[groupRecord](tx, groupKey(n.p.g.Name))
+		if err == nil && g != nil {
+			num = g.Num
+		}
+		return err
+	})
+	return err == nil && num != n.p.job.Num
 }
