@@ -360,6 +360,16 @@ func TestErrors(t *testing.T) {
 	if _, ok := ParseASError(p); ok {
 		t.Error("a problem was taken for an AS error")
 	}
+	q := ASProblem(coap.BadRequest, ErrorInvalidScope, "why")
+	if !bytes.Equal(q.Payload, unhex(t, "a2 02 a1 00 06 21 63 776879")) || q.Code != coap.BadRequest {
+		t.Errorf("an AS error as a problem is %v %x", q.Code, q.Payload)
+	}
+	if body, ok := ParseASError(q); !ok || body.Code != ErrorInvalidScope || body.Description != "why" {
+		t.Errorf("got %+v, %v", body, ok)
+	}
+	if _, _, ok := ParseProblem(q); ok {
+		t.Error("an AS error was taken for a problem of a Group Manager")
+	}
 	if _, _, ok := ParseProblem(m); ok {
 		t.Error("an AS error was taken for a problem")
 	}

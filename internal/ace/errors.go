@@ -49,8 +49,34 @@ func ASError(code coap.Code, id ASErrorCode, description string) *coap.Message {
 	return coap.Respond(code, FormatACE, Encode(ASErrorBody{Code: id, Description: description}))
 }
 
-// ParseASError reads what [ASError] makes. ok is false for any other message.
+// asProblem is a Concise Problem Details object with the ACE entry.
+//
+//	{ ? -2: detail: tstr, 2: { 0: error-code: int } }
+type asProblem struct {
+	Detail string          `cbor:"-2,keyasint,omitempty"`
+	Error  *asProblemError `cbor:"2,keyasint,omitempty"`
+}
+
+type asProblemError struct {
+	Code ASErrorCode `cbor:"0,keyasint"`
+}
+
+// ASProblem is [ASError] in the form that may replace it.
+// draft-ietf-ace-workflow-and-params-08, Section 7.
+func ASProblem(code coap.Code, id ASErrorCode, description string) *coap.Message {
+	return coap.Respond(code, FormatProblem, Encode(asProblem{Detail: description, Error: &asProblemError{id}}))
+}
+
+// ParseASError reads what [ASError] and [ASProblem] make. ok is false for any other
+// message.
 func ParseASError(m *coap.Message) (body ASErrorBody, ok bool) {
+	if format, _ := coap.ContentFormat(m); format == FormatProblem && m.Code >= coap.BadRequest {
+		var p asProblem
+		if err := cbor.Unmarshal(m.Payload, &p); err != nil || p.Error == nil || p.Error.Code == 0 {
+			return body, false
+		}
+		return ASErrorBody{Code: p.Error.Code, Description: p.Detail}, true
+	}
 	if format, has := coap.ContentFormat(m); !has || format != FormatACE || m.Code < coap.BadRequest {
 		return body, false
 	}

@@ -93,3 +93,16 @@ func FuzzProblem(f *testing.F) {
 		}
 	})
 }
+
+func FuzzASError(f *testing.F) {
+	f.Add(ASProblem(coap.BadRequest, ErrorInvalidScope, "why").Payload)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		body, ok := ParseASError(coap.Respond(coap.BadRequest, FormatProblem, data))
+		if !ok {
+			return
+		}
+		if again, ok := ParseASError(ASProblem(coap.BadRequest, body.Code, body.Description)); !ok || again != body {
+			t.Fatalf("%x reads as %+v and then as %+v", data, body, again)
+		}
+	})
+}

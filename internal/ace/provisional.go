@@ -81,6 +81,10 @@ const (
 	ResourceTypeGroupConf       = "core.osc.gconf" // a group-configuration resource
 )
 
+// Provisional: draft-ietf-ace-workflow-and-params-08, Section 7: the Custom Problem
+// Detail Key ace-error.
+const ProblemACEError = 2
+
 // Provisional: of this project, from the range for private use of the ACE
 // Groupcomm Policies registry (integers below -65536; RFC 9594, Section 11.10).
 // They stand in group_policies of a group configuration only.

@@ -54,6 +54,11 @@ type Config struct {
 
 	Access Access // who may use the bridge; nil: no bridge asks
 
+	// Problems makes error answers of /token and /introspect Concise Problem Details,
+	// as draft-ietf-ace-workflow-and-params-08 has them, in place of the maps of RFC
+	// 9200.
+	Problems bool
+
 	Audiences map[string]Audience // how tokens for a Group Manager are made; default: see [Audience]
 
 	Count func(Event) // hears of what is counted; nil: nobody does
@@ -232,6 +237,14 @@ func (s *Server) random(n int) ([]byte, error) {
 		return nil, fmt.Errorf("drawing randomness: %w", err)
 	}
 	return b, nil
+}
+
+// refuse makes an error answer of /token and /introspect. RFC 9200, Section 5.8.3.
+func (s *Server) refuse(code coap.Code, id ace.ASErrorCode) *coap.Message {
+	if s.cfg.Problems {
+		return ace.ASProblem(code, id, "")
+	}
+	return ace.ASError(code, id, "")
 }
 
 // broken is the answer when the Authorization Server itself fails. What failed

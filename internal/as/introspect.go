@@ -32,7 +32,7 @@ func (s *Server) introspect(ctx context.Context, req *coap.Request) *coap.Messag
 	case err != nil:
 		return s.broken("introspect", err)
 	case who == "":
-		return ace.ASError(coap.Unauthorized, ace.ErrorInvalidClient, "")
+		return s.refuse(coap.Unauthorized, ace.ErrorInvalidClient)
 	}
 	rs, isRS := req.Peer.Data.(resourceServer)
 	if !isRS && who != requesterAdmin {
@@ -41,7 +41,7 @@ func (s *Server) introspect(ctx context.Context, req *coap.Request) *coap.Messag
 	format, has := coap.ContentFormat(req.Message)
 	body, err := ace.Decode[ace.IntrospectionRequest](req.Payload)
 	if err != nil || has && format != ace.FormatACE || len(body.Token) > maxToken {
-		return ace.ASError(coap.BadRequest, ace.ErrorInvalidRequest, "")
+		return s.refuse(coap.BadRequest, ace.ErrorInvalidRequest)
 	}
 	claims := s.open(body.Token)
 	if claims != nil && isRS && claims.AUD != rs.audience {

@@ -59,7 +59,7 @@ func (s *Server) token(ctx context.Context, req *coap.Request) *coap.Message {
 		return s.broken("token", err)
 	}
 	if i == nil {
-		return ace.ASError(coap.Unauthorized, ace.ErrorInvalidClient, "")
+		return s.refuse(coap.Unauthorized, ace.ErrorInvalidClient)
 	}
 	g, err := s.consider(ctx, who, i, req)
 	var resp *ace.TokenResponse
@@ -72,9 +72,9 @@ func (s *Server) token(ctx context.Context, req *coap.Request) *coap.Message {
 		s.count(EventDenied)
 		s.log.Info("denied a token", "installer", who, "error", no.error.String(), "why", no.why)
 		if no.error == ace.ErrorInvalidClient {
-			return ace.ASError(coap.Unauthorized, no.error, "")
+			return s.refuse(coap.Unauthorized, no.error)
 		}
-		return ace.ASError(coap.BadRequest, no.error, "")
+		return s.refuse(coap.BadRequest, no.error)
 	case errors.Is(err, errTooMany):
 		s.count(EventDenied)
 		s.log.Warn("denied a token", "installer", who, "why", err.Error())

@@ -83,6 +83,21 @@ func TestStatement003_Errors(t *testing.T) {
 	p.denied(append(ace.Encode(ace.TokenRequest{Scope: scope("hall", req)}), make([]byte, 5000)...), ace.ErrorInvalidRequest)
 }
 
+// The form of errors can be switched to Concise Problem Details.
+func TestProblems(t *testing.T) {
+	p := newSite(t, func(c *as.Config) { c.Problems = true }).enrolled("anna", as.Policy{})
+	for name, m := range map[string]*coap.Message{
+		"denied":    p.do(p.call, coap.POST, "/token", ace.FormatACE, ace.TokenRequest{Audience: "printer"}),
+		"no client": p.do(coap.To(p.wire, asAddr), coap.POST, "/token", ace.FormatACE, ace.TokenRequest{}),
+	} {
+		want := map[string]ace.ASErrorCode{"denied": ace.ErrorInvalidRequest, "no client": ace.ErrorInvalidClient}[name]
+		format, _ := coap.ContentFormat(m)
+		if body, ok := ace.ParseASError(m); !ok || body.Code != want || format != ace.FormatProblem {
+			t.Errorf("%s: %s %x", name, coap.CodeString(m.Code), m.Payload)
+		}
+	}
+}
+
 // ace_profile null in the request makes ace_profile present in the answer, as an
 // integer. RFC 9200, Section 5.8.2.
 func TestStatement004_ProfileAsked(t *testing.T) {
