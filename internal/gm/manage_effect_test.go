@@ -181,6 +181,21 @@ func TestFewerStaleSets(t *testing.T) {
 	}
 }
 
+// What the operator made beyond an administrator's bounds does not keep
+// administrators from changing the rest.
+func TestOperatorsGroup(t *testing.T) {
+	w := newEmptyWorld(t)
+	if err := w.s.CreateGroup(t.Context(), GroupConfig{Name: testGroup, MaxStaleSets: 1000, KeyLifetime: time.Second, Policies: Policies{None: true}}); err != nil {
+		t.Fatal(err)
+	}
+	boss := w.chief()
+	w.must(boss, coap.PATCH, "/manage/hall", ace.Configuration{GroupDescription: ace.Is("x")}, coap.Changed)
+	c, _ := w.configurationOf(boss, "hall")
+	if c.MaxStaleSets != ace.Is[uint64](1000) || c.Policies.Value.KeyLifetime != ace.Is[uint64](1) || c.Policies.Value.CheckInterval != ace.Is[uint64](0) {
+		t.Errorf("%x", ace.Encode(c))
+	}
+}
+
 // exp is about the current keys: an earlier one is taken over, a later one brings
 // new keys, as no keys live on past what was said of them. KGO, Section 7.
 func TestExpiration(t *testing.T) {

@@ -76,7 +76,7 @@ func (a *administration) ipatch() (*coap.Message, error) {
 	}
 	diff := asked.AppGroupsDiff.Or(ace.AppGroupsDiff{})
 	twice := slices.ContainsFunc(diff.Delete, func(n string) bool { return slices.Contains(diff.Add, n) })
-	if twice && a.s.unsupported(*asked) == "" {
+	if twice && a.s.unsupported(*asked, a.configuration().With(*asked)) == "" {
 		return coap.Problem(coap.BadRequest, "app_groups_diff: a name is in both lists"), nil
 	}
 	return a.update(*asked, notRead)
@@ -87,7 +87,7 @@ func (a *administration) update(asked ace.Configuration, notRead error) (*coap.M
 	whole := old.With(asked)
 	diff := asked.AppGroupsDiff.Value
 	whole.AppGroupsDiff = ace.Param[ace.AppGroupsDiff]{}
-	if why := a.s.unsupported(whole); why == "" && notRead == nil {
+	if why := a.s.unsupported(asked, whole); why == "" && notRead == nil {
 		switch {
 		case asked.IsZero():
 			return coap.Problem(coap.BadRequest, "There is nothing to update."), nil

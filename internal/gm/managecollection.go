@@ -115,7 +115,7 @@ var forbiddenInCreate = []int{ace.AdminRT, ace.GroupcommProfile, ace.AdminJoinin
 // not allowed or not valid, then, with the code for a conflict, what does not go
 // together in the whole configuration. GMA, Section 6.3.
 func (a *administration) check(asked, whole ace.Configuration, notRead error, forbidden []int, conflict coap.Code) *coap.Message {
-	if why := a.s.unsupported(whole); why != "" {
+	if why := a.s.unsupported(asked, whole); why != "" {
 		return ace.Problem(coap.ServiceUnavailable, ace.ErrorUnsupportedConfig, why)
 	}
 	if notRead != nil {

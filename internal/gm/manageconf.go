@@ -95,8 +95,16 @@ func defaults(asked ace.Configuration) ace.Configuration {
 }
 
 // unsupported names the first value that would keep the Group Manager from its
-// work, "" when there is none. GMA, Section 6.3.
-func (s *Server) unsupported(c ace.Configuration) string {
+// work, "" when there is none. What is there already, as the operator may have made
+// it, does not. GMA, Section 6.3.
+func (s *Server) unsupported(asked, whole ace.Configuration) string {
+	if asked.MaxStaleSets.Or(0) > mostStaleSets {
+		return fmt.Sprintf("max_stale_sets: at most %d are kept", mostStaleSets)
+	}
+	return s.unsupportedWhole(whole)
+}
+
+func (s *Server) unsupportedWhole(c ace.Configuration) string {
 	is := func(p ace.Param[ace.AlgorithmID], built func(cose.Algorithm) bool) bool {
 		return !p.Present || p.Null || p.Value.Text == "" && built(p.Value.Alg)
 	}
@@ -128,8 +136,6 @@ func (s *Server) unsupported(c ace.Configuration) string {
 		return "ecdh_params: the Group Manager has no key for it"
 	case c.DetReq.Or(false):
 		return "det_req: deterministic requests are not supported"
-	case c.MaxStaleSets.Or(0) > mostStaleSets:
-		return fmt.Sprintf("max_stale_sets: at most %d are kept", mostStaleSets)
 	}
 	return unsupportedPolicies(c.Policies.Or(ace.AdminPolicies{}))
 }
