@@ -335,9 +335,17 @@ func TestStatementS7_NoSecretsInTheLog(t *testing.T) {
 	p.expect(p.register(hallLamp, 7, "lamp"), coap.Created)
 	p.token(ace.TokenRequest{ClientID: hallLamp})
 	p.denied(ace.TokenRequest{Scope: scope("cellar", req)}, ace.ErrorInvalidScope)
+	p.token(refreshing(tok))
+	boss := s.enrolled("boss", as.PolicyFor(as.RoleAdmin))
+	second := boss.invite("eve", map[int]any{1: "eve", 2: "viewer"})
+	s.resourceServer().introspect(tok.AccessToken)
+	if err := s.as.Revoke(t.Context(), s.id("anna")); err != nil {
+		t.Fatal(err)
+	}
 	log := s.log.String()
 	for name, secret := range map[string][]byte{
 		"invitation secret": p.inv.Secret, "Master Secret": tok.Cnf.OSCORE.MasterSecret, "salt": tok.Cnf.OSCORE.Salt, "token": tok.AccessToken[:16],
+		"refresh token": tok.Refresh[1:], "token key": tokenKey.Key, "second invitation": second.inv.Secret,
 	} {
 		for _, form := range []string{string(secret), fmt.Sprintf("%x", secret), fmt.Sprint(secret), fmt.Sprintf("%q", secret)} {
 			if strings.Contains(log, form) {
