@@ -28,11 +28,7 @@ func (g *groupRecord) keyMaterial(sid []byte) ace.KeyMaterial {
 
 // keyResponse answers a Key Distribution Request. KGO, Section 9.1.
 func (x *exchange) keyResponse(sid []byte) (*coap.Message, error) {
-	r := ace.KeyResponse{
-		GKTY: ace.GKTYGroupOSCORE, Key: x.group.keyMaterial(sid), Num: x.group.Num,
-		Profile: ace.ProfileCoAPGroupOSCOREApp, EXP: x.group.Expires, EXI: x.secondsLeft(),
-		RekeyingScheme: x.group.Scheme,
-	}
+	r := x.group.keyAnswer(sid, x.now)
 	var err error
 	if r.MgtKeyMaterial, err = x.treeKeys(x.me); err != nil {
 		return nil, err
@@ -40,6 +36,15 @@ func (x *exchange) keyResponse(sid []byte) (*coap.Message, error) {
 	name, node, num := x.group.Name, x.me.Node, x.group.Num
 	x.after = append(x.after, func() { x.s.hasAsked(name, node, num) })
 	return groupcomm(coap.Content, r), nil
+}
+
+// keyAnswer is a group's keys as members ask for them, but for those of the tree.
+func (g *groupRecord) keyAnswer(sid []byte, now time.Time) ace.KeyResponse {
+	return ace.KeyResponse{
+		GKTY: ace.GKTYGroupOSCORE, Key: g.keyMaterial(sid), Num: g.Num,
+		Profile: ace.ProfileCoAPGroupOSCOREApp, EXP: g.Expires, EXI: g.secondsLeft(now),
+		RekeyingScheme: g.Scheme,
+	}
 }
 
 // treeKeys is the mgt_key_material of a member, which gets a leaf if it has none.

@@ -94,8 +94,9 @@ func (p *plan) by(w passage, now time.Time) (due []*target) {
 	return due
 }
 
-// notifyObservers tells those who observe the group: each gets its own message as a
-// notification. RFC 9594, Section 6.1.
+// notifyObservers tells those who observe: each gets its own message as a
+// notification, a rekeying message of the group or the keys of its own resource. RFC
+// 9594, Sections 6.1 and 4.8.1.
 func (s *Server) notifyObservers(ctx context.Context, p *plan) {
 	due := p.by(wayObserve, s.cfg.Now())
 	if len(due) == 0 {
@@ -107,18 +108,20 @@ func (s *Server) notifyObservers(ctx context.Context, p *plan) {
 			byID[id] = t
 		}
 	}
-	s.tell(observedGroup, p.g.Name, func(req *coap.Request) *coap.Message {
-		t := byID[req.Peer.Name]
-		if t == nil || t.state == stateTold {
-			return nil
-		}
-		payload, err := s.messageFor(ctx, p, t)
-		if payload == nil || err != nil {
-			return nil
-		}
-		t.state = stateTold
-		return coap.Respond(coap.Content, ace.FormatACEGroupcomm, payload)
-	})
+	for _, kind := range []observable{observedGroup, observedNode} {
+		s.tell(kind, p.g.Name, func(req *coap.Request) *coap.Message {
+			t := byID[req.Peer.Name]
+			if t == nil || t.state == stateTold || t.observes != kind {
+				return nil
+			}
+			payload, err := s.messageFor(ctx, p, t)
+			if payload == nil || err != nil {
+				return nil
+			}
+			t.state = stateTold
+			return coap.Respond(coap.Content, ace.FormatACEGroupcomm, payload)
+		})
+	}
 }
 
 // messageFor makes the rekeying message for one member; nil when the member or the
@@ -130,12 +133,19 @@ func (s *Server) messageFor(ctx context.Context, p *plan, t *target) (payload []
 		if err != nil || g == nil || g.Num != p.job.Num {
 			return err
 		}
-		if m, err := load[memberRecord](tx, memberKey(g.Name, t.m.Node)); err != nil || m == nil {
+		m, err := load[memberRecord](tx, memberKey(g.Name, t.m.Node))
+		if err != nil || m == nil {
 			return err
 		}
 		if a, err := load[associationRecord](tx, associationKey(t.assoc)); err != nil || a == nil {
 			return err
 		} else if barred, err := isBarred(tx, a); err != nil || barred {
+			return err
+		}
+		if t.observes == observedNode {
+			r := g.keyAnswer(m.SenderID, s.cfg.Now())
+			r.MgtKeyMaterial, err = s.material(g, t.leaf, t.m)
+			payload = ace.Encode(r)
 			return err
 		}
 		if t.p.Has <= g.ConfigNum && g.ConfigNum > 0 { // keys alone would be used in the old way
@@ -244,6 +254,9 @@ func (s *Server) conclude(ctx context.Context, p *plan) (next time.Time, err err
 		}
 		if t.way == wayControl && t.state == statePending {
 			next = sooner(next, time.UnixMilli(t.p.Next))
+		}
+		if t.way == wayObserve && t.state == statePending { // it observes no longer
+			next = sooner(next, s.cfg.Now().Add(time.Second))
 		}
 	}
 	if p.job.toMany() && p.job.Sent < maxSent {

@@ -334,6 +334,28 @@ func TestObserversMissNothing(t *testing.T) {
 	}
 }
 
+// A member that observes nothing but its own resource hears of new keys there, with
+// its Sender ID. RFC 9594, Section 4.8.1; RFC 7641, Section 1.3.
+func TestOwnResourceIsObserved(t *testing.T) {
+	f := newFleet(t, GroupConfig{})
+	a, b := f.add(lampKind{}), f.add(controlled)
+	own, other := a.observe(a.m.NodePath), b.observe(b.m.NodePath)
+	f.get(own)
+	f.get(other)
+	f.rekey()
+	f.settle()
+	r, err := ace.Decode[ace.KeyResponse](f.get(own).Payload)
+	g := f.group()
+	if err != nil || r.Num != g.Num || !bytes.Equal(r.Key.MasterSecret, g.MasterSecret) || !bytes.Equal(r.Key.SenderID, a.m.SenderID) {
+		t.Errorf("%+v (%v)", r, err)
+	}
+	f.quiet(other) // it was told at its control_uri
+	f.inStep(b)
+	if p := f.progress(); p.Told != 1 || p.Confirmed != 1 || p.Ended.IsZero() {
+		t.Errorf("progress %+v", p)
+	}
+}
+
 // The group's end is told at control_uris and to observers, each way to its own.
 func TestGroupDeletionIsTold(t *testing.T) {
 	f := newFleet(t, GroupConfig{})

@@ -32,6 +32,8 @@ type target struct {
 	way   passage
 	assoc string // the association that leads to it
 	ids   []string
+
+	observes observable // what it is told by, if by a notification
 }
 
 // links are the live associations of a member that grant its roles in the group,
@@ -127,16 +129,21 @@ func (s *Server) target(tx store.Tx, g *groupRecord, job *rekeyJob, m *memberRec
 	return t, nil
 }
 
-// wayTo chooses how a member is told. Who observes needs no server of its own; the
-// others get the message for many if it is for them, and one of their own if not.
+// wayTo chooses how a member is told. Who observes the group needs no server of its
+// own; the others get the message for many if it is for them, and one of their own if
+// not; who observes but its own resource, what that has become.
 func (s *Server) wayTo(g *groupRecord, job *rekeyJob, t *target) passage {
 	switch {
 	case s.observed.any(observedGroup, g.Name, t.ids):
+		t.observes = observedGroup
 		return wayObserve
 	case job.toMany() && t.leaf != nil && !t.needsMaterial() && t.p.Has > g.ConfigNum && g.ControlGroupURI != "" && s.cfg.Exchange != nil:
 		return wayMulticast
 	case t.m.ControlURI != "" && s.cfg.Exchange != nil:
 		return wayControl
+	case s.observed.any(observedNode, g.Name, t.ids):
+		t.observes = observedNode
+		return wayObserve
 	}
 	return wayNone
 }
