@@ -6,7 +6,7 @@ SHELL := bash
 .PHONY: run test build lint bench fuzz fuzz-short coverage conformance interop e2e soak page wasm-test go-test clean
 
 export CGO_ENABLED ?= 1
-PURE := ./internal/cbor/... ./internal/store ./internal/cose/... ./internal/coap/... ./internal/label/... \
+PURE := ./internal/cbor/... ./internal/store ./internal/store/sealed ./internal/store/schema ./internal/backup/archive ./internal/cose/... ./internal/coap/... ./internal/label/... \
 	./internal/oscore/... ./internal/ace/... ./internal/as/... ./internal/gm/... ./internal/join/... \
 	./internal/device/... ./internal/commission/...
 # What runs in the browser only, against fakes of its objects.
