@@ -96,6 +96,7 @@ func (e *Engine) Enter(ctx context.Context, name string) error {
 	s.mu.Unlock()
 	if ended {
 		s.updateGroup(g, func(r *groupRecord) { r.Ended = "" })
+		s.gm.renew() // who was evicted needs a token that was issued since
 	}
 	return asError(s.ensureMember(ctx, g))
 }

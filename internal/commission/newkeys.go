@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/join"
 )
 
@@ -24,7 +25,11 @@ func (s *site) askKeys(ctx context.Context, g *group) (changed bool, err error) 
 	}
 	m, purged, changed, err := client.Update(ctx, old)
 	if errors.Is(err, join.ErrNotMember) {
-		return true, s.selfJoin(ctx, g)
+		err := s.selfJoin(ctx, g)
+		if evicted(err) {
+			return true, errors.Join(s.end(ctx, g, EndRemoved), EndRemoved.problem(g.name))
+		}
+		return true, err
 	}
 	if err != nil {
 		return false, with(atGM, "getting the group's keys", err)
@@ -36,6 +41,13 @@ func (s *site) askKeys(ctx context.Context, g *group) (changed bool, err error) 
 		return false, nil
 	}
 	return true, s.install(ctx, g, m, purged)
+}
+
+// evicted says whether the Group Manager refused a join because an administrator had
+// this member evicted.
+func evicted(err error) bool {
+	var gm *join.GMError
+	return errors.As(err, &gm) && gm.HasID && gm.ID == ace.ErrorTerminated
 }
 
 // install takes new keys into use. g.entering is held.

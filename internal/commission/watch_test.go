@@ -265,3 +265,27 @@ func TestBrowserRecovers(t *testing.T) {
 		})
 	}
 }
+
+// A browser that was evicted and hears of it by asking does not come back by itself.
+func TestBrowserAsksAfterEviction(t *testing.T) {
+	w := newWorld(t, 1)
+	b := w.enrolled()
+	b.joined()
+	s := b.current()
+	g, _ := s.knownGroup(hall)
+	path := s.membership(g).NodePath
+	if err := w.gm.Evict(t.Context(), hall, path[strings.LastIndexByte(path, '/')+1:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.updateKeys(t.Context(), g); asProblem(err).ID != "removed-from-group" {
+		t.Errorf("%v", err)
+	}
+	if b.group(hall).Ended != EndRemoved {
+		t.Errorf("%+v", b.group(hall))
+	}
+	if _, err := b.RollCall(t.Context(), hall); asProblem(err).ID != "removed-from-group" {
+		t.Errorf("%v", err)
+	}
+	b.must(nil, b.Enter(t.Context(), hall))
+	b.verified(1)
+}

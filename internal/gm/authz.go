@@ -145,7 +145,7 @@ func (s *Server) newAssociation(body *ace.AuthzInfoRequest, claims *ace.CWTClaim
 	m := claims.CNF.OSCORE
 	a := &associationRecord{
 		Token: m.ID, Subject: claims.SUB, Thumbprint: claims.CredThumbprint, Actor: claims.Actor,
-		Scope: claims.Scope.Scope, Expires: claims.EXP, Hash: ace.TokenHash(body.AccessToken),
+		Scope: claims.Scope.Scope, Expires: claims.EXP, Hash: ace.TokenHash(body.AccessToken), Issued: claims.IAT,
 		MasterSecret: m.MasterSecret, MasterSalt: ace.MasterSalt(m.Salt, body.Nonce1, n2),
 		IDContext: m.ContextID, SenderID: body.ID1,
 	}
@@ -187,12 +187,12 @@ func (s *Server) updateRights(ctx context.Context, id string, token []byte) *coa
 		if err != nil || a == nil || !bytes.Equal(claims.CNF.KID, a.Token) {
 			return err
 		}
-		if claims.SUB != "" && claims.SUB != a.Subject {
+		if claims.SUB != "" && claims.SUB != a.Subject || claims.IAT < a.Issued { // what was taken away does not come back
 			return nil
 		}
 		old := *a
 		a.Thumbprint, a.Actor = claims.CredThumbprint, claims.Actor
-		a.Scope, a.Expires, a.Hash = claims.Scope.Scope, claims.EXP, ace.TokenHash(token)
+		a.Scope, a.Expires, a.Hash, a.Issued = claims.Scope.Scope, claims.EXP, ace.TokenHash(token), claims.IAT
 		if a.NS == nil && needsChallenge(a) {
 			if a.NS, err = s.random(challengeLen); err != nil {
 				return err

@@ -240,6 +240,11 @@ func TestStatement037_UpdateOfRights(t *testing.T) {
 	}
 	wantHints(t, "the new token counts", w.call(gm, coap.POST, "/ace-group/stairs", -1, nil))
 	wantCode(t, "the old one no longer", w.call(gm, coap.POST, "/ace-group/hall", -1, nil), coap.Forbidden)
+	older := w.claims("dev", scope(testGroup, both))
+	older.CNF, older.IAT = &ace.Confirmation{KID: c.CNF.OSCORE.ID}, older.IAT-1
+	again := ace.Encode(ace.AuthzInfoRequest{AccessToken: w.seal(older).AccessToken})
+	wantCode(t, "one that was issued before", w.call(gm, coap.POST, "/authz-info", ace.FormatACE, again), coap.Unauthorized)
+	wantCode(t, "what was taken away", w.call(gm, coap.POST, "/ace-group/hall", -1, nil), coap.Forbidden)
 }
 
 func TestTokenExpiresInUse(t *testing.T) {

@@ -19,6 +19,11 @@ func (s *Server) expel(tx store.Tx, g *groupRecord, m *memberRecord, why Reason)
 	if err := g.forget(tx, m); err != nil {
 		return err
 	}
+	if why == ReasonEvicted {
+		if err := s.lapse(tx, g.Name, m.Subject); err != nil {
+			return err
+		}
+	}
 	name, num, node, subject := g.Name, g.Num, m.Node, m.Subject
 	afterwards(tx, func() {
 		s.count(EventEvict)

@@ -228,6 +228,7 @@ func TestNoticeIsTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.net.Down(a.addr, false)
+	a.connect(controlled) // the former token is of no use any more
 	a.join(controlled)
 	f.settle()
 	if a.ended != "" || len(f.members()) != 2 {

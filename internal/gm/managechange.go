@@ -226,7 +226,7 @@ func (a *administration) remove() (*coap.Message, error) {
 	keys := []string{groupKey(a.name), gidKey(a.group.GID), jobKey(a.name)}
 	for _, prefix := range []string{
 		memberKey(a.name, ""), subjectKey(a.name, ""), senderKey(a.name, nil),
-		progressKey(a.name, ""), leafKey(a.name, ""), elderKey(a.name, ""),
+		progressKey(a.name, ""), leafKey(a.name, ""), elderKey(a.name, ""), evictionKey(a.name, ""),
 	} {
 		if err := a.tx.Scan(prefix, func(key string, _ []byte) bool {
 			keys = append(keys, key)

@@ -44,9 +44,13 @@ func (s *Server) links(tx store.Tx, name string, m *memberRecord, without map[st
 	if err != nil {
 		return nil, false, err
 	}
+	evicted, err := loadEviction(tx, name, m.Subject)
+	if err != nil {
+		return nil, false, err
+	}
 	now := uint64(s.cfg.Now().Unix())
 	for _, a := range all {
-		if now >= a.Expires || a.Revoked || without[a.ID] || !a.grants(name, m) {
+		if now >= a.Expires || a.Revoked || without[a.ID] || !a.grants(name, m) || evicted.covers(a) {
 			continue
 		}
 		out, err := isBarred(tx, a)

@@ -32,6 +32,7 @@ import (
 //	r/l/NAME/NODE    leafRecord: a member's place in the tree of keys
 //	r/n/NAME/SUBJECT notice: what somebody is still to be told
 //	e/NAME/SUBJECT   evicted by the latest rekeying as its Gid came round again
+//	v/NAME/SUBJECT   evictionRecord: whose tokens are of no use any more
 //	b/ACTOR          a person who was revoked
 //	x/…              revoked tokens, and associations by their tokens (revoke.go)
 //	format           the number of this format (package schema)

@@ -230,6 +230,9 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	if x.me, err = loadMember(x.tx, name, x.assoc.Subject); err != nil {
 		return nil, err
 	}
+	if refusal, err := x.refuseEvicted(r, name); err != nil || refusal != nil {
+		return refusal, err
+	}
 	if r.allow&x.client() == 0 {
 		return ace.Problem(coap.Forbidden, r.denied, ""), nil
 	}
