@@ -81,7 +81,7 @@ func TestMadeUpIdentifiersAreCheap(t *testing.T) {
 	}
 	before := gm.requests()
 	for b := range byte(50) {
-		in.send(in.made(t, func(p *group.Params) { p.GID = append([]byte{b}, p.GID[1:]...) }))
+		in.send(in.made(t, func(p *group.Params) { p.GID = append([]byte{p.GID[0] + 1 + b}, p.GID[1:]...) }))
 	}
 	if n := gm.requests() - before; n > 4 {
 		t.Errorf("fifty made-up Gids cost %d requests", n)
