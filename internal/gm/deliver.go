@@ -111,7 +111,7 @@ func (s *Server) notifyObservers(ctx context.Context, p *plan) {
 	for _, kind := range []observable{observedGroup, observedNode} {
 		s.tell(kind, p.g.Name, func(req *coap.Request) *coap.Message {
 			t := byID[req.Peer.Name]
-			if t == nil || t.state == stateTold || t.observes != kind {
+			if t == nil || t.observes != kind { // over every registration: one may be of a link that was lost
 				return nil
 			}
 			payload, err := s.messageFor(ctx, p, t)
