@@ -226,15 +226,15 @@ func (s *Server) reopen(tx store.Tx, name string) error {
 // barredDetail is the sentence for who asks for keys over such an association.
 const barredDetail = "This association was obtained by a person who was revoked; somebody else has to renew it."
 
-// givesKeys says whether a resource brings keys: it is closed to barred
-// associations.
-func (r *resource) givesKeys() bool {
-	return r.path == "GROUP" || r.path == "GROUP/nodes/NODE" && r.method != coap.DELETE
+// trusts says whether a resource brings keys or changes something: it is closed to
+// barred associations, over which the person who was revoked may be asking.
+func (r *resource) trusts() bool {
+	return r.path == "GROUP" || r.path == "GROUP/nodes/NODE" || r.change != ""
 }
 
-// refuseBarred refuses who asks for keys over an association that leads to none.
+// refuseBarred refuses what a barred association must not be used for.
 func (x *exchange) refuseBarred(r *resource) (*coap.Message, error) {
-	if !r.givesKeys() {
+	if !r.trusts() {
 		return nil, nil
 	}
 	barred, err := isBarred(x.tx, x.assoc)

@@ -33,7 +33,7 @@ func TestBarredAssociations(t *testing.T) {
 	for _, ask := range []struct {
 		code coap.Code
 		path string
-	}{{coap.GET, "/ace-group/hall"}, {coap.GET, a.m.NodePath}, {coap.POST, "/ace-group/hall"}, {coap.POST, a.m.NodePath}} {
+	}{{coap.GET, "/ace-group/hall"}, {coap.GET, a.m.NodePath}, {coap.POST, "/ace-group/hall"}, {coap.POST, a.m.NodePath}, {coap.DELETE, a.m.NodePath}, {coap.POST, a.m.NodePath + "/cred"}} {
 		resp := f.call(a.gm, ask.code, ask.path, -1, nil)
 		wantCode(t, ask.path, resp, coap.Forbidden)
 		if bytes.Contains(resp.Payload, f.group().MasterSecret) || len(resp.Payload) == 0 {

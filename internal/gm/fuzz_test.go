@@ -3,6 +3,7 @@ package gm
 import (
 	"context"
 	"net/url"
+	"strings"
 	"testing"
 
 	"lamplighter/internal/ace"
@@ -136,4 +137,24 @@ func BenchmarkJoin(b *testing.B) {
 			}
 		}
 	}
+}
+
+// What is taken for the URI of a resource names an address and a path that a request
+// can carry.
+func FuzzEndpointOf(f *testing.F) {
+	for _, uri := range []string{
+		"coap://127.0.0.1:5683/ace-group/hall/node", "coap://[2001:db8::1]/x", "coaps://10.0.0.1/a%20b", "coap://host/x", "coap://1.2.3.4:99999/", "http://1.2.3.4/", "",
+	} {
+		f.Add(uri)
+	}
+	f.Fuzz(func(t *testing.T, uri string) {
+		to, path, err := endpointOf(uri)
+		if err != nil {
+			return
+		}
+		if !to.IsValid() || !strings.HasPrefix(uri, "coap") && !strings.HasPrefix(strings.ToLower(uri), "coap") {
+			t.Fatalf("%q leads to %v", uri, to)
+		}
+		coap.NewRequest(coap.POST, path, nil)
+	})
 }
