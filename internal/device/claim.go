@@ -162,7 +162,7 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 	defer d.mu.Unlock()
 	// Another try may have released it, and its owner claimed it anew: that claim
 	// is none of this request's business.
-	if d.claim != claim || !d.isOwner(req.Peer) {
+	if d.claim != claim || !d.mayRelease(req.Peer) {
 		return problem(refuse(errDenied, "The device was released meanwhile."))
 	}
 	err := d.update(func(tx store.Tx) error {
@@ -203,7 +203,7 @@ func (d *Device) setSessions() {
 	if d.claim == nil || !d.claim.Confirmed {
 		want[peerLabel] = session{psk: oscore.NewPSK(d.cfg.ID[:], d.cfg.LabelSecret, oscore.SaltLabel)}
 	}
-	if d.claim != nil {
+	if d.claim != nil && d.ownerRights() != 0 {
 		want[peerOwner] = session{oscore.NewPSK(d.claim.SiteCred, d.claim.OwnerKey, oscore.SaltOwner), d.claim.SiteCred}
 	}
 	for name := range d.sessions {

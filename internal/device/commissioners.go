@@ -33,7 +33,7 @@ type commissioner struct {
 // Rights of a commissioner, bits.
 const (
 	rightManage = 1 // everything below /ll but to release the device
-	rightAdmin  = 2 // this list
+	rightAdmin  = 2 // this list, and to release a device whose owner is not on it
 	allRights   = rightManage | rightAdmin
 )
 
@@ -59,6 +59,11 @@ func (c *commissioners) rights(cred []byte) uint {
 		}
 	}
 	return 0
+}
+
+// hasAdmin reports whether anybody on the list may change it.
+func (c *commissioners) hasAdmin() bool {
+	return slices.ContainsFunc(c.List, func(l commissioner) bool { return l.Rights&rightAdmin != 0 })
 }
 
 func (c *commissioners) check() error {
@@ -115,7 +120,7 @@ func (d *Device) rightsOf(p coap.Peer) uint {
 	case coap.PeerPSK:
 		cred, _ := p.Data.([]byte)
 		if d.isOwner(p) {
-			return allRights
+			return d.ownerRights()
 		}
 		if p.Name == commissionerName(cred) {
 			return d.commissioners.rights(cred)
@@ -126,6 +131,22 @@ func (d *Device) rightsOf(p coap.Peer) uint {
 		}
 	}
 	return 0
+}
+
+// ownerRights are those of the site credential that claimed the device: all, until a
+// list comes that does not name it. So who was revoked loses the devices that this
+// person claimed, too. d.mu is held, or nobody else has d yet.
+func (d *Device) ownerRights() uint {
+	if d.commissioners.Version > 1 && d.commissioners.rights(d.claim.SiteCred) == 0 {
+		return 0
+	}
+	return allRights
+}
+
+// mayRelease says whether a peer may release the device: its owner, or in the place of
+// one who is not on the list any more whoever may change that. d.mu is held.
+func (d *Device) mayRelease(p coap.Peer) bool {
+	return p.Kind == coap.PeerPSK && d.rightsOf(p)&rightAdmin != 0 && (d.isOwner(p) || d.ownerRights() == 0)
 }
 
 // byManager allows the owner's session and those of commissioners. Group requests
@@ -171,11 +192,15 @@ func (d *Device) putCommissioners(_ context.Context, req *coap.Request) *coap.Me
 		return done(coap.Changed)
 	case next.Version <= have.Version:
 		return problem(refuse(errConflict, "The list that the device has is of version %d.", have.Version))
+	case next.rights(d.claim.SiteCred) == 0 && !next.hasAdmin():
+		return problem(refuse(errMalformed, "A list without the owner names somebody who may change it."))
 	}
-	if err := d.update(func(tx store.Tx) error { return put(tx, keyCommissioners, next) }); err != nil {
+	claim := *d.claim
+	claim.Confirmed = true // the label is not to bring back an owner who is off the list
+	if err := d.update(func(tx store.Tx) error { return writeClaim(tx, &claim, &next) }); err != nil {
 		return problem(err)
 	}
-	d.commissioners = &next
+	d.claim, d.commissioners = &claim, &next
 	d.setSessions()
 	d.log.Info("new commissioners", "version", next.Version, "number", len(next.List))
 	return done(coap.Changed)

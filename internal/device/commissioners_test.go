@@ -172,7 +172,8 @@ func TestCommissionersVersion(t *testing.T) {
 		want    coap.Code
 	}{
 		{1, []commissioner{other}, coap.Conflict}, {5, []commissioner{one, other}, 0}, {5, []commissioner{one, other}, 0},
-		{5, []commissioner{one}, coap.Conflict}, {4, []commissioner{one}, coap.Conflict}, {6, nil, 0},
+		{5, []commissioner{one}, coap.Conflict}, {4, []commissioner{one}, coap.Conflict}, {6, []commissioner{one}, 0},
+		{7, nil, coap.BadRequest}, {7, []commissioner{other}, coap.BadRequest}, // nobody could change it
 		{0, []commissioner{one}, coap.BadRequest}, {7, []commissioner{one, one}, coap.BadRequest},
 		{7, []commissioner{{anna.cred, 2}}, coap.BadRequest}, {7, []commissioner{{anna.cred, 5}}, coap.BadRequest},
 		{7, []commissioner{{[]byte("no credential"), 1}}, coap.BadRequest}, {7, make([]commissioner, maxCommissioners+1), coap.BadRequest},
@@ -198,5 +199,63 @@ func TestCommissionersVersion(t *testing.T) {
 	}
 	if err := do(anna.ownerSession(), coap.GET, "/ll/commissioners", nil, &have); err != nil || have.Version != 1 {
 		t.Errorf("%+v, %v", have, err)
+	}
+}
+
+// An owner who is not on a newer list is the owner no more: not in an open session,
+// not in a new one, not with the label, not after a reboot. Who may change the list
+// releases the device in the owner's place, or takes the owner up again.
+func TestOwnerRemoved(t *testing.T) {
+	w := newWorld(t)
+	carl, anna := w.installer("carl", 4), w.installer("anna", 1)
+	c := w.claimFor(carl)
+	c.Commissioners = [][]byte{carl.cred, anna.cred}
+	claim := func() error { return do(carl.labelSession(), coap.POST, "/ll/claim", c, nil) }
+	if err := claim(); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "a commissioner releases", do(anna.commissionerSession(), coap.DELETE, "/ll/claim", nil, nil), coap.Forbidden)
+	put := func(version uint64, list ...commissioner) error {
+		return do(anna.commissionerSession(), coap.PUT, "/ll/commissioners", commissioners{version, list}, nil)
+	}
+	if err := put(2, commissioner{anna.cred, allRights}); err != nil { // before the owner key was used
+		t.Fatal(err)
+	}
+	if err := claim(); err == nil {
+		t.Error("the label brings the owner back")
+	}
+	if err := put(3, commissioner{anna.cred, allRights}, commissioner{carl.cred, rightManage}); err != nil {
+		t.Fatal(err)
+	}
+	open := carl.ownerSession()
+	if err := do(open, coap.GET, "/ll/groups", nil, nil); err != nil {
+		t.Fatalf("taken up again: %v", err)
+	}
+	if err := put(4, commissioner{anna.cred, allRights}); err != nil {
+		t.Fatal(err)
+	}
+	for _, reboot := range []bool{false, true} {
+		if reboot {
+			w.boot()
+		}
+		for what, session := range map[string]coap.Caller{"open": open, "new": carl.ownerSession(), "as a commissioner": carl.commissionerSession()} {
+			for path, method := range map[string]coap.Code{"/ll/groups": coap.GET, "/ll/claim": coap.DELETE, "/ll/claim?force": coap.DELETE, "/ll/blink": coap.POST} {
+				if err := do(session, method, path, nil, nil); err == nil {
+					t.Fatalf("%s: %s", what, path)
+				}
+			}
+			if err := do(session, coap.PUT, "/ll/commissioners", commissioners{9, []commissioner{{carl.cred, allRights}}}, nil); err == nil {
+				t.Fatalf("%s: back on the list", what)
+			}
+		}
+		if err := claim(); err == nil {
+			t.Fatal("claimed again")
+		}
+	}
+	if err := do(anna.commissionerSession(), coap.DELETE, "/ll/claim", nil, nil); err != nil || w.lamp.State().Claimed {
+		t.Errorf("released: %v", err)
+	}
+	if err := anna.claim(); err != nil {
+		t.Error(err)
 	}
 }

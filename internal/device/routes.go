@@ -65,7 +65,7 @@ func (d *Device) routes() *coap.Mux {
 	mux.Handle(coap.GET, "/.well-known/core", d.getCore)
 	mux.Handle(coap.GET, "/ll/id", d.getID)
 	mux.Handle(coap.POST, "/ll/claim", d.only(d.byLabel, d.postClaim))
-	mux.Handle(coap.DELETE, "/ll/claim", d.only(d.byOwner, d.deleteClaim))
+	mux.Handle(coap.DELETE, "/ll/claim", d.only(d.byReleaser, d.deleteClaim))
 	mux.Handle(coap.POST, "/ll/blink", d.only(d.byHolder, d.postBlink))
 	mux.Handle(coap.POST, "/ll/pop", d.only(d.byManager, d.postPop))
 	mux.Handle(coap.GET, "/ll/groups", d.only(d.byManager, d.getGroups))
@@ -115,13 +115,14 @@ func (d *Device) only(allowed func(coap.Peer) bool, h coap.HandlerFunc) coap.Han
 	}
 }
 
-// byOwner allows the session on the owner key of the present claim.
-func (d *Device) byOwner(p coap.Peer) bool {
+// byReleaser allows who may release the device.
+func (d *Device) byReleaser(p coap.Peer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.isOwner(p)
+	return d.mayRelease(p)
 }
 
+// isOwner recognises the session on the owner key of the present claim.
 func (d *Device) isOwner(p coap.Peer) bool {
 	cred, _ := p.Data.([]byte)
 	return p.Kind == coap.PeerPSK && p.Name == peerOwner && d.claim != nil && string(cred) == string(d.claim.SiteCred)
