@@ -96,7 +96,10 @@ func (s *site) setList(ctx context.Context, list []commissionerEntry) error {
 	if same {
 		return nil
 	}
-	err := s.update(ctx, func(r *siteRecord) { r.Commissioners, r.ListRev = list, r.ListRev+1 })
+	err := s.update(ctx, func(r *siteRecord) {
+		r.Removed = removed(r.Removed, r.Commissioners, list)
+		r.Commissioners, r.ListRev = list, r.ListRev+1
+	})
 	s.mu.Lock()
 	var devices []*device
 	for _, d := range s.devices {
@@ -107,6 +110,31 @@ func (s *site) setList(ctx context.Context, list []commissionerEntry) error {
 		s.touchDevice(d)
 	}
 	return err
+}
+
+// removed are the credentials that were on a list once and are on the new one no
+// more.
+func removed(before [][]byte, old, next []commissionerEntry) (gone [][]byte) {
+	was := slices.Clone(before)
+	for _, c := range old {
+		was = append(was, c.Cred)
+	}
+	for _, cred := range was {
+		listed := slices.ContainsFunc(next, func(c commissionerEntry) bool { return bytes.Equal(c.Cred, cred) })
+		known := slices.ContainsFunc(gone, func(g []byte) bool { return bytes.Equal(g, cred) })
+		if !listed && !known {
+			gone = append(gone, cred)
+		}
+	}
+	return gone
+}
+
+// holding lists the devices that may still have a credential on their list.
+func (s *site) holding(cred []byte) []string {
+	if len(cred) == 0 || !slices.ContainsFunc(s.record().Removed, func(c []byte) bool { return bytes.Equal(c, cred) }) {
+		return []string{}
+	}
+	return append([]string{}, s.pendingDevices()...)
 }
 
 // listPending reports whether a device of the site has not confirmed the list.

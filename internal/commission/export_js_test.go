@@ -11,7 +11,7 @@ import (
 // OpenAll opens answers to the request of b under ctx as a campaign does when
 // they have all come.
 func OpenAll(v Verifier, ctx *oscoregroup.Context, b *oscoregroup.Binding, answers []*coap.Message) error {
-	g := &group{ctx: ctx}
+	g := &group{keys: oscoregroup.NewMember(ctx)}
 	batches := make(chan []arrival, len(answers)/maxBatch+1)
 	for len(answers) > 0 {
 		n := min(maxBatch, len(answers))

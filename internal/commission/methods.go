@@ -39,7 +39,7 @@ var Methods = []Method{
 	{"newKeys", []Param{{"group", "string"}}, "void", "gives a group new keys; the group's rekeying tells how far that is"},
 	{"people", nil, "Person[]", "who has access to the site, was invited or was revoked; for administrators"},
 	{"invite", []Param{{"name", "string"}, {"role", "PersonRole"}, {"days", "number"}}, "NewInvitation", "invites somebody; the invitation works once, for so many days (0: as the Authorization Server has it)"},
-	{"revoke", []Param{{"person", "string"}}, "void", "ends a person's access: tokens, sessions, the bridge"},
+	{"revoke", []Param{{"person", "string"}}, "void", "ends a person's access: tokens, sessions, the bridge; a job takes the person off the devices' lists"},
 	{"diagnostics", nil, "string", "a text for support, without secrets"},
 	{"nonceLog", nil, "string[]", "what the nonce recorder saw; empty unless it was switched on"},
 }

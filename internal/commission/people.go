@@ -91,7 +91,7 @@ func atPeople(doing string, err error) error {
 func (s *site) person(r personRecord) Person {
 	return Person{
 		ID: r.ID, Name: r.Name, Role: PersonRole(r.Role), Since: int64(r.Since) * 1000, Expires: int64(r.Expires) * 1000,
-		Pending: r.Pending, Revoked: r.Revoked, You: len(r.Cred) > 0 && string(r.Cred) == string(s.record().Cred), Left: []string{},
+		Pending: r.Pending, Revoked: r.Revoked, You: len(r.Cred) > 0 && string(r.Cred) == string(s.record().Cred), Left: s.holding(r.Cred),
 	}
 }
 
@@ -126,8 +126,8 @@ func (e *Engine) Invite(ctx context.Context, name string, role PersonRole, days 
 	return NewInvitation{Fragment: link.Encode(), Name: name, Expires: int64(answer.Expires) * 1000}, nil
 }
 
-// Revoke ends a person's access: tokens, sessions, the bridge. What only devices
-// can forget is the work of a job.
+// Revoke ends a person's access: tokens, sessions, the bridge. A job takes the person
+// off the lists that devices have of who may manage them.
 func (e *Engine) Revoke(ctx context.Context, id string) error {
 	s, err := e.site()
 	if err != nil {
@@ -148,6 +148,9 @@ func (e *Engine) Revoke(ctx context.Context, id string) error {
 		return asProblem(err)
 	}
 	e.info("", "revoked the access of "+records[i].Name)
+	if _, err := e.UpdateCommissioners(ctx); err != nil && !errors.Is(err, errNothingPending) {
+		e.logProblem("", "taking "+records[i].Name+" off the devices' lists", err) // they stay pending
+	}
 	return nil
 }
 

@@ -44,6 +44,7 @@ type siteRecord struct {
 
 	Commissioners []commissionerEntry `cbor:"20,keyasint,omitempty"` // who may manage its devices; none: nobody was asked about yet
 	ListRev       uint64              `cbor:"21,keyasint,omitempty"` // of Commissioners
+	Removed       [][]byte            `cbor:"22,keyasint,omitempty"` // credentials that were on a list before
 }
 
 func (r *siteRecord) enrolled() bool { return r != nil && len(r.InstallerKey) > 0 }

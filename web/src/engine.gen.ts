@@ -477,7 +477,7 @@ export interface Methods {
   people(): Promise<Person[]>;
   /** invites somebody; the invitation works once, for so many days (0: as the Authorization Server has it) */
   invite(name: string, role: PersonRole, days: number): Promise<NewInvitation>;
-  /** ends a person's access: tokens, sessions, the bridge */
+  /** ends a person's access: tokens, sessions, the bridge; a job takes the person off the devices' lists */
   revoke(person: string): Promise<void>;
   /** a text for support, without secrets */
   diagnostics(): Promise<string>;

@@ -27,6 +27,7 @@ export class DeviceSheet extends Dialog {
       ${this.header(device.name || device.model || "A device without a label")}
       <div class="row">${status(deviceState(device))}<span class="muted small">${device.state === "failed" ? nothing : device.step}</span></div>
       ${device.problem ? note({ tone: "fail", icon: "fail", title: device.problem.text, text: device.problem.next }) : nothing}
+      ${device.groups.filter((one) => one.why).map((one) => note({ tone: "warn", icon: "warn", title: `${groupTitle(one.group)}: ${one.why}`, text: one.ended ? "Join it again if it belongs there." : "" }))}
       ${this.#facts(device)} ${this.#actions(device)}
     </div>`;
   }
@@ -37,6 +38,7 @@ export class DeviceSheet extends Dialog {
       ${fact("Place", device.place)} ${fact("Model", device.model)} ${fact("Identity", deviceID(device.id), true)} ${fact("Address", device.address, true)}
       ${fact("Last seen", device.lastSeen ? clock(device.lastSeen) : "never")}
       ${fact("Owner", device.claimed ? "this site" : "not claimed by this site")}
+      ${fact("Who may manage it", device.listPending ? "an older list; it is told when it answers" : "")}
       ${device.groups.map((one) => html`<dt>Group</dt><dd><a href=${href("groups", one.group)} data-testid="sheet-group" @click=${() => this.close()}>${groupTitle(one.group)}</a> <span class="id">Sender ID ${one.senderId}</span></dd>`)}
     </dl>`;
   }

@@ -6,7 +6,7 @@ import { openGroupForm } from "../dialogs/group-form";
 import { openRekey } from "../dialogs/rekey";
 import type { Group, GroupConfig, GroupMember } from "../engine.gen";
 import { engine } from "../engine/start";
-import { byName, count, minute, span } from "../format";
+import { byName, count, listed, minute, span } from "../format";
 import { icon } from "../icons";
 import { go } from "../route";
 import { attempt, tell } from "../shell/toasts";
@@ -47,7 +47,7 @@ export class GroupAdmin extends View {
         ${this.problem ? note({ tone: "fail", icon: "fail", title: this.problem, action: { word: "Try again", testid: "admin-again", run: () => void this.#load() } }) : nothing}
         ${this.config ? this.#facts(this.config) : nothing} ${rekeying(this.group)}
       </div>
-      ${this.members?.length ? this.#members(this.members) : nothing}
+      ${this.members?.length ? html`${this.#barred(this.members)}${this.#members(this.members)}` : nothing}
     </section>`;
   }
 
@@ -79,6 +79,24 @@ export class GroupAdmin extends View {
       <dt>Keys</dt><dd>until ${minute(config.keysUntil)}; new ones ${fresh.join(", ")}${config.oneToMany ? ", by multicast" : ""}</dd>
       <dt>Members ask</dt><dd>every ${span(config.checkInterval * 1000)} whether there are newer keys</dd>
     </dl>`;
+  }
+
+  /** Who gets no keys, and the one button that mends it. */
+  #barred(members: GroupMember[]) {
+    const barred = members.filter((one) => one.barred);
+    const devices = barred.map((one) => one.device).filter(Boolean);
+    if (barred.length === 0) {
+      return nothing;
+    }
+    return html`<div class="body">
+      ${note({
+        tone: "warn",
+        icon: "warn",
+        title: `${listed(barred.map((one) => one.name))} ${barred.length === 1 ? "gets" : "get"} no new keys.`,
+        text: "Somebody who was revoked had joined them. Renewing joins them again with your rights.",
+        action: devices.length ? { word: devices.length === 1 ? "Renew it" : `Renew ${devices.length}`, testid: "renew", run: () => void attempt(engine.renew(this.group.name, devices)) } : undefined,
+      })}
+    </div>`;
   }
 
   #members(members: GroupMember[]) {

@@ -25,6 +25,9 @@ const verbs: Record<string, [now: string, past: string]> = {
   claim: ["Claiming", "Claimed"],
   leave: ["Leaving", "Left"],
   release: ["Releasing", "Released"],
+  renew: ["Renewing", "Renewed"],
+  check: ["Asking", "Asked"],
+  commissioners: ["Telling who may manage", "Told who may manage"],
 };
 
 /** "Joining Hall ceiling", "Released 2 devices". */
