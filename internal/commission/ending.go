@@ -39,10 +39,21 @@ func (s *site) rests(ctx context.Context, g *group) bool {
 	return paused
 }
 
-// endMembership ends the browser's membership, durably, and says why.
-func (s *site) endMembership(ctx context.Context, g *group, why MembershipEnd) error {
+// term numbers the browser's memberships in a group, one after the other.
+func (s *site) term(g *group) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.terms
+}
+
+// endMembership ends the browser's membership, durably, and says why. What was said
+// of an earlier one may come when the browser is a member again.
+func (s *site) endMembership(ctx context.Context, g *group, term uint64, why MembershipEnd) error {
 	g.entering.Lock()
 	defer g.entering.Unlock()
+	if s.term(g) != term {
+		return nil
+	}
 	return s.end(ctx, g, why)
 }
 
@@ -61,6 +72,7 @@ func (s *site) end(ctx context.Context, g *group, why MembershipEnd) error {
 	}
 	s.mu.Lock()
 	g.member, g.rec = nil, &rec
+	g.terms++
 	s.mu.Unlock()
 	g.using.Lock()
 	g.keys = nil

@@ -29,6 +29,7 @@ type group struct {
 	member   *join.Membership // of the browser; nil: none. Never changed, only replaced
 	told     bool             // the Group Manager tells of new keys
 	watching bool             // somebody listens, or tries to
+	terms    uint64           // how many memberships have ended
 
 	followed bool              // somebody listens how far rekeyings are
 	rekeying *Rekeying         // the latest that was told
@@ -271,6 +272,12 @@ func (s *site) addPeers(g *group, peers ...oscoregroup.Peer) {
 func (s *site) client(g *group) (*join.Member, *join.Membership, error) {
 	m := s.membership(g)
 	if m == nil {
+		s.mu.Lock()
+		ended := g.rec.Ended
+		s.mu.Unlock()
+		if ended != "" {
+			return nil, nil, ended.problem(g.name)
+		}
 		return nil, nil, errNoGroup
 	}
 	return join.NewMember(&s.gm, g.name, m.NodePath), m, nil

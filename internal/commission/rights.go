@@ -159,7 +159,7 @@ func (s *site) dropGroup(ctx context.Context, name string) error {
 	if g == nil {
 		return nil
 	}
-	if err := s.endMembership(ctx, g, EndDeleted); err != nil {
+	if err := s.endMembership(ctx, g, s.term(g), EndDeleted); err != nil {
 		return err
 	}
 	s.updateGroup(g, func(r *groupRecord) { r.Ended = EndDeleted }) // also of a browser that was no member

@@ -33,6 +33,7 @@ type heard struct {
 	kind watched
 	msg  *coap.Message
 	err  error
+	term uint64 // of the membership that it was said of
 }
 
 // watch keeps the browser told of a group: new keys, whether it rests, its own
@@ -82,7 +83,7 @@ func (s *site) watchRound(ctx context.Context, g *group, useless *oscore.Client)
 		return nil, err
 	}
 	client, err := s.gm.open(ctx, useless)
-	m := s.membership(g)
+	m, term := s.membership(g), s.term(g)
 	if err != nil || m == nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (s *site) watchRound(ctx context.Context, g *group, useless *oscore.Client)
 		coap.AddUint(req, coap.OptionObserve, coap.ObserveRegister)
 		o, err := client.Observe(ctx, req, func(msg *coap.Message, err error) {
 			select {
-			case news <- heard{kind, msg, err}:
+			case news <- heard{kind, msg, err, term}:
 			case <-ctx.Done():
 			}
 		})
@@ -147,9 +148,9 @@ func (s *site) heed(ctx context.Context, g *group, h heard) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &gm) && gm.HasID && gm.ID == ace.ErrorDeleted:
-		return s.endMembership(ctx, g, EndDeleted)
+		return s.endMembership(ctx, g, h.term, EndDeleted)
 	case errors.As(err, &gm) && gm.HasID && gm.ID == ace.ErrorTerminated:
-		return s.endMembership(ctx, g, EndRemoved)
+		return s.endMembership(ctx, g, h.term, EndRemoved)
 	case errors.Is(err, join.ErrNotMember), errors.Is(err, join.ErrNoToken):
 		_, asked := s.updateKeys(ctx, g) // it finds out what that means
 		return errors.Join(err, asked)

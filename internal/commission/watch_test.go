@@ -41,7 +41,7 @@ func (b *browser) hears(kind watched, code coap.Code, format int, payload []byte
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return s.heed(b.t.Context(), g, heard{kind: kind, msg: coap.Respond(code, format, payload)})
+	return s.heed(b.t.Context(), g, heard{kind: kind, msg: coap.Respond(code, format, payload), term: s.term(g)})
 }
 
 // newerKeys makes the Group Manager rekey the hall and returns the keys as another
