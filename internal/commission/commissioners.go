@@ -137,8 +137,14 @@ func (s *site) holding(cred []byte) []string {
 	return append([]string{}, s.pendingDevices()...)
 }
 
-// listPending reports whether a device of the site has not confirmed the list.
-func (s *siteRecord) listPending(r *deviceRecord) bool { return r.claimed() && r.ListRev < s.ListRev }
+// listPending reports whether a device of the site has not confirmed the list: one
+// that this browser owns, or manages for somebody else who perhaps does not any more.
+func (s *siteRecord) listPending(r *deviceRecord) bool {
+	return (r.claimed() || r.managed()) && r.ListRev < s.ListRev
+}
+
+// managed reports whether this browser has managed the device without owning it.
+func (r *deviceRecord) managed() bool { return !r.claimed() && r.labelKnown() && len(r.Cred) > 0 }
 
 // pendingDevices lists the devices that have another list than they shall have.
 func (s *site) pendingDevices() []string {
@@ -181,6 +187,12 @@ func (t *task) bringList(ctx context.Context) error {
 			next.Version = have.Version + 1
 			err = call(ctx, session, coap.PUT, "/ll/commissioners", next, nil)
 		}
+	}
+	if errors.As(err, &re) && re.Code == coap.Forbidden && !t.rec().claimed() {
+		err = nil // that is for others to do
+	}
+	if err != nil && unknownContext(err) && !t.rec().claimed() { // it is managed here no more
+		return errors.Join(t.save(ctx, func(r *deviceRecord) { r.Cred = nil }), t.deviceSaid("telling it who may manage it", err))
 	}
 	if err != nil {
 		return t.deviceSaid("telling it who may manage it", err)

@@ -107,6 +107,42 @@ func TestCommissionersOfDevices(t *testing.T) {
 	}
 }
 
+// An installer is revoked who has claimed lamps: an administrator who is on their
+// lists takes the installer off them, owner or not, and manages them from then on.
+func TestRevokedOwner(t *testing.T) {
+	w := newWorld(t, 2)
+	bert := w.hired("Bert", as.RoleAdmin, "127.0.0.1:40002")
+	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+	bert.joined()
+	if j := bert.job(bert.UpdateCommissioners(t.Context())); j.State != JobDone {
+		t.Fatalf("%s", bert.failures(j))
+	}
+	if j := ann.job(ann.Check(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	people, err := w.as.People(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range people {
+		if p.Name == "Bert" {
+			if err := w.as.Revoke(t.Context(), p.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone || j.Total != 2 {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	if err := bert.Blink(t.Context(), w.ids()[0], 1); err == nil {
+		t.Error("who was revoked manages the lamps that he claimed")
+	}
+	if j := ann.job(ann.Renew(t.Context(), hall, w.ids())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	ann.verified(2)
+}
+
 // Another commissioner joins a device anew: its association is his then.
 func TestRenew(t *testing.T) {
 	w := newWorld(t, 2)
