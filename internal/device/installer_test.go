@@ -71,6 +71,9 @@ type installer struct {
 	group  *group.Context
 	member *join.Member
 	ms     *join.Membership
+	tok    *ace.TokenResponse // its own, and the association that came of it
+	assoc  *join.Association
+	gm     coap.Caller
 }
 
 func (w *world) installer(name string, seed byte) *installer {
@@ -190,6 +193,7 @@ func (in *installer) self(roles ace.Role) {
 		t.Fatal(err)
 	}
 	in.member = join.NewMember(caller, in.where, got.NodePath)
+	in.tok, in.assoc, in.gm = tok, assoc, caller
 	in.take(ms)
 }
 

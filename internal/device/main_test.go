@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"lamplighter/internal/cose"
 )
+
+// posing says that somebody seals under keys that are others', and does not care about
+// nonces.
+var posing atomic.Bool
 
 // TestMain holds every encryption of all tests against each other: a nonce is
 // used for one ciphertext only, whatever was killed in between.
@@ -17,6 +22,9 @@ func TestMain(m *testing.M) {
 	seen := map[[32]byte][32]byte{}
 	repeated := 0
 	cose.Recorder = func(key, nonce, _, ciphertext []byte) {
+		if posing.Load() {
+			return
+		}
 		pair := sha256.Sum256(fmt.Appendf(nil, "%x %x", key, nonce))
 		sum := sha256.Sum256(ciphertext)
 		mu.Lock()
