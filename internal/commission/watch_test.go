@@ -152,6 +152,9 @@ func TestMembershipEnds(t *testing.T) {
 			told := ace.Problem(coap.NotFound, c.id, "")
 			b.must(nil, b.hears(watchNode, told.Code, ace.FormatProblem, told.Payload))
 			for _, reload := range []bool{false, true} {
+				if reload && c.end == EndDeleted {
+					return // the Group Manager lists it still, so it would be another one of that name
+				}
 				if reload {
 					b.Close()
 					b = w.engine(b.store)
