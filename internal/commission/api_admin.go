@@ -102,7 +102,8 @@ type Person struct {
 	Pending bool       `json:"pending"` // invited, not here yet
 	Revoked bool       `json:"revoked"`
 	You     bool       `json:"you"`
-	Left    []string   `json:"left"` // revoked: devices whose list of commissioners still has this person
+	Listed  bool       `json:"listed"` // is on the site's list of who may manage its devices, or needs not be
+	Left    []string   `json:"left"`   // revoked: devices whose list of commissioners still has this person
 }
 
 // NewInvitation is an invitation that was just made. It is shown once.

@@ -65,7 +65,7 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 	own := s.record()
 	list := []commissionerEntry{{Cred: own.Cred, Rights: allRights, Name: own.Installer}}
 	for _, p := range people {
-		rights := map[string]uint{"admin": allRights, "installer": rightManage}[p.Role]
+		rights := rightsOf[p.Role]
 		if rights == 0 || p.Pending || p.Revoked || len(p.Cred) == 0 || bytes.Equal(p.Cred, own.Cred) {
 			continue
 		}
@@ -83,6 +83,19 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 		return Job{}, errNothingPending
 	}
 	return s.start(ctx, jobCommissioners, "", pending)
+}
+
+// rightsOf are the rights of people at the devices, by their roles.
+var rightsOf = map[string]uint{"admin": allRights, "installer": rightManage}
+
+// listed reports whether the site's list has who is to be on it.
+func (s *site) listed(p personRecord) bool {
+	if rightsOf[p.Role] == 0 || p.Pending || p.Revoked || bytes.Equal(p.Cred, s.record().Cred) {
+		return true
+	}
+	return slices.ContainsFunc(s.record().Commissioners, func(c commissionerEntry) bool {
+		return bytes.Equal(c.Cred, p.Cred) && c.Rights == rightsOf[p.Role]
+	})
 }
 
 // maxCommissioners is how many a device lists.

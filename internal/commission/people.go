@@ -91,7 +91,7 @@ func atPeople(doing string, err error) error {
 func (s *site) person(r personRecord) Person {
 	return Person{
 		ID: r.ID, Name: r.Name, Role: PersonRole(r.Role), Since: int64(r.Since) * 1000, Expires: int64(r.Expires) * 1000,
-		Pending: r.Pending, Revoked: r.Revoked, You: len(r.Cred) > 0 && string(r.Cred) == string(s.record().Cred), Left: s.holding(r.Cred),
+		Pending: r.Pending, Revoked: r.Revoked, You: len(r.Cred) > 0 && string(r.Cred) == string(s.record().Cred), Listed: s.listed(r), Left: s.holding(r.Cred),
 	}
 }
 

@@ -99,32 +99,12 @@ func (s *site) watchRound(ctx context.Context, g *group, useless *oscore.Client)
 			case <-ctx.Done():
 			}
 		})
-		if errors.Is(err, oscore.ErrCannotObserve) {
-			return client, s.askInstead(ctx, g)
-		}
 		if err != nil {
 			return client, err
 		}
 		defer o.Close()
 	}
 	return client, s.listen(ctx, g, m, news)
-}
-
-// askInstead asks for what a way that cannot carry observations does not bring, and
-// waits until it is time to ask again.
-func (s *site) askInstead(ctx context.Context, g *group) error {
-	if _, err := s.updateKeys(ctx, g); err != nil {
-		return err
-	}
-	client, _, err := s.client(g)
-	if err != nil {
-		return err
-	}
-	if active, err := client.Active(ctx); err == nil {
-		s.setPaused(g, !active)
-	}
-	sleep(ctx, s.e.cfg.Tuning.Ask)
-	return ctx.Err()
 }
 
 // listen acts on what comes. A membership that another takes the place of ends the

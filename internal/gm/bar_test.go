@@ -8,6 +8,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
+	"lamplighter/internal/store"
 )
 
 var assisted = lampKind{control: true, actor: "ann"}
@@ -193,5 +194,41 @@ func TestPreview(t *testing.T) {
 	}
 	if p, err = many.s.Preview(t.Context(), testGroup, "n1", "n5"); err != nil || !p.ToMany || p.Multicasts != maxSent || p.Posts != 2 || len(p.Keys) != 6 {
 		t.Errorf("for many: %+v (%v)", p, err)
+	}
+}
+
+// A member that a revoked person had joined anew is shown as one to be renewed, also
+// while an association that somebody else obtained earlier lives on.
+func TestBarredBesideAnEarlierAssociation(t *testing.T) {
+	f := newFleet(t, GroupConfig{})
+	a := f.add(lampKind{control: true, actor: "bob"})
+	a.connect(assisted)
+	a.join(lampKind{control: true})
+	shown := func() (barred bool) {
+		t.Helper()
+		if err := f.s.cfg.Store.View(t.Context(), func(tx store.Tx) error {
+			m, err := loadMember(tx, testGroup, a.subject)
+			if err == nil {
+				barred, err = (&administration{exchange: &exchange{s: f.s, tx: tx}, name: testGroup}).barred(m)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return barred
+	}
+	if shown() {
+		t.Error("barred before anybody was revoked")
+	}
+	if err := f.s.Bar(t.Context(), []string{"ann"}); err != nil {
+		t.Fatal(err)
+	}
+	if !shown() {
+		t.Error("not barred, though it has the association of a revoked person")
+	}
+	a.connect(lampKind{actor: "bob"})
+	a.join(lampKind{control: true})
+	if shown() {
+		t.Error("barred after it was renewed")
 	}
 }

@@ -60,9 +60,22 @@ func (a *administration) info(m *memberRecord) (ace.MemberInfo, error) {
 		num := p.Has - 1
 		info.Num = &num
 	}
-	live, barred, err := a.s.links(a.tx, a.name, m, nil)
-	info.Barred = barred && len(live) == 0
+	info.Barred, err = a.barred(m)
 	return info, err
+}
+
+// barred reports whether a member is to be renewed by somebody: the association that
+// it joined with last is barred, which it most likely has, or there is no other.
+func (a *administration) barred(m *memberRecord) (bool, error) {
+	live, barred, err := a.s.links(a.tx, a.name, m, nil)
+	if err != nil || !barred || len(live) == 0 {
+		return barred, err
+	}
+	latest, err := load[associationRecord](a.tx, associationKey(m.Assoc))
+	if err != nil || latest == nil {
+		return false, err
+	}
+	return isBarred(a.tx, latest)
 }
 
 // decodeCBOR reads a payload in application/cbor.

@@ -395,6 +395,8 @@ export interface Person {
   pending: boolean;
   revoked: boolean;
   you: boolean;
+  /** is on the site's list of who may manage its devices, or needs not be */
+  listed: boolean;
   /** revoked: devices whose list of commissioners still has this person */
   left: string[];
 }

@@ -9,6 +9,7 @@ import { count, listed, minute } from "../format";
 import { icon } from "../icons";
 import { bones, empty } from "../parts/empty";
 import { deviceName } from "../parts/job";
+import { note } from "../parts/note";
 import { attempt, tell } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
@@ -56,11 +57,32 @@ export class People extends View {
     if (!this.people) {
       return bones();
     }
-    return html`<section class="card"><div class="scroll"><table data-testid="people">
+    return html`${this.#unlisted(this.people)}<section class="card"><div class="scroll"><table data-testid="people">
       <caption class="sr">People</caption>
       <thead><tr><th>Name</th><th>Access</th><th>Role</th><th class="wide">Since</th><th class="end"><span class="sr">What to do</span></th></tr></thead>
       <tbody>${repeat(this.people, (one) => one.id, (one) => this.#row(one))}</tbody>
     </table></div></section>`;
+  }
+
+  /** Who cannot manage the devices yet, as these were not told. */
+  #unlisted(people: Person[]) {
+    const names = people.filter((one) => !one.listed).map((one) => one.name);
+    const claimed = [...state.devices.values()].some((device) => device.claimed);
+    if (names.length === 0 || !claimed) {
+      return nothing;
+    }
+    return note({
+      tone: "busy",
+      icon: "info",
+      title: `The devices do not know ${listed(names)} yet.`,
+      text: "They obey only whom you name to them. Then they can be managed from that browser too.",
+      action: { word: "Tell the devices", testid: "commissioners-update", run: () => void this.#tellDevices() },
+    });
+  }
+
+  async #tellDevices(): Promise<void> {
+    await attempt(engine.updateCommissioners());
+    await this.#load();
   }
 
   #row(one: Person) {
