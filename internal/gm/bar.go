@@ -232,9 +232,11 @@ func (r *resource) trusts() bool {
 	return r.path == "GROUP" || r.path == "GROUP/nodes/NODE" || r.change != ""
 }
 
-// refuseBarred refuses what a barred association must not be used for.
+// refuseBarred refuses what a barred association must not be used for: anything, when
+// the device has one by now that somebody else obtained.
 func (x *exchange) refuseBarred(r *resource) (*coap.Message, error) {
-	if !r.trusts() {
+	renewed := x.me != nil && x.me.Assoc != x.assoc.ID
+	if !r.trusts() && !renewed {
 		return nil, nil
 	}
 	barred, err := isBarred(x.tx, x.assoc)

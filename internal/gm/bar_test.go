@@ -68,7 +68,9 @@ func TestBarredAssociations(t *testing.T) {
 		t.Fatal(err)
 	}
 	ann := oscore.NewClient(c, f.net.From(clientAddr), gmAddr)
-	wantCode(t, "the old association", f.call(ann, coap.GET, "/ace-group/hall", -1, nil), coap.Forbidden)
+	for _, path := range []string{"", "/num", "/creds", "/policies"} {
+		wantCode(t, "the old association"+path, f.call(ann, coap.GET, "/ace-group/hall"+path, -1, nil), coap.Forbidden)
+	}
 }
 
 // When the revocation is taken back, members who were kept waiting are told.
