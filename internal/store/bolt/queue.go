@@ -19,13 +19,13 @@ import (
 // during the commit before. One of those who wait commits for all; the others
 // sleep until they are done.
 type queue struct {
-	mu      sync.Mutex
-	busy    bool // somebody commits, or was told to
-	waiting []*update
+	mu       sync.Mutex
+	busy     bool // somebody commits, or was told to
+	waiting  []*update
+	expected int           // as many as had a part in the commit before, or came during it
+	gathered chan struct{} // closed when as many wait; nil: nobody gathers them
 
-	// Of the commits before, for gather; only who commits uses them.
-	last, lastButOne int
-	took             time.Duration
+	took time.Duration // the commit before; only who commits uses it
 }
 
 type update struct {
@@ -41,15 +41,18 @@ const (
 	maxBatch = 256
 	// Updates that come back after a shared commit are waited for, for a part of the
 	// time that a commit takes.
-	gatherPart = 4
+	gatherPart = 2
 	gatherMost = 2 * time.Millisecond
-	gatherStep = 50 * time.Microsecond
 )
 
 func (q *queue) update(db *bbolt.DB, fn func(store.Tx) error) error {
 	u := &update{fn: fn, wake: make(chan bool, 1)}
 	q.mu.Lock()
 	q.waiting = append(q.waiting, u)
+	if q.gathered != nil && len(q.waiting) >= q.expected {
+		close(q.gathered)
+		q.gathered = nil
+	}
 	turn := !q.busy
 	q.busy = true
 	q.mu.Unlock()
@@ -77,25 +80,37 @@ func (q *queue) lead(db *bbolt.DB) {
 	batch := q.take()
 	start := time.Now()
 	q.commit(db, batch)
-	q.last, q.lastButOne, q.took = len(batch), q.last, time.Since(start)
+	q.took = time.Since(start)
 }
 
-// gather waits for those who had a part in the commits before and are about to
-// come back: a commit for all of them takes as long as one for half of them. Who
-// comes alone waits for nobody.
+// gather waits for those who had a part in the commit before and are about to come
+// back: a commit for all of them takes as long as one for half of them. Who comes
+// alone waits for nobody.
 func (q *queue) gather() {
-	if q.last < 2 {
+	q.mu.Lock()
+	if len(q.waiting) >= q.expected {
+		q.mu.Unlock()
 		return
 	}
-	expected := min(q.last+q.lastButOne, maxBatch)
-	for end := time.Now().Add(min(q.took/gatherPart, gatherMost)); time.Now().Before(end); time.Sleep(gatherStep) {
-		q.mu.Lock()
-		n := len(q.waiting)
-		q.mu.Unlock()
-		if n >= expected {
-			return
-		}
+	gathered := make(chan struct{})
+	q.gathered = gathered
+	q.mu.Unlock()
+	patience := time.NewTimer(min(q.took/gatherPart, gatherMost))
+	defer patience.Stop()
+	select {
+	case <-gathered:
+	case <-patience.C:
 	}
+	q.mu.Lock()
+	q.gathered = nil
+	q.mu.Unlock()
+}
+
+// expect counts who is at it, before those of the commit are told and come back.
+func (q *queue) expect(committed int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expected = min(committed+len(q.waiting), maxBatch)
 }
 
 func (q *queue) take() []*update {
@@ -129,6 +144,7 @@ func (q *queue) commit(db *bbolt.DB, batch []*update) {
 			return nil
 		})
 		if failed < 0 || len(batch) == 1 {
+			q.expect(len(all))
 			finish(batch, err)
 			break
 		}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"lamplighter/internal/store"
 )
@@ -39,6 +40,9 @@ func TestSharedCommit(t *testing.T) {
 	}
 	b.queue.waiting[0].wake <- true
 	wg.Wait()
+	if b.queue.expected != n {
+		t.Errorf("%d are expected after %d came", b.queue.expected, n)
+	}
 	// One commit writes a handful of pages; forty of them write over a hundred.
 	if pages := pagesWritten(b) - before; pages > 10 {
 		t.Errorf("%d pages written for %d updates that waited together", pages, n)
@@ -70,5 +74,42 @@ func TestGoexit(t *testing.T) {
 	var a []byte
 	if err := s.Update(t.Context(), func(tx store.Tx) (err error) { a, err = tx.Get("a"); return err }); err != nil || a != nil {
 		t.Errorf("got %q, %v", a, err)
+	}
+}
+
+// TestExpected holds that who came with others is waited for once they are gone,
+// and who comes alone waits for nobody.
+func TestExpected(t *testing.T) {
+	s, err := Open(filepath.Join(t.TempDir(), "s.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	q := &s.(*boltStore).queue
+	put := func() {
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("a", nil) }); err != nil {
+			t.Error(err)
+		}
+	}
+	q.expected, q.took = 3, time.Hour // three are at it: two that are gone
+	put()
+	if q.expected != 1 {
+		t.Errorf("%d are expected after one came alone", q.expected)
+	}
+	// The last one that is expected ends the waiting.
+	gathered := make(chan struct{})
+	q.gathered, q.expected, q.busy = gathered, 2, true
+	var wg sync.WaitGroup
+	wg.Go(put)
+	wg.Go(put)
+	<-gathered
+	if q.mu.Lock(); len(q.waiting) != 2 || q.gathered != nil {
+		t.Errorf("%d wait", len(q.waiting))
+	}
+	q.waiting[0].wake <- true
+	q.mu.Unlock()
+	wg.Wait()
+	if q.expected != 2 {
+		t.Errorf("%d are expected after two came", q.expected)
 	}
 }
