@@ -110,6 +110,9 @@ type Server struct {
 	// lists is held while the lists of revoked tokens and people change, and while
 	// somebody registers to observe one.
 	lists sync.Mutex
+
+	numbers               sync.Mutex // held while the numbers of tokens are given out
+	nextNumber, endNumber uint64     // those from the first on, before the second, are free
 }
 
 // New loads the durable state and makes an Authorization Server of it.

@@ -19,14 +19,33 @@ const (
 
 	// countEvery is how seldom they are counted, at random: nobody chooses when.
 	countEvery = 32
+
+	// numbersAtOnce is how many numbers of tokens are taken from the store at a time.
+	numbersAtOnce = 256
 )
 
 var errTooMany = errors.New("too many tokens of one subject are in use")
 
 // record gives a token its number, which is also the id of a new key, seals it and
-// puts it on record; it forgets some that expired.
-func (s *Server) record(ctx context.Context, d *draft) error {
-	return s.commit(ctx, "token", func(tx store.Tx) (err error) {
+// puts it on record; it forgets some that expired. What takes long is done before
+// the store is held.
+func (s *Server) record(ctx context.Context, d *draft) (err error) {
+	if d.cti, err = s.number(ctx); err != nil {
+		return err
+	}
+	next, err := s.next(ctx, d)
+	if err != nil {
+		return err
+	}
+	d.profile = next.profile()
+	if err := s.seal(d); err != nil {
+		return err
+	}
+	next.Expires, next.Hash = d.expires, ace.TokenHash(d.token)
+	token := cbor.MustMarshal(next)
+	owner := cbor.MustMarshal(ownerRecord{d.installer, d.audience, d.expires})
+	expiry := cbor.MustMarshal(expiryRecord{d.key, d.subject, next.Hash})
+	return s.commit(ctx, "token", func(tx store.Tx) error {
 		if err := sweepTokens(tx, d.now); err != nil {
 			return err
 		}
@@ -38,29 +57,29 @@ func (s *Server) record(ctx context.Context, d *draft) error {
 				return errors.Join(err, tooMany(n))
 			}
 		}
-		if d.cti, err = nextNumber(tx); err != nil {
-			return err
-		}
-		next := &tokenRecord{Installer: d.installer, Subject: d.subject, Audience: d.audience, Profile: d.grant.profile, Scope: d.scope}
-		d.key = d.cti
 		if d.update != nil {
-			d.key = d.update
-			if err := next.replaces(tx, d); err != nil {
+			if err := next.replaces(tx, d); err != nil { // again, as it may have changed meanwhile
 				return err
 			}
-		} else {
-			next.Refresh = refreshHash(d.refreshToken())
+			token = cbor.MustMarshal(next) // a key keeps its profile: the sealed token stays right
 		}
-		d.profile = next.profile()
-		if err := s.seal(d); err != nil {
-			return err
-		}
-		next.Expires, next.Hash = d.expires, ace.TokenHash(d.token)
 		return errors.Join(
-			save(tx, prefixToken+hex.EncodeToString(d.key), next),
-			save(tx, ownerKey(d.subject, next.Hash), ownerRecord{d.installer, d.audience, d.expires}),
-			save(tx, expiryKey(d.expires, hex.EncodeToString(d.cti)), expiryRecord{d.key, d.subject, next.Hash}))
+			tx.Put(prefixToken+hex.EncodeToString(d.key), token),
+			tx.Put(ownerKey(d.subject, next.Hash), owner),
+			tx.Put(expiryKey(d.expires, hex.EncodeToString(d.cti)), expiry))
 	})
+}
+
+// next begins the record of a token: of a new key, or of the key whose rights change.
+func (s *Server) next(ctx context.Context, d *draft) (*tokenRecord, error) {
+	next := &tokenRecord{Installer: d.installer, Subject: d.subject, Audience: d.audience, Profile: d.grant.profile, Scope: d.scope}
+	if d.update == nil {
+		d.key = d.cti
+		next.Refresh = refreshHash(d.refreshToken())
+		return next, nil
+	}
+	d.key = d.update
+	return next, s.cfg.Store.View(ctx, func(tx store.Tx) error { return next.replaces(tx, d) })
 }
 
 // stillGood checks that nobody was revoked and no device forgotten since the request
@@ -119,24 +138,39 @@ func (next *tokenRecord) replaces(tx store.Tx, d *draft) error {
 	return nil
 }
 
-// nextNumber counts tokens: no number is given out twice.
-func nextNumber(tx store.Tx) ([]byte, error) {
+// number gives out the number of a token: none twice. They are taken from the store
+// many at a time; what a stopped server had left is never used.
+func (s *Server) number(ctx context.Context) ([]byte, error) {
+	s.numbers.Lock()
+	defer s.numbers.Unlock()
+	if s.nextNumber == s.endNumber {
+		var first uint64
+		if err := s.commit(ctx, "numbers", func(tx store.Tx) (err error) {
+			first, err = takeNumbers(tx, numbersAtOnce)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		s.nextNumber, s.endNumber = first, first+numbersAtOnce
+	}
+	n := s.nextNumber
+	s.nextNumber++
+	return bytes.TrimLeft(binary.BigEndian.AppendUint64(nil, n), "\x00"), nil
+}
+
+// takeNumbers takes some numbers that nobody has had, and returns the first.
+func takeNumbers(tx store.Tx, count uint64) (first uint64, err error) {
 	data, err := tx.Get(keyTokens)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	var n uint64
+	var last uint64
 	if data != nil {
-		if err := cbor.Unmarshal(data, &n); err != nil {
-			return nil, errors.New("reading the number of tokens: malformed")
+		if err := cbor.Unmarshal(data, &last); err != nil {
+			return 0, errors.New("reading the number of tokens: malformed")
 		}
 	}
-	n++
-	number := binary.BigEndian.AppendUint64(nil, n)
-	for len(number) > 1 && number[0] == 0 {
-		number = number[1:]
-	}
-	return number, tx.Put(keyTokens, cbor.MustMarshal(n))
+	return last + 1, tx.Put(keyTokens, cbor.MustMarshal(last+count))
 }
 
 // sweepTokens forgets the tokens that expired longest ago, a bounded number.

@@ -21,7 +21,7 @@ const (
 	prefixOwner      = "owner/"      // subject in hex "/" hash -> ownerRecord: tokens that have not expired
 	prefixRevoked    = "trl/"        // hash -> revokedRecord
 	prefixUpdates    = "updates/"    // who is told -> updatesRecord: how the list changed
-	keyTokens        = "tokens"      // how many tokens were issued, ever
+	keyTokens        = "tokens"      // the highest number of a token that may have been given out
 )
 
 // invitationRecord is an invitation from Invite until the installer key that

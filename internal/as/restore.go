@@ -2,12 +2,10 @@ package as
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
-	"lamplighter/internal/cbor"
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/schema"
 )
@@ -36,16 +34,13 @@ func Restored(ctx context.Context, s store.Store, created, now time.Time) error 
 		return err
 	}
 	return s.Update(ctx, func(tx store.Tx) error {
-		last, err := nextNumber(tx)
+		skip := restoreSkip + tokensASecond*uint64(since)
+		first, err := takeNumbers(tx, skip)
 		if err != nil {
 			return err
 		}
-		n := binary.BigEndian.Uint64(append(make([]byte, 8-len(last)), last...))
-		if n += restoreSkip + tokensASecond*uint64(since); n > maxTokenNumber {
-			return fmt.Errorf("no numbers are left for tokens after %d", n)
-		}
-		if err := tx.Put(keyTokens, cbor.MustMarshal(n)); err != nil {
-			return err
+		if first+skip > maxTokenNumber {
+			return fmt.Errorf("no numbers are left for tokens after %d", first)
 		}
 		if err := skipUpdates(tx, restoreSkip+uint64(since)); err != nil {
 			return err
