@@ -348,3 +348,23 @@ func TestLateHandover(t *testing.T) {
 		t.Errorf("%+v, %v", l, err)
 	}
 }
+
+// What the Group Manager did not know is asked for again after half a minute, also
+// when the clock was set back meanwhile.
+func TestAbsencesAndTheClock(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	a := absences{}
+	a.add("x", now)
+	for at, absent := range map[time.Duration]bool{0: true, absentFor - 1: true, absentFor: false, -time.Second: false, -9000 * time.Hour: false} {
+		if a.has("x", now.Add(at)) != absent || a.has("y", now.Add(at)) {
+			t.Errorf("%v later", at)
+		}
+	}
+	for i := range maxAbsent {
+		a.add(string(rune(i+1000)), now)
+	}
+	back := now.Add(-time.Hour)
+	if a.add("z", back); !a.has("z", back) || len(a) > maxAbsent {
+		t.Errorf("no room after the clock was set back: %d", len(a))
+	}
+}

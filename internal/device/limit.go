@@ -41,8 +41,8 @@ const (
 
 func (a absences) add(what string, now time.Time) {
 	if len(a) >= maxAbsent {
-		for k, until := range a {
-			if !now.Before(until) {
+		for k := range a {
+			if !a.has(k, now) {
 				delete(a, k)
 			}
 		}
@@ -52,4 +52,9 @@ func (a absences) add(what string, now time.Time) {
 	}
 }
 
-func (a absences) has(what string, now time.Time) bool { return now.Before(a[what]) }
+// has is about the next half minute: what is said to be absent for longer was noted
+// before the clock was set back.
+func (a absences) has(what string, now time.Time) bool {
+	wait := a[what].Sub(now)
+	return wait > 0 && wait <= absentFor
+}

@@ -143,15 +143,25 @@ func TestRekeyingByTheClock(t *testing.T) {
 	look(time.Minute, 1, ReasonPeriod)
 	look(time.Minute, 1, ReasonPeriod)
 	look(time.Hour, 2, ReasonPeriod)
+	look(-time.Minute, 2, ReasonPeriod)
+	look(time.Minute, 2, ReasonPeriod)
+	f.pass(-24 * time.Hour) // nobody knows how old the keys are
+	f.s.round(t.Context())
+	f.settle()
+	if g := f.group(); g.Num != 3 {
+		t.Errorf("version %d after the clock was set back", g.Num)
+	}
+	f.inStep(a)
+	look(59*time.Minute, 3, ReasonPeriod)
 	if err := f.s.changeGroup(t.Context(), "test", testGroup, f.period(0)); err != nil {
 		t.Fatal(err)
 	}
-	look(8*time.Hour, 2, ReasonPeriod)
-	look(time.Hour, 3, ReasonLifetime)
+	look(8*time.Hour, 3, ReasonPeriod)
+	look(time.Hour, 4, ReasonLifetime)
 	if err := f.s.SetActive(t.Context(), testGroup, false); err != nil {
 		t.Fatal(err)
 	}
-	look(20*time.Hour, 3, ReasonLifetime)
+	look(20*time.Hour, 4, ReasonLifetime)
 }
 
 // A preview says what happens then.

@@ -85,7 +85,7 @@ func (s *Server) targets(tx store.Tx, g *groupRecord, job *rekeyJob) ([]*target,
 // by lists the members who are to be told in a way, now.
 func (p *plan) by(w passage, now time.Time) (due []*target) {
 	for _, t := range p.targets {
-		if t.way == w && t.state == statePending && t.p.Next <= now.UnixMilli() {
+		if t.way == w && t.state == statePending && !isLater(t.p.Next, now) {
 			due = append(due, t)
 		}
 	}

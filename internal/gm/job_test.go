@@ -239,6 +239,42 @@ func TestNoticeIsTakenBack(t *testing.T) {
 	}
 }
 
+// Who did not answer is tried again after a while, also when the clock was set back
+// meanwhile: the time that was set lies too far ahead then.
+func TestTriedAgainAfterAClockStep(t *testing.T) {
+	f := newFleet(t, GroupConfig{})
+	a, b := f.add(controlled), f.add(controlled)
+	for _, step := range []time.Duration{0, -24 * time.Hour} {
+		f.net.Down(a.addr, true)
+		f.rekey()
+		if err := f.work(); err != nil {
+			t.Fatal(err)
+		}
+		f.behind(a)
+		f.inStep(b)
+		f.net.Down(a.addr, false)
+		if step == 0 {
+			if err := f.work(); err != nil {
+				t.Fatal(err)
+			}
+			f.behind(a) // it is left alone for some seconds
+			f.pass(maxWait)
+		} else {
+			f.pass(step)
+			f.s.jobs.add(testGroup) // as the worker does, at the latest after maxWait
+		}
+		if err := f.work(); err != nil {
+			t.Fatal(err)
+		}
+		f.inStep(a)
+	}
+	for at, later := range map[time.Duration]bool{0: false, -time.Second: false, time.Second: true, maxWait: true, maxWait + time.Second: false, 9000 * time.Hour: false} {
+		if now := f.clock(); isLater(now.Add(at).UnixMilli(), now) != later {
+			t.Errorf("%v ahead", at)
+		}
+	}
+}
+
 // Run does by itself what there is to be done, and WatchProgress sees it.
 func TestRun(t *testing.T) {
 	f := newFleet(t, GroupConfig{})

@@ -25,7 +25,7 @@ const (
 // time, as they follow from the group and its job. RFC 9594, Section 6.2.
 func (s *Server) multicast(ctx context.Context, p *plan) error {
 	now := s.cfg.Now()
-	if !p.job.toMany() || p.job.Sent >= maxSent || p.job.Next > now.UnixMilli() {
+	if !p.job.toMany() || p.job.Sent >= maxSent || isLater(p.job.Next, now) {
 		return nil
 	}
 	if s.cfg.Exchange != nil && p.g.ControlGroupURI != "" {

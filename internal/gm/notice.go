@@ -153,8 +153,8 @@ func (s *Server) dueNotices(ctx context.Context) (due []*notice, next time.Time,
 			if cbor.Unmarshal(data, n) != nil {
 				return true
 			}
-			if at := time.UnixMilli(n.Next); at.After(now) {
-				next = sooner(next, at)
+			if isLater(n.Next, now) {
+				next = sooner(next, time.UnixMilli(n.Next))
 			} else if len(due) < maxDueNotices {
 				due = append(due, n)
 			} else {

@@ -148,6 +148,9 @@ func (g *groupRecord) gidAt(num uint64) []byte {
 	return gidOf(g.Prefix, num)
 }
 
+// clockSlack is how far a clock is set back without its meaning anything; seconds.
+const clockSlack = 300
+
 // due says whether a group's keys are to be changed by now, and why. Keys are
 // changed before they expire. KGO, Section 7.
 func (g *groupRecord) due(now time.Time) (Reason, bool) {
@@ -157,8 +160,8 @@ func (g *groupRecord) due(now time.Time) (Reason, bool) {
 		return "", false
 	case seconds+ahead >= g.Expires:
 		return ReasonLifetime, true
-	case g.Period > 0 && seconds >= g.RekeyedAt+g.Period:
-		return ReasonPeriod, true
+	case g.Period > 0 && (seconds >= g.RekeyedAt+g.Period || seconds+clockSlack < g.RekeyedAt):
+		return ReasonPeriod, true // or nobody knows how old the keys are: the clock was set back
 	}
 	return "", false
 }

@@ -22,6 +22,16 @@ const (
 // backoff is how long a member that did not answer is left alone.
 func backoff(tries int) time.Duration { return 10 * time.Second << (2 * min(tries-1, 4)) }
 
+// maxWait is the longest that anybody is left alone.
+const maxWait = 10 * time.Second << 8
+
+// isLater says whether a time, in milliseconds since 1970, is still to come. One that
+// is farther away than any ever is was set by a clock that has been set back since.
+func isLater(at int64, now time.Time) bool {
+	wait := at - now.UnixMilli()
+	return wait > 0 && wait <= maxWait.Milliseconds()
+}
+
 // jobs says which groups have members that are to be told of something. What is to
 // be told is in the store.
 type jobs struct {
@@ -262,7 +272,7 @@ func (w *workers) leave(name string, wake chan struct{}) bool {
 }
 
 func (w *workers) idle(wake chan struct{}, next time.Time) {
-	t := time.NewTimer(max(0, next.Sub(w.s.cfg.Now())))
+	t := time.NewTimer(min(max(0, next.Sub(w.s.cfg.Now())), maxWait))
 	defer t.Stop()
 	select {
 	case <-wake:
