@@ -17,11 +17,15 @@ func (s *site) run(j *job) {
 	j.stop, j.done = stop, make(chan struct{})
 	s.mu.Unlock()
 	s.touchJob(j)
-	s.work.Go(func() {
+	begun := s.begin(func() {
 		defer stop()
 		s.workOn(ctx, j)
 		s.conclude(ctx, j)
 	})
+	if !begun { // it goes on when the site is loaded again
+		stop()
+		s.conclude(ctx, j)
+	}
 }
 
 // workOn works on all items that are to do, a few at a time.

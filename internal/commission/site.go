@@ -23,7 +23,9 @@ type site struct {
 
 	ctx  context.Context // ends when the site is left
 	stop context.CancelFunc
-	work sync.WaitGroup // jobs and background tasks
+	work sync.WaitGroup // jobs and background tasks: see begin
+
+	beginning sync.Mutex // held while a task is added to work, and while ctx is ended
 
 	as asSession
 	gm gmSession
@@ -136,7 +138,9 @@ func (s *site) memberships() []*group {
 // their way, such as a roll call, send nothing more to a group: whoever loads the
 // site next goes on with its sequence numbers. DESIGN S1.
 func (s *site) leave() {
+	s.beginning.Lock()
 	s.stop()
+	s.beginning.Unlock()
 	s.work.Wait()
 	s.mu.Lock()
 	groups := slices.Collect(maps.Values(s.groups))
@@ -146,12 +150,20 @@ func (s *site) leave() {
 	}
 }
 
+// begin runs a task that leave waits for; false when the site was left.
+func (s *site) begin(task func()) bool {
+	s.beginning.Lock()
+	defer s.beginning.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.work.Go(task)
+	return true
+}
+
 // background runs a task that ends with the site.
 func (s *site) background(task func(ctx context.Context)) {
-	if s.ctx.Err() != nil {
-		return // left, and its work is waited for
-	}
-	s.work.Go(func() { task(s.ctx) })
+	s.begin(func() { task(s.ctx) })
 }
 
 func (s *site) record() *siteRecord {
