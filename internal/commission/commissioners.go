@@ -30,7 +30,7 @@ type commissionerEntry struct {
 	Name   string `cbor:"3,keyasint,omitempty"`
 }
 
-// The payloads of /ll/commissioners and of the Authorization Server's /people.
+// The payload of /ll/commissioners.
 type (
 	listPayload struct {
 		Version uint64     `cbor:"1,keyasint"`
@@ -39,13 +39,6 @@ type (
 	listItem struct {
 		Cred   []byte `cbor:"1,keyasint"`
 		Rights uint   `cbor:"2,keyasint"`
-	}
-	personPayload struct {
-		Name    string `cbor:"2,keyasint"`
-		Role    string `cbor:"3,keyasint"`
-		Pending bool   `cbor:"6,keyasint"`
-		Revoked bool   `cbor:"7,keyasint"`
-		Cred    []byte `cbor:"8,keyasint"`
 	}
 )
 
@@ -58,18 +51,16 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	var people []personPayload
-	if err := call(ctx, &s.as, coap.GET, "/people", nil, &people); err != nil {
-		return Job{}, asProblem(with(atAS, "asking who works here", err))
+	people, err := s.people(ctx)
+	if err != nil {
+		return Job{}, asProblem(err)
 	}
 	own := s.record()
 	list := []commissionerEntry{{Cred: own.Cred, Rights: allRights, Name: own.Installer}}
 	for _, p := range people {
-		rights := rightsOf[p.Role]
-		if rights == 0 || p.Pending || p.Revoked || len(p.Cred) == 0 || bytes.Equal(p.Cred, own.Cred) {
-			continue
+		if p.mayManage() && !bytes.Equal(p.Cred, own.Cred) {
+			list = append(list, commissionerEntry{p.Cred, rightsOf[p.Role], p.Name})
 		}
-		list = append(list, commissionerEntry{p.Cred, rights, p.Name})
 	}
 	slices.SortFunc(list[1:], func(a, b commissionerEntry) int { return bytes.Compare(a.Cred, b.Cred) })
 	if len(list) > maxCommissioners {
@@ -88,9 +79,14 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 // rightsOf are the rights of people at the devices, by their roles.
 var rightsOf = map[string]uint{"admin": allRights, "installer": rightManage}
 
+// mayManage reports whether somebody shall manage devices.
+func (p *personRecord) mayManage() bool {
+	return rightsOf[p.Role] != 0 && !p.Pending && !p.Revoked && len(p.Cred) > 0
+}
+
 // listed reports whether the site's list has who is to be on it.
 func (s *site) listed(p personRecord) bool {
-	if rightsOf[p.Role] == 0 || p.Pending || p.Revoked || bytes.Equal(p.Cred, s.record().Cred) {
+	if !p.mayManage() || bytes.Equal(p.Cred, s.record().Cred) {
 		return true
 	}
 	return slices.ContainsFunc(s.record().Commissioners, func(c commissionerEntry) bool {
