@@ -97,7 +97,7 @@ const (
 type Server struct {
 	cfg  Config
 	cred []byte
-	rand *lockedReader
+	rand io.Reader
 	psk  *oscore.PSKServer
 	log  *slog.Logger
 
@@ -123,7 +123,7 @@ func New(cfg Config) (*Server, error) {
 	if err := schema.Upgrade(context.Background(), cfg.Store, upgrades...); err != nil {
 		return nil, fmt.Errorf("opening the Authorization Server's store: %w", err)
 	}
-	random := &lockedReader{inner: cfg.Rand}
+	random := cose.SharedRandom(cfg.Rand)
 	s := &Server{
 		cfg:  cfg,
 		cred: cose.NewCCS(cfg.Issuer, cfg.Key.Public().(ed25519.PublicKey)),
@@ -256,16 +256,4 @@ func (s *Server) broken(what string, err error) *coap.Message {
 	s.count(EventFailed)
 	s.log.Error("cannot serve a request", "resource", what, slog.Any("error", err))
 	return coap.Problem(coap.InternalServerError, "The Authorization Server cannot do this now.")
-}
-
-// lockedReader makes a source of randomness safe for concurrent use.
-type lockedReader struct {
-	mu    sync.Mutex
-	inner io.Reader
-}
-
-func (r *lockedReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.inner.Read(p)
 }

@@ -171,7 +171,7 @@ func New(cfg Config) (*Device, error) {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}
-	cfg.Rand = &lockedReader{r: cfg.Rand}
+	cfg.Rand = cose.SharedRandom(cfg.Rand)
 	d := &Device{
 		cfg: cfg, log: cfg.Logger, ex: cfg.Exchange,
 		held:      make(chan struct{}, maxHeld),
@@ -241,16 +241,4 @@ func (d *Device) State() State {
 		s.Gone = append(s.Gone, GoneGroup{Name: name, Why: g.Why, Text: g.Why.String(), At: g.At, Num: g.Num})
 	}
 	return s
-}
-
-// lockedReader makes a source of randomness safe for concurrent use.
-type lockedReader struct {
-	mu sync.Mutex
-	r  io.Reader
-}
-
-func (l *lockedReader) Read(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.r.Read(p)
 }

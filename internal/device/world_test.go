@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -49,7 +50,7 @@ type world struct {
 	t     testing.TB
 	net   *sim.Network
 	clock *clock
-	rand  *lockedReader
+	rand  io.Reader
 
 	as      *as.Server
 	gm      *gm.Server
@@ -83,7 +84,7 @@ func newWorld(t testing.TB, edits ...func(*Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, net: sim.NewNetwork(1), clock: &clock{now: time.Unix(1_800_000_000, 0)},
-		rand: &lockedReader{r: rand.NewChaCha8([32]byte{byte(worlds.Add(1)), byte(worlds.Load() >> 8)})},
+		rand: cose.SharedRandom(rand.NewChaCha8([32]byte{byte(worlds.Add(1)), byte(worlds.Load() >> 8)})),
 	}
 	w.startGM()
 	w.startAS()

@@ -114,7 +114,3 @@ func bare(v any) *coap.Message {
 
 // nothing is the answer where a filter finds nobody. RFC 9594, Section 4.4.1.
 func nothing() *coap.Message { return bare([]byte{}) }
-
-func notMember() *coap.Message {
-	return ace.Problem(coap.Forbidden, ace.ErrorMembersOnly, "")
-}

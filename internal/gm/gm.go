@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 
 	"lamplighter/internal/ace"
@@ -138,7 +137,7 @@ func New(cfg Config) (*Server, error) {
 	if err := schema.Upgrade(context.Background(), cfg.Store, upgrades...); err != nil {
 		return nil, fmt.Errorf("opening the Group Manager's store: %w", err)
 	}
-	random := &lockedReader{inner: cfg.Rand}
+	random := cose.SharedRandom(cfg.Rand)
 	return &Server{
 		cfg: cfg, log: cfg.Logger, rand: random, ids: ids, routes: routes(),
 		contexts: newContexts(oscore.NewServer(random), cfg.Contexts), jobs: newJobs(cfg.Posts),
@@ -177,19 +176,6 @@ func call(hook func(string), what string) {
 	if hook != nil {
 		hook(what)
 	}
-}
-
-// lockedReader lets a source of randomness that is not safe for concurrent use
-// serve all requests.
-type lockedReader struct {
-	mu    sync.Mutex
-	inner io.Reader
-}
-
-func (r *lockedReader) Read(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return io.ReadFull(r.inner, p)
 }
 
 // random draws n bytes.

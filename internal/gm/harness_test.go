@@ -88,7 +88,7 @@ func (w *world) pass(d time.Duration) {
 // seeded is a source of bytes that a name repeats.
 func seeded(name string) io.Reader {
 	seed := cose.Thumbprint([]byte(name))
-	return &lockedReader{inner: rand.NewChaCha8(seed)}
+	return cose.SharedRandom(rand.NewChaCha8(seed))
 }
 
 func draw(r io.Reader, n int) []byte {

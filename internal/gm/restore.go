@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/schema"
 )
@@ -39,7 +40,7 @@ func Restored(ctx context.Context, s store.Store, created, now time.Time, rand i
 	if err := schema.Upgrade(ctx, s, upgrades...); err != nil {
 		return err
 	}
-	server := &Server{rand: &lockedReader{inner: rand}}
+	server := &Server{rand: cose.SharedRandom(rand)}
 	return s.Update(ctx, func(tx store.Tx) error {
 		for _, prefix := range []string{"m/", "s/", "k/", "r/", "e/"} { // members, and what is about them
 			if err := deleteAll(tx, prefix); err != nil {
