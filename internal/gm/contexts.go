@@ -31,14 +31,14 @@ type contexts struct {
 	loading [16]sync.Mutex // by the last byte of the id: one at a time makes a context
 
 	mu    sync.Mutex
-	byID  map[string]*list.Element // of *inUse
+	byID  map[string]*list.Element // of ids
 	order *list.List               // used last comes first
-}
 
-// inUse is an association whose context is in memory.
-type inUse struct {
-	id     string
-	proven bool // a request over it was verified since it was loaded
+	// verified holds the ids of those in use over which a request was verified since
+	// they were loaded. Transactions look at it, and so must not wait for mu: who
+	// holds that may wait for the Server, and that for a transaction that reserves
+	// sequence numbers.
+	verified sync.Map
 }
 
 func newContexts(s *oscore.Server, limit int) *contexts {
@@ -66,18 +66,20 @@ func (c *contexts) note(id string, fresh bool) {
 	if e := c.byID[id]; e != nil {
 		c.order.Remove(e)
 	}
+	c.verified.Delete(id)
 	if fresh {
-		c.byID[id] = c.order.PushFront(&inUse{id: id})
+		c.byID[id] = c.order.PushFront(id)
 	} else {
-		c.byID[id] = c.order.PushBack(&inUse{id: id})
+		c.byID[id] = c.order.PushBack(id)
 	}
 }
 
 // shed is called with c.mu held.
 func (c *contexts) shed(e *list.Element) {
-	id := e.Value.(*inUse).id
+	id := e.Value.(string)
 	c.order.Remove(e)
 	delete(c.byID, id)
+	c.verified.Delete(id)
 	c.Shed(id)
 }
 
@@ -91,15 +93,15 @@ func (c *contexts) touch(id string) (proven bool) {
 		return false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*inUse).proven
+	return c.proven(id)
 }
 
 // prove says that an association has superseded the older ones of its token.
 func (c *contexts) prove(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.byID[id]; e != nil {
-		e.Value.(*inUse).proven = true
+	if c.byID[id] != nil {
+		c.verified.Store(id, nil)
 	}
 }
 
@@ -110,6 +112,7 @@ func (c *contexts) end(id string) {
 	if e := c.byID[id]; e != nil {
 		c.order.Remove(e)
 		delete(c.byID, id)
+		c.verified.Delete(id)
 	}
 	c.Remove(id)
 }

@@ -85,12 +85,10 @@ func (a *associationRecord) grants(name string, m *memberRecord) bool {
 }
 
 // proven says whether a request over an association was verified since it was
-// loaded.
+// loaded. It waits for nobody.
 func (c *contexts) proven(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.byID[id]
-	return e != nil && e.Value.(*inUse).proven
+	_, ok := c.verified.Load(id)
+	return ok
 }
 
 // target says where a member stands in a rekeying and how it is reached.
