@@ -2,12 +2,18 @@ package main
 
 import (
 	"bufio"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"lamplighter/internal/endpoint"
 )
 
 // argsEnv makes the test binary run the program itself, so that a test can kill
@@ -81,6 +87,25 @@ func startProcess(t testing.TB, word string, args ...string) *process {
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
+}
+
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+// freePort finds a UDP port that nobody has.
+func freePort(t testing.TB) netip.AddrPort {
+	t.Helper()
+	udp, err := endpoint.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"), nil, endpoint.UDPOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	return udp.Addr()
 }
 
 // rounds is how often a test that kills something does so: the short form in
