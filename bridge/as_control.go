@@ -180,6 +180,9 @@ func (r *asRole) revoke(ctx context.Context, who string) ([]person, error) {
 	return found, nil
 }
 
+// maxNamed is the length of what is repeated in an answer, in bytes.
+const maxNamed = 64
+
 // find picks who is meant by an id or a name: the one person of that name with the
 // invitations to it, or all its invitations. Of several who enrolled it picks none.
 func find(list []person, who string) ([]person, error) {
@@ -201,6 +204,8 @@ func find(list []person, who string) ([]person, error) {
 		}
 	}
 	switch {
+	case !known && len(who) > maxNamed: // a link, rather
+		return nil, control.Refuse("nobody is called that; `lamplighter people` lists all")
 	case !known:
 		return nil, control.Refuse("nobody is called %q; `lamplighter people` lists all", who)
 	case len(enrolled) > 1:
