@@ -64,7 +64,7 @@ func TestKillServers(t *testing.T) {
 	}
 	t.Logf("%d kills in %s: %s", kills, time.Since(begun).Round(time.Second), s.ledger.summary())
 	for _, what := range vital {
-		if s.ledger.counts[what] == 0 {
+		if s.ledger.counts[what] == 0 && !t.Failed() {
 			t.Errorf("never %s: the test shows little", what)
 		}
 	}
