@@ -159,3 +159,31 @@ func pathSegment(id string) bool {
 	b, err := hex.DecodeString(id)
 	return err == nil && len(b) > 0 && len(b) <= 32
 }
+
+// personName is how a person is called whose id the servers use; s.mu is held.
+func (s *site) personName(id string) string {
+	own := cose.Thumbprint(s.rec.Cred)
+	if hex.EncodeToString(own[:16]) == id {
+		return s.rec.Installer
+	}
+	if name := s.names[id]; name != "" {
+		return name
+	}
+	return id[:min(len(id), 16)]
+}
+
+// refreshNames keeps in mind how people are called, and whether the person at this
+// browser manages them.
+func (s *site) refreshNames(records []personRecord, manages bool) {
+	names := map[string]string{}
+	for _, r := range records {
+		names[r.ID] = r.Name
+	}
+	s.mu.Lock()
+	changed := s.managesPeople != manages
+	s.managesPeople, s.names = manages, names
+	s.mu.Unlock()
+	if changed {
+		s.touchSite()
+	}
+}

@@ -1,25 +1,14 @@
 package gm
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/store"
 )
-
-// plan is what is to be done for a group's latest rekeying at one moment.
-type plan struct {
-	g       *groupRecord
-	job     *rekeyJob
-	targets []*target // all members
-	next    time.Time // when those are due that are not yet
-}
 
 // pass tells the members of a group who are to be told now, and says when the next
 // ones are. RFC 9594, Section 6; KGO, Section 11.
@@ -50,48 +39,6 @@ func (s *Server) plan(ctx context.Context, name string) (p *plan, err error) {
 		return err
 	})
 	return p, err
-}
-
-func (s *Server) planIn(tx store.Tx, name string) (*plan, error) {
-	g, err := load[groupRecord](tx, groupKey(name))
-	if err != nil || g == nil {
-		return nil, err
-	}
-	job, err := load[rekeyJob](tx, jobKey(name))
-	if err != nil || job == nil || job.Ended != 0 || job.Num != g.Num {
-		return nil, err
-	}
-	p := &plan{g: g, job: job}
-	p.targets, err = s.targets(tx, g, job)
-	return p, err
-}
-
-// targets says of every member where it stands.
-func (s *Server) targets(tx store.Tx, g *groupRecord, job *rekeyJob) ([]*target, error) {
-	var members []*memberRecord
-	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
-		return nil, err
-	}
-	all := make([]*target, len(members))
-	for i, m := range members {
-		var err error
-		if all[i], err = s.target(tx, g, job, m); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-// by lists the members who are to be told in a way, now.
-func (p *plan) by(w passage, now time.Time) (due []*target) {
-	for _, t := range p.targets {
-		if t.way == w && t.state == statePending && !isLater(t.p.Next, now) {
-			due = append(due, t)
-		}
-	}
-	// Who did not answer before waits for those who may, not the other way round.
-	slices.SortStableFunc(due, func(a, b *target) int { return cmp.Compare(a.p.Tries, b.p.Tries) })
-	return due
 }
 
 // notifyObservers tells those who observe: each gets its own message as a
@@ -300,57 +247,3 @@ func (s *Server) endJob(ctx context.Context, p *plan) error {
 	}
 	return err
 }
-
-// noteHeard makes durable which members were given keys because they asked.
-func (s *Server) noteHeard(ctx context.Context) error {
-	s.jobs.mu.Lock()
-	heard := maps.Clone(s.jobs.heard)
-	s.jobs.mu.Unlock()
-	if len(heard) == 0 {
-		return nil
-	}
-	err := s.commit(ctx, "rekeying progress", func(tx store.Tx) error {
-		for h, num := range heard {
-			m, err := tx.Get(memberKey(h.group, h.node))
-			if err != nil {
-				return err
-			}
-			if m == nil {
-				continue
-			}
-			if err := (&groupRecord{Name: h.group}).has(tx, h.node, num); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	var groups []string
-	s.jobs.mu.Lock()
-	for h, num := range heard {
-		if s.jobs.heard[h] == num {
-			delete(s.jobs.heard, h)
-		}
-		if !slices.Contains(groups, h.group) {
-			groups = append(groups, h.group)
-		}
-	}
-	s.jobs.mu.Unlock()
-	for _, name := range groups {
-		s.announce(name)
-	}
-	return nil
-}
-
-// hasAsked notes that a member was given the keys of a version because it asked.
-func (s *Server) hasAsked(group, node string, num uint64) {
-	s.jobs.mu.Lock()
-	defer s.jobs.mu.Unlock()
-	if len(s.jobs.heard) < maxHeard {
-		s.jobs.heard[heard{group, node}] = num
-	}
-}
-
-const maxHeard = 1 << 16 // what is not noted is told once more, and ignored there

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/store"
 )
 
@@ -172,4 +174,44 @@ func (g *groupRecord) trimStale() {
 	if n := len(g.Stale) - g.MaxStaleSets; n > 0 {
 		g.Stale = slices.Delete(g.Stale, 0, n)
 	}
+}
+
+// refresh rekeys groups whose keys expire, or whose rekeying period has passed.
+func (s *Server) refresh(ctx context.Context) error {
+	var due []string
+	now := s.cfg.Now()
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		due = nil
+		return tx.Scan(groupKey(""), func(key string, data []byte) bool {
+			if g, err := ace.Decode[groupRecord](data); err == nil {
+				if _, ok := g.due(now); ok && occupied(tx, g.Name) {
+					due = append(due, g.Name)
+				}
+			}
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range due {
+		err := s.changeGroup(ctx, "rekey", name, func(tx store.Tx, g *groupRecord) error {
+			why, ok := g.due(s.cfg.Now())
+			if !ok {
+				return nil
+			}
+			return s.rekey(tx, g, cause{reason: why})
+		})
+		if err != nil {
+			return fmt.Errorf("rekeying %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// occupied says whether a group has members.
+func occupied(tx store.Tx, name string) bool {
+	found := false
+	_ = tx.Scan(memberKey(name, ""), func(string, []byte) bool { found = true; return false })
+	return found
 }
