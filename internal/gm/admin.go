@@ -2,6 +2,7 @@ package gm
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,6 +101,7 @@ func (s *Server) CreateGroup(ctx context.Context, cfg GroupConfig) error {
 		if err := tx.Put(gidKey(g.GID), []byte(g.Name)); err != nil {
 			return err
 		}
+		s.logAfter(tx, "created a group", "group", g.Name, "num", g.Num, "gid", hex.EncodeToString(g.GID))
 		return save(tx, groupKey(g.Name), g)
 	})
 }
@@ -147,6 +149,7 @@ func (s *Server) SetActive(ctx context.Context, name string, active bool) error 
 		}
 		g.Inactive = !active
 		s.tellActive(tx, g)
+		s.logAfter(tx, "set a group's status", "group", name, "active", active)
 		return nil
 	})
 }

@@ -49,6 +49,7 @@ func (s *Server) Bar(ctx context.Context, actors []string) error {
 				if err := tx.Put(barKey(actor), []byte(actor)); err != nil {
 					return err
 				}
+				s.logAfter(tx, "barred what a revoked person obtained", "actor", actor)
 			}
 		}
 		lifted := false

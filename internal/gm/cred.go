@@ -3,6 +3,7 @@ package gm
 import (
 	"bytes"
 	"crypto/hmac"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -194,6 +195,6 @@ func (x *exchange) upload() (*coap.Message, error) {
 	if err := x.saveMember(x.me); err != nil {
 		return nil, err
 	}
-	x.note("a member uploaded a credential", "node", x.me.Node)
+	x.note("a member uploaded a credential", "node", x.me.Node, "sid", hex.EncodeToString(x.me.SenderID))
 	return coap.Respond(coap.Changed, coap.NoFormat, nil), nil
 }

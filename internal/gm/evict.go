@@ -2,6 +2,7 @@ package gm
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 
@@ -24,10 +25,10 @@ func (s *Server) expel(tx store.Tx, g *groupRecord, m *memberRecord, why Reason)
 			return err
 		}
 	}
-	name, num, node, subject := g.Name, g.Num, m.Node, m.Subject
+	name, num, node, sid, subject := g.Name, g.Num, m.Node, hex.EncodeToString(m.SenderID), m.Subject
 	afterwards(tx, func() {
 		s.count(EventEvict)
-		s.log.Info("evicted a member", "group", name, "num", num, "node", node, "subject", subject, "reason", string(why))
+		s.log.Info("evicted a member", "group", name, "num", num, "node", node, "sid", sid, "subject", subject, "reason", string(why))
 	})
 	return nil
 }

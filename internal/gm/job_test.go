@@ -454,16 +454,29 @@ func TestReducedRights(t *testing.T) {
 func TestSecurityEventsAreLogged(t *testing.T) {
 	var log lockedBuffer
 	f := newFleet(t, toMany, func(c *Config) { c.Logger = textLogger(&log) })
-	a := f.add(controlled)
-	f.add(controlled)
+	a, b := f.add(controlled), f.add(controlled)
+	if _, err := b.client.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	wantCode(t, "leaving", f.call(a.gm, coap.DELETE, a.m.NodePath, -1, nil), coap.Deleted)
 	f.evict("n1")
 	f.settle()
 	f.call(a.gm, coap.GET, "/ace-group/hall/num", -1, nil)
+	f.call(a.gm, coap.GET, "/ace-group/elsewhere/num", -1, nil)
+	for _, active := range []bool{false, true} {
+		if err := f.s.SetActive(t.Context(), testGroup, active); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.s.Bar(t.Context(), []string{"somebody"}); err != nil {
+		t.Fatal(err)
+	}
 	text := log.String()
 	for _, want := range []string{
-		`"admitted a member"`, `"a member left"`, `"evicted a member"`, `reason="members were evicted"`, `reason="a member left"`,
+		`"created a group" group=hall num=0 gid=`, `"admitted a member" node=n1 sid=01 `, `"renewed a Sender ID" node=n1 sid=02 `,
+		`"a member left" node=n0 sid=00 `, `"evicted a member" group=hall num=1 node=n1 sid=02 `, `reason="members were evicted"`, `reason="a member left"`,
 		`"rekeyed a group"`, `"a rekeying has ended"`, `"told a member"`, `"refused a request"`, "gid=", "num=2",
+		`why="The token is not for this group."`, `"set a group's status" group=hall active=false`, `"barred what a revoked person obtained" actor=somebody`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in the log", want)

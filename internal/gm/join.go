@@ -1,6 +1,7 @@
 package gm
 
 import (
+	"encoding/hex"
 	"errors"
 	"strconv"
 
@@ -108,7 +109,7 @@ func (x *exchange) admitMember(jr *ace.JoinRequest, roles ace.Role, cred []byte)
 		}
 	}
 	x.counts(map[bool]Event{false: EventJoin, true: EventRejoin}[code == coap.Changed])
-	x.note("admitted a member", "node", m.Node, "roles", roles.String(), "again", code == coap.Changed)
+	x.note("admitted a member", "node", m.Node, "sid", hex.EncodeToString(sid), "roles", roles.String(), "again", code == coap.Changed)
 	resp := groupcomm(code, answer)
 	for _, segment := range []string{"ace-group", x.group.Name, "nodes", m.Node} {
 		coap.AddOption(resp, coap.OptionLocationPath, []byte(segment))

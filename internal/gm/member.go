@@ -1,6 +1,7 @@
 package gm
 
 import (
+	"encoding/hex"
 	"errors"
 
 	"lamplighter/internal/ace"
@@ -114,7 +115,7 @@ func (x *exchange) renew() (*coap.Message, error) {
 		return nil, err
 	}
 	x.counts(EventRenewal)
-	x.note("renewed a Sender ID", "node", x.me.Node)
+	x.note("renewed a Sender ID", "node", x.me.Node, "sid", hex.EncodeToString(sid))
 	return groupcomm(coap.Content, ace.RenewalResponse{SenderID: sid}), nil
 }
 
@@ -137,6 +138,6 @@ func (x *exchange) leave() (*coap.Message, error) {
 	name := x.group.Name
 	x.after = append(x.after, func() { x.s.unobserve(name, ids) })
 	x.counts(EventLeave)
-	x.note("a member left", "node", x.me.Node)
+	x.note("a member left", "node", x.me.Node, "sid", hex.EncodeToString(x.me.SenderID))
 	return coap.Respond(coap.Deleted, coap.NoFormat, nil), nil
 }

@@ -91,8 +91,9 @@ func (s *Server) serve(ctx context.Context, req *coap.Request) *coap.Message {
 	return resp
 }
 
-// logRefusal logs every error answer: whoever is nobody's peer only for those who
-// look closely, as anybody can make them. KGO, Section 15.1.
+// logRefusal logs every error answer with what it says: whoever is nobody's peer
+// only for those who look closely, as anybody can make them. KGO, Section 15.1; RFC
+// 9594, Section 4.1.2.
 func (s *Server) logRefusal(ctx context.Context, req *coap.Request, resp *coap.Message) {
 	if coap.Class(resp.Code) == 2 {
 		return
@@ -102,8 +103,10 @@ func (s *Server) logRefusal(ctx context.Context, req *coap.Request, resp *coap.M
 		level = slog.LevelDebug
 	}
 	args := []any{"method", req.Code.String(), "path", coap.Path(req.Message), "code", coap.CodeString(resp.Code), "association", req.Peer.Name}
-	if id, _, ok := ace.ParseProblem(resp); ok {
-		args = append(args, "error", id.String())
+	if id, detail, ok := ace.ParseProblem(resp); ok {
+		args = append(args, "error", id.String(), "why", detail)
+	} else if _, has := coap.ContentFormat(resp); !has {
+		args = append(args, "why", string(resp.Payload))
 	}
 	s.log.Log(ctx, level, "refused a request", args...)
 }
