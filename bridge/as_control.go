@@ -109,6 +109,9 @@ func (r *asRole) serveControl(data string, site siteInfo) error {
 	control.Handle(mux, "GET /people", func(ctx context.Context, _ *http.Request, _ struct{}) ([]person, error) {
 		return r.people(ctx)
 	})
+	control.Handle(mux, "POST /policy", func(ctx context.Context, _ *http.Request, in policyRequest) (policyText, error) {
+		return r.policy(ctx, in)
+	})
 	control.Handle(mux, "POST /revoke", func(ctx context.Context, _ *http.Request, in revokeRequest) ([]person, error) {
 		return r.revoke(ctx, in.Who)
 	})

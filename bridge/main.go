@@ -28,6 +28,7 @@ type cli struct {
 	Device     deviceCmd     `cmd:"" help:"Run one simulated lamp."`
 	Invite     inviteCmd     `cmd:"" help:"Invite a person: print a link and a QR code that work once."`
 	People     peopleCmd     `cmd:"" help:"List who is invited and who has enrolled."`
+	Policy     policyCmd     `cmd:"" help:"Print or replace what a person may do."`
 	Revoke     revokeCmd     `cmd:"" help:"End at once all that a person can do."`
 	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
 

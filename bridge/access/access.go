@@ -95,16 +95,20 @@ func (f *Folder) Grant(id, name string, expires time.Time) (code string, err err
 	return code, f.save(e)
 }
 
-// Keep takes the end off an access: who holds the code has enrolled. Again, and
-// for one that is unknown or revoked, it does nothing.
-func (f *Folder) Keep(id string) error {
+// Keep gives an access another end, none with the zero time: who holds the code
+// has enrolled. Again, and for one that is unknown or revoked, it does nothing.
+func (f *Folder) Keep(id string, until time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	end := int64(0)
+	if !until.IsZero() {
+		end = until.Unix()
+	}
 	e, err := f.load(id)
-	if err != nil || e == nil || e.Expires == 0 || e.Revoked != 0 {
+	if err != nil || e == nil || e.Expires == end || e.Revoked != 0 {
 		return err
 	}
-	e.Expires = 0
+	e.Expires = end
 	return f.save(*e)
 }
 

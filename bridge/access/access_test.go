@@ -59,12 +59,16 @@ func TestGrantKeepRevoke(t *testing.T) {
 	if got["a1"] != ann || got["b2"].Expires != 0 || len(got) != 2 {
 		t.Error("granted:", got)
 	}
-	if err := f.Keep("a1"); err != nil {
-		t.Fatal(err)
-	}
-	ann.Expires = 0
-	if got := list(t, r, true); got["a1"] != ann {
-		t.Error("kept:", got)
+	for _, until := range []time.Time{c.now.Add(24 * time.Hour), {}} {
+		if err := f.Keep("a1", until); err != nil {
+			t.Fatal(err)
+		}
+		if ann.Expires = 0; !until.IsZero() {
+			ann.Expires = until.Unix()
+		}
+		if got := list(t, r, true); got["a1"] != ann {
+			t.Error("kept:", got)
+		}
 	}
 	if err := f.Revoke("a1"); err != nil {
 		t.Fatal(err)
@@ -75,7 +79,7 @@ func TestGrantKeepRevoke(t *testing.T) {
 		t.Error("revoked:", got)
 	}
 	c.now = c.now.Add(time.Minute)
-	for _, again := range []func(string) error{f.Revoke, f.Keep} {
+	for _, again := range []func(string) error{f.Revoke, func(id string) error { return f.Keep(id, c.now) }} {
 		if err := errors.Join(again("a1"), again("nobody")); err != nil {
 			t.Error(err)
 		}

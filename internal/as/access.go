@@ -14,8 +14,9 @@ import (
 type Access interface {
 	// Grant makes an access code, which opens the bridge until expires.
 	Grant(id, name string, expires time.Time) (code string, err error)
-	// Keep takes the end off an access: its holder has enrolled.
-	Keep(id string) error
+	// Keep gives an access another end, none with the zero time: its holder has
+	// enrolled, and what counts is the person's.
+	Keep(id string, until time.Time) error
 	// Revoke ends an access and what is open with it.
 	Revoke(id string) error
 }
@@ -36,17 +37,28 @@ func (s *Server) grantAccess(inv *Invitation, name string) (err error) {
 	return nil
 }
 
-// keepAccess makes the access of a used invitation last. It comes after the
-// enrolment is durable and before that is answered: a client that gets no
-// answer enrols again, and so what a crash left out is done.
-func (s *Server) keepAccess(invitation string, superseded []string) error {
+// keepAccess makes the access of a used invitation last as long as the person's. It
+// comes after the enrolment is durable and before that is answered: a client that
+// gets no answer enrols again, and so what a crash left out is done.
+func (s *Server) keepAccess(ids []string, until uint64, superseded []string) error {
+	if err := s.endAccessAt(ids, until); err != nil {
+		return err
+	}
+	return s.revokeAccess(superseded)
+}
+
+// endAccessAt gives the accesses of a person the person's end, in seconds since
+// 1970; 0 is none.
+func (s *Server) endAccessAt(ids []string, until uint64) error {
 	if s.cfg.Access == nil {
 		return nil
 	}
-	if err := s.cfg.Access.Keep(invitation); err != nil {
-		return fmt.Errorf("keeping access to the bridge: %w", err)
+	for _, id := range ids {
+		if err := s.cfg.Access.Keep(id, at(until)); err != nil {
+			return fmt.Errorf("keeping access to the bridge: %w", err)
+		}
 	}
-	return s.revokeAccess(superseded)
+	return nil
 }
 
 func (s *Server) revokeAccess(ids []string) error {

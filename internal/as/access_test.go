@@ -21,9 +21,12 @@ func (l *bridgeList) Grant(id, name string, expires time.Time) (string, error) {
 	return "code of " + id, l.fail
 }
 
-func (l *bridgeList) Keep(id string) error {
+func (l *bridgeList) Keep(id string, until time.Time) error {
 	if l.fail == nil {
 		l.state[id] = "kept"
+		if !until.IsZero() {
+			l.state[id] += until.UTC().Format(" until 15:04")
+		}
 	}
 	return l.fail
 }
@@ -80,5 +83,47 @@ func TestAccess(t *testing.T) {
 	}
 	if list.state[bob.inv.ID] != "granted to Bob" {
 		t.Error("Bob:", list.state)
+	}
+}
+
+// TestAccessEndsWithThePerson: who may do something until a time uses the bridge
+// until then.
+func TestAccessEndsWithThePerson(t *testing.T) {
+	list := &bridgeList{state: map[string]string{}}
+	s := newSite(t, func(c *as.Config) { c.Access = list })
+	p, end := s.party("anna"), s.clock.Now().Add(time.Hour)
+	inv, err := s.as.InvitePerson(t.Context(), as.InviteParams{Name: "anna", Until: end})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.accept(inv)
+	want := func(what, state string) {
+		t.Helper()
+		if list.state[inv.ID] != state {
+			t.Errorf("%s: %q, want %q", what, list.state[inv.ID], state)
+		}
+	}
+	p.expect(p.postEnrolment(p.cred), coap.Created)
+	want("enrolled", end.UTC().Format("kept until 15:04"))
+	p.expect(p.postEnrolment(p.cred), coap.Created)
+	want("enrolled again", end.UTC().Format("kept until 15:04"))
+	all, _ := s.as.Installers(t.Context())
+	for id, i := range all {
+		for state, until := range map[string]time.Time{
+			"kept": {}, end.Add(time.Hour).UTC().Format("kept until 15:04"): end.Add(time.Hour),
+		} {
+			i.Policy.Until = 0
+			if !until.IsZero() {
+				i.Policy.Until = uint64(until.Unix())
+			}
+			if err := s.as.SetPolicy(t.Context(), id, i.Policy); err != nil {
+				t.Fatal(err)
+			}
+			want("another policy", state)
+		}
+		list.fail = errors.New("no space")
+		if err := s.as.SetPolicy(t.Context(), id, i.Policy); !errors.Is(err, list.fail) {
+			t.Errorf("the bridge was not told: %v", err)
+		}
 	}
 }

@@ -74,6 +74,7 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 	var admitted *installerRecord
 	var superseded string // an invitation whose key the new one replaces unused
 	var shut []string     // accesses to the bridge that are too many
+	var until uint64      // the end of what a repeated enrolment is for
 	err := s.commit(ctx, "enroll", func(tx store.Tx) error {
 		admitted, superseded, shut = nil, "", nil
 		inv, err := load[invitationRecord](tx, prefixInvitation+invitation)
@@ -86,6 +87,9 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 		}
 		repeated, err := mayEnroll(invitation, inv, known, cred, seconds(now))
 		if err != nil || repeated {
+			if repeated {
+				until = known.Policy.Until
+			}
 			return err
 		}
 		key, err := cose.DerivedKey(inv.Secret, s.cfg.Key, cred.Public, cred.Raw, s.cred)
@@ -115,7 +119,7 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 		return err
 	}
 	if admitted == nil {
-		return s.keepAccess(invitation, nil)
+		return s.keepAccess([]string{invitation}, until, nil)
 	}
 	s.openInstaller(id, admitted)
 	if superseded != "" {
@@ -123,7 +127,7 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 	}
 	s.count(EventEnrolled)
 	s.log.Info("enrolled an installer", "installer", id, "name", admitted.Name, "invitation", invitation)
-	return s.keepAccess(invitation, shut)
+	return s.keepAccess(admitted.Access, admitted.Policy.Until, shut)
 }
 
 // mayEnroll decides about an enrolment. repeated is true when this very one was

@@ -170,13 +170,15 @@ func (s *Server) Installers(ctx context.Context) (map[string]Installer, error) {
 	return found, err
 }
 
-// SetPolicy replaces an installer's policy. Tokens that were issued stay what
-// they are. It fails with [ErrAbsent] for an unknown id.
+// SetPolicy replaces an installer's policy. Tokens that were issued stay what they
+// are; access to the bridge ends with the person's. It fails with [ErrAbsent] for
+// an unknown id.
 func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error {
 	if err := policy.Check(); err != nil {
 		return err
 	}
-	return s.commit(ctx, "policy", func(tx store.Tx) error {
+	var access []string
+	err := s.commit(ctx, "policy", func(tx store.Tx) error {
 		i, err := load[installerRecord](tx, prefixInstaller+id)
 		if err != nil {
 			return err
@@ -184,9 +186,14 @@ func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error 
 		if i == nil || i.Revoked != 0 {
 			return ErrAbsent
 		}
-		i.Policy = policy
+		i.Policy, access = policy, i.Access
 		return save(tx, prefixInstaller+id, i)
 	})
+	if err != nil {
+		return err
+	}
+	s.log.Info("replaced a policy", "installer", id, "role", string(policy.role()), "rules", len(policy.Rules))
+	return s.endAccessAt(access, policy.Until)
 }
 
 // lookup finds an installer; nil when there is none.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"time"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
@@ -43,9 +44,9 @@ type (
 )
 
 // UpdateCommissioners takes the people of the Authorization Server (administrators
-// and installers, without those who were revoked) for the list of who may manage
-// this site's devices, and brings it to all of them. Only an administrator is told
-// who they are.
+// and installers, without those who were revoked or whose access has ended) for the
+// list of who may manage this site's devices, and brings it to all of them. Only an
+// administrator is told who they are.
 func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 	s, err := e.site()
 	if err != nil {
@@ -58,7 +59,7 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 	own := s.record()
 	list := []commissionerEntry{{Cred: own.Cred, Rights: allRights, Name: own.Installer}}
 	for _, p := range people {
-		if p.mayManage() && !bytes.Equal(p.Cred, own.Cred) {
+		if p.mayManage(s.e.cfg.Now()) && !bytes.Equal(p.Cred, own.Cred) {
 			list = append(list, commissionerEntry{p.Cred, rightsOf[p.Role], p.Name})
 		}
 	}
@@ -80,13 +81,14 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 var rightsOf = map[string]uint{"admin": allRights, "installer": rightManage}
 
 // mayManage reports whether somebody shall manage devices.
-func (p *personRecord) mayManage() bool {
-	return rightsOf[p.Role] != 0 && !p.Pending && !p.Revoked && len(p.Cred) > 0
+func (p *personRecord) mayManage(now time.Time) bool {
+	over := p.Expires != 0 && uint64(now.Unix()) >= p.Expires
+	return rightsOf[p.Role] != 0 && !p.Pending && !p.Revoked && !over && len(p.Cred) > 0
 }
 
 // listed reports whether the site's list has who is to be on it.
 func (s *site) listed(p personRecord) bool {
-	if !p.mayManage() || bytes.Equal(p.Cred, s.record().Cred) {
+	if !p.mayManage(s.e.cfg.Now()) || bytes.Equal(p.Cred, s.record().Cred) {
 		return true
 	}
 	return slices.ContainsFunc(s.record().Commissioners, func(c commissionerEntry) bool {

@@ -107,6 +107,48 @@ func TestCommissionersOfDevices(t *testing.T) {
 	}
 }
 
+// Whose access has an end goes off the lists after it.
+func TestCommissionerUntil(t *testing.T) {
+	w := newWorld(t, 1)
+	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+	ann.joined()
+	bert := w.hired("Bert", as.RoleInstaller, "127.0.0.1:40002")
+	all, err := w.as.Installers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, i := range all {
+		if i.Name == "Bert" {
+			i.Policy.Until = uint64(w.now().Add(time.Hour).Unix())
+			if err := w.as.SetPolicy(t.Context(), id, i.Policy); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	if j := bert.job(bert.Check(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatalf("before the end: %s", bert.failures(j))
+	}
+	w.advance(2 * time.Hour)
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	if j := bert.job(bert.Check(t.Context(), w.ids())); problemOf(j, w.ids()[0]) != "not-on-list" {
+		t.Errorf("after the end: %s", bert.failures(j))
+	}
+	people, err := ann.People(t.Context())
+	for _, p := range people {
+		if !p.Listed {
+			t.Errorf("%s is still to be listed", p.Name)
+		}
+	}
+	if err != nil || len(people) != 2 {
+		t.Errorf("%+v, %v", people, err)
+	}
+}
+
 // An installer is revoked who has claimed lamps: an administrator who is on their
 // lists takes the installer off them, owner or not, and manages them from then on.
 func TestRevokedOwner(t *testing.T) {
