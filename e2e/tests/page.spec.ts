@@ -110,18 +110,28 @@ test('a backup opens on another browser, which manages the devices again', async
   expect(call.verified).toBe(lamps);
 });
 
+// Dialogs of administration, by the screen and the button that opens them.
+const dialogs = ['groups group-new', `groups/${group} new-keys`, `groups/${group} group-change`, 'people invite-open'];
+
+async function show(page: Page, screen: string): Promise<void> {
+  const [place, button] = screen.split(' ');
+  await page.evaluate((place) => { location.hash = '#/' + place; }, place);
+  if (button) await page.getByTestId(button).click();
+}
+
 for (const [name, view] of [['wide', wide], ['tablet', tablet]] as const) {
   test(`every screen is accessible and large enough to touch, ${name}`, async () => {
     await first.setViewportSize(view);
     for (const theme of ['light', 'dark', 'sun']) {
       await first.evaluate((theme) => { document.documentElement.dataset['theme'] = theme; }, theme);
-      for (const screen of ['site', 'devices', 'groups', `groups/${group}`, 'jobs', 'log']) {
-        await first.evaluate((screen) => { location.hash = '#/' + screen; }, screen);
+      for (const screen of ['site', 'devices', 'groups', `groups/${group}`, 'people', 'jobs', 'log', ...dialogs]) {
+        await show(first, screen);
         await first.waitForTimeout(250); // colours fade for 200 ms
         const found = await new AxeBuilder({ page: first }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze();
         expect(found.violations.map((v) => `${theme} ${screen}: ${v.id} ${v.nodes[0]?.html}`)).toEqual([]);
         if (theme === 'light') expect(await small(first), screen).toEqual([]);
         expect(await first.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${screen} scrolls sideways`).toBeLessThanOrEqual(0);
+        await first.evaluate(() => document.querySelectorAll('dialog').forEach((dialog) => dialog.close()));
       }
     }
   });

@@ -18,6 +18,9 @@ import "./group-admin.css";
 
 const modes: Record<string, string> = { both: "signed to all, and between two members", group: "signed to all", pairwise: "between two members only" };
 
+/** The least time between two questions about all members, in milliseconds. */
+const pause = 700;
+
 /** What the Group Manager has of a group: its state, keys, members and settings. */
 @customElement("ll-group-admin")
 export class GroupAdmin extends View {
@@ -26,14 +29,18 @@ export class GroupAdmin extends View {
   @reactive() private members: GroupMember[] | undefined;
   @reactive() private problem = "";
   #seen = "";
+  #loading = false;
 
   protected override willUpdate(_changed: PropertyValues): void {
-    const { name, epoch, paused, members, rekeying: latest } = this.group;
-    const now = [name, epoch, paused, members?.length, latest?.epoch, latest?.ended].join("/");
-    if (now !== this.#seen) {
-      this.#seen = now;
+    if (!this.#loading && this.#now() !== this.#seen) {
       void this.#load();
     }
+  }
+
+  /** What says that the Group Manager has something new to tell. */
+  #now(): string {
+    const { name, epoch, paused, members, rekeying: latest } = this.group;
+    return [name, epoch, paused, members?.length, latest?.epoch, latest?.confirmed, latest?.told, latest?.ended].join("/");
   }
 
   protected override render() {
@@ -127,8 +134,11 @@ export class GroupAdmin extends View {
     </tr>`;
   }
 
+  /** Asks once, and once more if there was news meanwhile. */
   async #load(): Promise<void> {
     const name = this.group.name;
+    this.#loading = true;
+    this.#seen = this.#now();
     try {
       const [config, members] = await Promise.all([engine.groupConfig(name), engine.groupMembers(name)]);
       if (name === this.group.name) {
@@ -137,6 +147,9 @@ export class GroupAdmin extends View {
     } catch (reason) {
       this.problem = (reason as Error).message;
     }
+    await new Promise((done) => setTimeout(done, pause));
+    this.#loading = false;
+    this.requestUpdate();
   }
 
   async #evict(one: GroupMember): Promise<void> {

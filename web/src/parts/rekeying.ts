@@ -23,7 +23,7 @@ export function rekeying(group: Group) {
   }
   const failed = one.failed ?? [];
   const running = one.ended === 0;
-  const have = `${one.confirmed} of ${one.total} have them` + (one.told ? `, ${one.told} were told` : "");
+  const have = `${one.confirmed} of ${one.total} have them` + (one.told ? `, ${one.told} ${one.told === 1 ? "was" : "were"} told` : "");
   const words: Words = running
     ? { tone: "busy", icon: "wait", word: have }
     : failed.length
