@@ -54,7 +54,8 @@ func TestReachable(t *testing.T) {
 	for uri, want := range map[string]bool{
 		"coap://10.1.2.3:5683/ace-group/hall/node": true,
 		"coap://10.2.0.1:5683/ace-group/hall/node": false,
-		"coaps://10.1.2.3:5684/n":                  false,
+		"coaps://10.1.2.3:5684/n":                  true, // over its DTLS session
+		"coaps://10.2.0.1:5684/n":                  false,
 		"http://10.1.2.3:8080/":                    false,
 		"coap://10.1.2.3:22/n":                     false,
 		"coap://lamp.example:5683/n":               false,
