@@ -87,7 +87,7 @@ func serveBackup(mux *http.ServeMux, s store.Store, data, role string, logger *s
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		if err := writeBackup(r.Context(), w, s, data, role, time.Now()); err != nil {
-			logger.Error("a backup failed", "role", role, slog.Any("error", err))
+			logger.Error("a backup failed", "role", role, "err", err)
 			panic(http.ErrAbortHandler)
 		}
 		logger.Info("made a backup", "role", role)

@@ -35,7 +35,7 @@ func (d *door) list() (list []proxy.Access, changed bool) {
 		d.told = ""
 	case err.Error() != d.told:
 		d.told = err.Error()
-		d.logger.Error("reading who may use the bridge", slog.Any("error", err))
+		d.logger.Error("reading who may use the bridge", "err", err)
 	}
 	for _, e := range entries {
 		a := proxy.Access{Revoked: e.Revoked != 0}

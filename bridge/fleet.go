@@ -85,17 +85,16 @@ func (f *fleet) newLamp(i int, seed []byte) *lamp {
 	if f.options.groupMode {
 		mode = group.Group
 	}
-	logger := f.options.logger.With("device", label.FormatID(id))
 	return &lamp{
 		name: name, place: place, addr: f.options.slot.lamp(i),
 		config: device.Config{
 			ID: id, Model: lampModel, HW: "A1", FW: "1.0.0", LabelSecret: secret[:label.SecretSize],
 			Store:     store.Prefix(f.db, label.FormatID(id)+"/"),
-			GroupAddr: f.options.slot.group, ResponseMode: &mode, Logger: logger,
+			GroupAddr: f.options.slot.group, ResponseMode: &mode, Logger: f.options.logger,
 		},
 		udp: endpoint.UDPOptions{
 			Multicast: f.options.slot.group, Interface: f.options.iface,
-			Leisure: f.options.leisure, Logger: logger,
+			Leisure: f.options.leisure, Logger: f.options.logger.With("device", label.FormatID(id)),
 		},
 	}
 }

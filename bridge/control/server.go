@@ -34,7 +34,7 @@ func Listen(data, role string, h http.Handler, logger *slog.Logger) (*Server, er
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("the control socket has failed", "role", role, slog.Any("error", err))
+			logger.Error("the control socket has failed", "role", role, "err", err)
 		}
 	}()
 	return s, nil

@@ -74,7 +74,7 @@ func (c *conn) readLoop() {
 			c.abort(0, "CoAP messages are binary frames.")
 			return
 		case err != nil:
-			c.srv.config.Logger.Debug("a connection has ended", "from", c.remote, "error", err)
+			c.srv.config.Logger.Debug("a connection has ended", "from", c.remote, "err", err)
 			return
 		}
 		if c.dismissed.Load() {
@@ -146,7 +146,7 @@ func (c *conn) signal(m *coap.Message) bool {
 func (c *conn) send(m *coap.Message) {
 	b, err := coap.MarshalWS(m)
 	if err != nil {
-		c.srv.config.Logger.Warn("a message could not be encoded", "error", err)
+		c.srv.config.Logger.Warn("a message could not be encoded", "err", err)
 		return
 	}
 	c.record(ToClient, b)

@@ -62,7 +62,7 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 		h.Set("Cache-Control", "no-cache")
 	}
 	if err := sendFile(w, r, s.config.Page, file, !strings.HasPrefix(name, s.config.Immutable)); err != nil {
-		s.config.Logger.Warn("a file of the page could not be read", "file", file, "error", err)
+		s.config.Logger.Warn("a file of the page could not be read", "file", file, "err", err)
 		h.Del("Content-Encoding")
 		http.Error(w, "The file could not be read.", http.StatusInternalServerError)
 	}

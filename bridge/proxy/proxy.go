@@ -199,7 +199,7 @@ func (s *Server) serveCoAP(w http.ResponseWriter, r *http.Request) {
 	}
 	ws, err := accept(w, r, s.config.MaxMessage)
 	if err != nil {
-		s.config.Logger.Debug("a WebSocket could not be opened", "from", remote, "error", err)
+		s.config.Logger.Debug("a WebSocket could not be opened", "from", remote, "err", err)
 		return
 	}
 	c.run(ws)

@@ -254,6 +254,6 @@ func (s *Server) refuse(code coap.Code, id ace.ASErrorCode) *coap.Message {
 // is logged, not told.
 func (s *Server) broken(what string, err error) *coap.Message {
 	s.count(EventFailed)
-	s.log.Error("cannot serve a request", "resource", what, slog.Any("error", err))
+	s.log.Error("cannot serve a request", "resource", what, "err", err)
 	return coap.Problem(coap.InternalServerError, "The Authorization Server cannot do this now.")
 }

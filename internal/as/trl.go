@@ -2,7 +2,6 @@ package as
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -255,7 +254,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer every.Stop()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("forgetting what has expired", slog.Any("error", err))
+			s.log.Error("forgetting what has expired", "err", err)
 		}
 		select {
 		case <-ctx.Done():

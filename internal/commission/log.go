@@ -13,14 +13,22 @@ const (
 
 // info adds a line for people; it holds no secret.
 func (e *Engine) info(device, text string) {
-	e.cfg.Logger.Info(text, "device", device)
+	e.cfg.Logger.Info(text, about(device)...)
 	e.entry(Entry{At: e.now(), Level: levelInfo, Device: device, Text: text})
 }
 
 // warn is info for what did not go well.
 func (e *Engine) warn(device, text string) {
-	e.cfg.Logger.Warn(text, "device", device)
+	e.cfg.Logger.Warn(text, about(device)...)
 	e.entry(Entry{At: e.now(), Level: levelWarn, Device: device, Text: text})
+}
+
+// about names the device that a line is about, if there is one.
+func about(device string) []any {
+	if device == "" {
+		return nil
+	}
+	return []any{"device", device}
 }
 
 func (e *Engine) entry(entry Entry) {
@@ -40,7 +48,7 @@ func (e *Engine) logProblem(device, doing string, err error) {
 	if p.ID == errCanceled.ID {
 		return
 	}
-	e.cfg.Logger.Debug(doing, "device", device, "problem", p.ID, "err", err)
+	e.cfg.Logger.Debug(doing, append(about(device), "problem", p.ID, "err", err)...)
 	e.warn(device, doing+": "+p.Text)
 }
 

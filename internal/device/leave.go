@@ -3,6 +3,7 @@ package device
 import (
 	"cmp"
 	"context"
+	"log/slog"
 
 	"lamplighter/internal/join"
 	"lamplighter/internal/store"
@@ -61,7 +62,11 @@ func (d *Device) endMembership(m *member, why GroupEnd) error {
 		return err
 	}
 	d.gone[m.name] = note
-	d.log.Warn("no member any more", "group", m.name, "why", why.String(), "num", note.Num)
+	level := slog.LevelInfo
+	if why == EndUnbuilt {
+		level = slog.LevelWarn // nobody else meant it
+	}
+	d.log.Log(context.Background(), level, "no member any more", "group", m.name, "why", why.String(), "num", note.Num)
 	return nil
 }
 

@@ -98,7 +98,7 @@ func (d *DTLS) read() {
 			return
 		}
 		if err != nil {
-			d.opts.Logger.Debug("reading a datagram failed", "error", err)
+			d.opts.Logger.Debug("reading a datagram failed", "err", err)
 			if !sleep(d.ctx, 10*time.Millisecond) {
 				return
 			}
@@ -153,7 +153,7 @@ func (d *DTLS) greet(from netip.AddrPort, p *place, random [helloRandomLen]byte)
 	}
 	s, err := d.begin(from, random)
 	if err != nil {
-		d.opts.Logger.Error("a DTLS handshake could not begin", "error", err)
+		d.opts.Logger.Error("a DTLS handshake could not begin", "err", err)
 		return nil
 	}
 	if p = d.places[from]; p == nil {

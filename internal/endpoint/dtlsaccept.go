@@ -78,7 +78,7 @@ func (d *DTLS) run(ctx context.Context, s *accepted) {
 		s.ex.peer, err = id.Begin(ctx, s)
 	}
 	if err != nil {
-		d.opts.Logger.Debug("a DTLS handshake failed", "peer", s.to, "error", err)
+		d.opts.Logger.Debug("a DTLS handshake failed", "peer", s.to, "err", err)
 		d.mu.Lock()
 		d.forget(s)
 		d.mu.Unlock()

@@ -132,7 +132,7 @@ func (s *DTLSSession) serve() {
 		case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // about one record only
-			s.ex.logger.Debug("reading a record failed", "peer", s.to, "error", err)
+			s.ex.logger.Debug("reading a record failed", "peer", s.to, "err", err)
 			continue
 		}
 		s.active.Store(time.Now().UnixNano())

@@ -120,7 +120,7 @@ func (x *exchanges) unlockAndSend(now time.Time) (err error) {
 	x.mu.Unlock()
 	for _, d := range out {
 		if e := x.write(d.To, d.Bytes); e != nil && !errors.Is(e, net.ErrClosed) {
-			x.logger.Debug("sending a datagram failed", "to", d.To, "error", e)
+			x.logger.Debug("sending a datagram failed", "to", d.To, "err", e)
 			err = e
 		}
 	}

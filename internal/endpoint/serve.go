@@ -77,7 +77,7 @@ func (x *exchanges) serve(ev coap.Event, from netip.AddrPort, multicast bool) {
 	now := time.Now()
 	x.mu.Lock()
 	if err := x.layer.Answer(now, ev.Inbound, resp); err != nil {
-		x.logger.Warn("an answer could not be sent", "error", err)
+		x.logger.Warn("an answer could not be sent", "err", err)
 		_ = x.layer.Answer(now, ev.Inbound, coap.Problem(coap.InternalServerError, ""))
 	}
 	_ = x.unlockAndSend(now)

@@ -130,7 +130,7 @@ func (u *UDP) readLoop(conn *net.UDPConn, multicast bool) {
 			return
 		}
 		if err != nil {
-			u.opts.Logger.Debug("reading a datagram failed", "error", err)
+			u.opts.Logger.Debug("reading a datagram failed", "err", err)
 			if !sleep(u.ctx, 10*time.Millisecond) {
 				return
 			}

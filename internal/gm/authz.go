@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"log/slog"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
@@ -213,6 +212,6 @@ func (s *Server) updateRights(ctx context.Context, id string, token []byte) *coa
 // broken is the answer when the Group Manager itself fails. What failed is
 // logged, not told.
 func (s *Server) broken(what string, err error) *coap.Message {
-	s.log.Error("cannot serve a request", "resource", what, slog.Any("error", err))
+	s.log.Error("cannot serve a request", "resource", what, "err", err)
 	return coap.Problem(coap.InternalServerError, "The Group Manager cannot do this now.")
 }

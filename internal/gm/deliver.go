@@ -243,7 +243,7 @@ func (s *Server) endJob(ctx context.Context, p *plan) error {
 		}
 		s.log.Info("a rekeying has ended", "group", p.g.Name, "num", p.job.Num, "reason", string(p.job.Reason),
 			"confirmed", count[stateConfirmed], "told", count[stateTold], "failed", count[stateFailed],
-			"barred", count[stateBarred], "to ask", count[stateAsks])
+			"barred", count[stateBarred], "asking", count[stateAsks])
 	}
 	return err
 }

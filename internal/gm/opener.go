@@ -3,7 +3,6 @@ package gm
 import (
 	"context"
 	"errors"
-	"log/slog"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
@@ -60,7 +59,7 @@ func (o opener) find(ctx context.Context, outer *coap.Request) (opened *coap.Ope
 	if _, challenged := errors.AsType[*oscore.EchoError](err); challenged {
 		o.contexts.touch(id) // its answer is to find what it was asked
 	} else if reply != nil && coap.Class(reply.Code) == 5 {
-		o.log.Error("cannot open a request", "association", id, slog.Any("error", err))
+		o.log.Error("cannot open a request", "association", id, "err", err)
 	}
 	return opened, reply, err
 }

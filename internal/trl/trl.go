@@ -117,7 +117,7 @@ func (l *list) watch(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.Logger.Warn("cannot watch the Authorization Server", "list", l.path, "again in", pause, slog.Any("error", err))
+		l.Logger.Warn("cannot watch the Authorization Server", "list", l.path, "pause", pause, "err", err)
 		if !sleep(ctx, pause) {
 			return
 		}
