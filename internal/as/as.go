@@ -210,6 +210,7 @@ func (s *Server) Handler() coap.Handler {
 	mux.Handle(coap.GET, "/revoke/actors", s.actors)
 	mux.Handle(coap.POST, "/enroll", s.enroll)
 	mux.Handle(coap.GET, "/people", s.listPeople)
+	mux.Handle(coap.GET, "/administrators", s.listAdministrators)
 	mux.Handle(coap.POST, "/people/invite", s.postInvitation)
 	mux.Handle(coap.DELETE, "/people/{id}", s.deletePerson)
 	mux.Handle(coap.GET, "/devices/{id}", s.showDevice)

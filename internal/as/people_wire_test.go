@@ -252,3 +252,51 @@ func TestInvitationsOfARevokedAdministrator(t *testing.T) {
 	dora.enroll()
 	anna.expect(anna.do(anna.call, coap.GET, "/devices/"+hallLamp, -1, nil), coap.NotFound)
 }
+
+// Whoever equips devices is told the credentials of the site's administrators, and
+// nothing of anybody else.
+func TestAdministrators(t *testing.T) {
+	s := newSite(t)
+	boss := s.enrolled("boss", as.PolicyFor(as.RoleAdmin))
+	anna := boss.invite("anna", map[int]any{1: "anna", 2: "installer", 3: 3600})
+	dora := boss.invite("dora", map[int]any{1: "dora", 2: "admin", 3: 3600})
+	mia := boss.invite("mia", map[int]any{1: "mia", 2: "maintainer", 3: 3600})
+	stranger := s.enrolled("stranger", as.PolicyFor(as.RoleAdmin))
+	anna.enroll()
+	mia.enroll()
+	told := func(p *party) (names []string) {
+		t.Helper()
+		var list []map[int]any
+		if err := cbor.Unmarshal(p.expect(p.do(p.call, coap.GET, "/administrators", -1, nil), coap.Content).Payload, &list); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range list {
+			if len(l) != 2 || len(l[8].([]byte)) == 0 {
+				t.Errorf("%v", l)
+			}
+			names = append(names, l[2].(string))
+		}
+		return names
+	}
+	want := func(when string, p *party, names ...string) {
+		t.Helper()
+		if got := told(p); !slices.Equal(got, names) {
+			t.Errorf("%s: %v, want %v", when, got, names)
+		}
+	}
+	want("one is invited only", anna, "boss")
+	dora.enroll()
+	want("an installer", anna, "boss", "dora")
+	want("an administrator", dora, "boss", "dora")
+	want("of another site", stranger, "stranger")
+	mia.expect(mia.do(mia.call, coap.GET, "/administrators", -1, nil), coap.Forbidden)
+	anna.expect(anna.do(coap.To(anna.wire, asAddr), coap.GET, "/administrators", -1, nil), coap.Unauthorized)
+	for _, p := range boss.people() {
+		if p.Name == "dora" {
+			if err := s.as.Revoke(t.Context(), p.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want("one is revoked", anna, "boss")
+}

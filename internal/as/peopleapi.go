@@ -1,15 +1,18 @@
 package as
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
+	"lamplighter/internal/store"
 )
 
 // What people resources carry. Times are in seconds since 1970.
@@ -75,6 +78,53 @@ func (s *Server) listPeople(ctx context.Context, req *coap.Request) *coap.Messag
 		list = append(list, e)
 	}
 	return coap.Respond(coap.Content, ace.FormatCBOR, cbor.MustMarshal(list))
+}
+
+// listAdministrators answers GET /administrators to those who equip devices: whose
+// credentials a device that they claim is to list, so that somebody manages it when
+// they are gone. They learn of nobody else, and no ids.
+//
+//	[* { 2: name: tstr, 8: credential: bstr }]
+func (s *Server) listAdministrators(ctx context.Context, req *coap.Request) *coap.Message {
+	who, i, err := s.client(ctx, req)
+	switch {
+	case err != nil:
+		return s.broken("administrators", err)
+	case i == nil:
+		return coap.Problem(coap.Unauthorized, "This is for the people of the site.")
+	case i.Policy.role() != RoleAdmin && i.Policy.role() != RoleInstaller:
+		return coap.Problem(coap.Forbidden, "This is for who equips devices.")
+	}
+	list, err := s.administratorsOf(ctx, i.site(who))
+	if err != nil {
+		return s.broken("administrators", err)
+	}
+	return coap.Respond(coap.Content, ace.FormatCBOR, cbor.MustMarshal(list))
+}
+
+type administratorEntry struct {
+	Name       string `cbor:"2,keyasint"`
+	Credential []byte `cbor:"8,keyasint"`
+}
+
+// administratorsOf lists the administrators of a site who have enrolled, by name.
+func (s *Server) administratorsOf(ctx context.Context, site string) ([]administratorEntry, error) {
+	list := []administratorEntry{}
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		enrolled, err := scan[installerRecord](tx, prefixInstaller)
+		list = list[:0]
+		for id, i := range enrolled {
+			over := i.Revoked != 0 || i.Policy.Until != 0 && expired(i.Policy.Until, s.cfg.Now())
+			if i.Policy.role() == RoleAdmin && !over && i.site(id) == site && len(i.Cred) > 0 {
+				list = append(list, administratorEntry{i.Name, i.Cred})
+			}
+		}
+		return err
+	})
+	slices.SortFunc(list, func(a, b administratorEntry) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.Credential, b.Credential))
+	})
+	return list, err
 }
 
 // postInvitation answers POST /people/invite: 2.01 with the invitation, which

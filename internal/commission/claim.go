@@ -97,11 +97,15 @@ func (t *task) claimByLabel(ctx context.Context) error {
 		return err
 	}
 	site, r := t.s.record(), t.rec()
+	creds, err := t.s.firstCommissioners(ctx)
+	if err != nil {
+		return err
+	}
 	var answer claimAnswer
 	err = call(ctx, session, coap.POST, "/ll/claim", claimRequest{
 		SiteCred: site.Cred, Name: nameOf(r), Site: site.id(),
 		AS: server{site.ASAddress, site.ASCred}, GM: server{site.GMAddress, site.GMCred},
-		Commissioners: [][]byte{site.Cred},
+		Commissioners: creds,
 	}, &answer)
 	if err != nil {
 		return t.whyNotClaimed(ctx, err)

@@ -99,6 +99,29 @@ func (s *site) listed(p personRecord) bool {
 // maxCommissioners is how many a device lists.
 const maxCommissioners = 16
 
+// firstCommissioners are the credentials for the list that a claim gives: this
+// browser's and the administrators', so that somebody can manage the device when
+// whoever claimed it is revoked. An Authorization Server that does not say leaves the
+// browser alone.
+func (s *site) firstCommissioners(ctx context.Context) ([][]byte, error) {
+	creds := [][]byte{s.record().Cred}
+	var admins []personRecord
+	err := call(ctx, &s.as, coap.GET, "/administrators", nil, &admins)
+	if _, refused := errors.AsType[*coap.ResponseError](err); refused {
+		return creds, nil
+	}
+	if err != nil {
+		return nil, with(atAS, "asking who administers the site", err)
+	}
+	for _, p := range admins {
+		known := slices.ContainsFunc(creds, func(c []byte) bool { return bytes.Equal(c, p.Cred) })
+		if len(p.Cred) > 0 && !known && len(creds) < maxCommissioners {
+			creds = append(creds, p.Cred)
+		}
+	}
+	return creds, nil
+}
+
 // setList makes a list the site's, durably. The same one changes nothing.
 func (s *site) setList(ctx context.Context, list []commissionerEntry) error {
 	same := slices.EqualFunc(s.record().Commissioners, list, func(a, b commissionerEntry) bool {

@@ -185,6 +185,43 @@ func TestRevokedOwner(t *testing.T) {
 	ann.verified(2)
 }
 
+// An installer's claim lists the administrators: when the installer is revoked, they
+// take over what nobody else could manage.
+func TestRevokedInstallerOwns(t *testing.T) {
+	w := newWorld(t, 2)
+	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+	bert := w.hired("Bert", as.RoleInstaller, "127.0.0.1:40002")
+	mia := w.hired("Mia", as.RoleMaintainer, "127.0.0.1:40003")
+	bert.joined()
+	if j := mia.job(mia.Check(t.Context(), w.ids())); j.State != JobFailed || problemOf(j, w.ids()[0]) != "not-on-list" {
+		t.Errorf("a maintainer is listed: %s", mia.failures(j))
+	}
+	people, err := w.as.People(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range people {
+		if p.Name == "Bert" {
+			if err := w.as.Revoke(t.Context(), p.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if j := ann.job(ann.Check(t.Context(), w.ids())); j.State != JobDone {
+		t.Fatalf("the administrator is not listed: %s", ann.failures(j))
+	}
+	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone || j.Total != 2 {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	if err := bert.Blink(t.Context(), w.ids()[0], 1); err == nil {
+		t.Error("who was revoked manages the lamps that he claimed")
+	}
+	if j := ann.job(ann.Renew(t.Context(), hall, w.ids())); j.State != JobDone {
+		t.Fatalf("%s", ann.failures(j))
+	}
+	ann.verified(2)
+}
+
 // Another commissioner joins a device anew: its association is his then.
 func TestRenew(t *testing.T) {
 	w := newWorld(t, 2)
