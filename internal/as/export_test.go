@@ -33,3 +33,6 @@ func NextUpdates(ctx context.Context, s store.Store) (next map[string]uint64, er
 	})
 	return next, err
 }
+
+// OwnerPrefix is where the tokens of a subject are in the store.
+func OwnerPrefix(subject string) string { return ownerPrefix(subject) }

@@ -43,8 +43,9 @@ func (s *Server) record(ctx context.Context, d *draft) (err error) {
 	}
 	next.Expires, next.Hash = d.expires, ace.TokenHash(d.token)
 	token := cbor.MustMarshal(next)
-	owner := cbor.MustMarshal(ownerRecord{d.installer, d.audience, d.expires})
+	owner := cbor.MustMarshal(ownerRecord{d.installer, d.audience, d.expires, next.Hash})
 	expiry := cbor.MustMarshal(expiryRecord{d.key, d.subject, next.Hash})
+	number := hex.EncodeToString(d.cti)
 	return s.commit(ctx, "token", func(tx store.Tx) error {
 		if err := sweepTokens(tx, d.now); err != nil {
 			return err
@@ -65,8 +66,8 @@ func (s *Server) record(ctx context.Context, d *draft) (err error) {
 		}
 		return errors.Join(
 			tx.Put(prefixToken+hex.EncodeToString(d.key), token),
-			tx.Put(ownerKey(d.subject, next.Hash), owner),
-			tx.Put(expiryKey(d.expires, hex.EncodeToString(d.cti)), expiry))
+			tx.Put(ownerKey(d.subject, number), owner),
+			tx.Put(expiryKey(d.expires, number), expiry))
 	})
 }
 
@@ -205,5 +206,5 @@ func forget(tx store.Tx, key string, value []byte) error {
 	if err == nil && current != nil && string(current.Hash) == string(r.Hash) {
 		err = tx.Delete(at)
 	}
-	return errors.Join(err, tx.Delete(ownerKey(r.Subject, r.Hash)))
+	return errors.Join(err, tx.Delete(ownerKey(r.Subject, id)))
 }

@@ -1,6 +1,7 @@
 package as
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -18,7 +19,7 @@ const (
 	prefixDevice     = "device/"     // id -> deviceRecord
 	prefixToken      = "token/"      // id of the key -> tokenRecord
 	prefixExpiry     = "expiry/"     // time "/" number of the token -> expiryRecord
-	prefixOwner      = "owner/"      // subject in hex "/" hash -> ownerRecord: tokens that have not expired
+	prefixOwner      = "owner/"      // subject, see ownerPrefix, "/" number of the token -> ownerRecord: tokens that have not expired
 	prefixRevoked    = "trl/"        // hash -> revokedRecord
 	prefixUpdates    = "updates/"    // who is told -> updatesRecord: how the list changed
 	keyTokens        = "tokens"      // the highest number of a token that may have been given out
@@ -84,11 +85,12 @@ type expiryRecord struct {
 	Hash    []byte `cbor:"3,keyasint"`
 }
 
-// ownerRecord is a token that is in use, by its subject and hash.
+// ownerRecord is a token that is in use, by its subject.
 type ownerRecord struct {
 	Installer string `cbor:"1,keyasint"` // who asked for it
 	Audience  string `cbor:"2,keyasint"`
 	Expires   uint64 `cbor:"3,keyasint"` // seconds since 1970
+	Hash      []byte `cbor:"4,keyasint"` // of the token
 }
 
 // idSize is how much of a thumbprint is an installer's id, in bytes.
@@ -114,13 +116,15 @@ func expiryKey(expires uint64, id string) string {
 	return fmt.Sprintf("%s%016x/%s", prefixExpiry, expires, id)
 }
 
+// ownerPrefix is short: the subjects of the tokens that share a commit are far apart
+// in the store, and long keys make it write more pages.
 func ownerPrefix(subject string) string {
-	return prefixOwner + hex.EncodeToString([]byte(subject)) + "/"
+	const size = 12 // bytes of the hash: nobody finds another subject with the same
+	sum := sha256.Sum256([]byte(subject))
+	return prefixOwner + hex.EncodeToString(sum[:size]) + "/"
 }
 
-func ownerKey(subject string, hash []byte) string {
-	return ownerPrefix(subject) + hex.EncodeToString(hash)
-}
+func ownerKey(subject, number string) string { return ownerPrefix(subject) + number }
 
 // load reads a record; nil when there is none.
 func load[T any](tx store.Tx, key string) (*T, error) {

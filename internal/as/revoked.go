@@ -73,21 +73,18 @@ func revokeTokens(tx store.Tx, subject string, now time.Time, c *change) error {
 	if err != nil {
 		return err
 	}
-	for id, o := range all {
+	for _, o := range all {
 		if expired(o.Expires, now) {
 			continue
 		}
-		hash, err := hex.DecodeString(id)
-		if err != nil {
-			return err
-		}
+		id := hex.EncodeToString(o.Hash)
 		r := &revokedRecord{Subject: subject, Installer: o.Installer, Audience: o.Audience, Expires: o.Expires}
 		known, err := tx.Get(prefixRevoked + id)
 		if err != nil {
 			return err
 		}
 		if known == nil {
-			c.add(hash, r)
+			c.add(o.Hash, r)
 			if err := save(tx, prefixRevoked+id, r); err != nil {
 				return err
 			}

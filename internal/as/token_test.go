@@ -2,7 +2,6 @@ package as_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -289,7 +288,7 @@ func TestTooManyTokens(t *testing.T) {
 	p := s.enrolled("anna", as.Policy{})
 	p.expect(p.register(hallLamp, 7, "lamp"), coap.Created)
 	p.token(ace.TokenRequest{})
-	subject := "owner/" + hex.EncodeToString([]byte("installer/"+s.id("anna"))) + "/"
+	subject := as.OwnerPrefix("installer/" + s.id("anna"))
 	fill := func(change func(tx store.Tx, key string) error) {
 		t.Helper()
 		if err := s.store.Update(t.Context(), func(tx store.Tx) (err error) {
