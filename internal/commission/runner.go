@@ -2,7 +2,6 @@ package commission
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -266,37 +265,4 @@ func (s *site) conclude(ctx context.Context, j *job) {
 	}
 	s.touchJob(j)
 	close(done)
-}
-
-// outcome sums the items up; site.mu is held.
-func (j *job) outcome() JobState {
-	good, bad := 0, 0
-	for _, it := range j.items {
-		switch it.rec.State {
-		case itemDone:
-			good++
-		case itemFailed:
-			bad++
-		}
-	}
-	switch {
-	case j.canceled && good+bad < len(j.items):
-		return JobCanceled
-	case good == len(j.items):
-		return JobDone
-	case good == 0:
-		return JobFailed
-	}
-	return JobPartial
-}
-
-func (s *site) summary(j *job) string {
-	v := s.jobView(j)
-	verb := map[string]string{jobClaim: "claimed", jobJoin: "joined to " + v.Group, jobLeave: "removed from " + v.Group, jobRelease: "released",
-		jobCommissioners: "told who may manage them", jobCheck: "asked about their groups", jobRenew: "joined to " + v.Group + " anew"}[v.Kind]
-	text := fmt.Sprintf("%d of %s %s", v.Done, plural(v.Total, "device", "devices"), verb)
-	if v.Failed > 0 {
-		text += fmt.Sprintf(", %d failed", v.Failed)
-	}
-	return text
 }

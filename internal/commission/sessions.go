@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/oscore"
 )
@@ -227,4 +229,52 @@ func (s *site) randomID() ([]byte, error) {
 	id := make([]byte, 4)
 	_, err := io.ReadFull(s.e.cfg.Rand, id)
 	return id, err
+}
+
+// managerSession is the session in which this browser manages a device: its owner's,
+// or of a commissioner on the device's list.
+func (s *site) managerSession(ctx context.Context, d *device) (coap.Caller, error) {
+	r := s.of(d)
+	if r.claimed() {
+		return s.ownerSession(d)
+	}
+	if !r.labelKnown() {
+		return nil, errNoLabel
+	}
+	if len(r.Cred) == 0 {
+		if err := s.learnCredential(ctx, d); err != nil {
+			return nil, err
+		}
+		r = s.of(d)
+	}
+	if d.sessions.manager == nil {
+		cred, err := cose.ParseCCS(r.Cred)
+		if err != nil {
+			return nil, errMismatch.because(err)
+		}
+		psk, err := oscore.CommissionerPSK(s.key(), cred.Public, s.record().Cred, r.Cred)
+		if err != nil {
+			return nil, errMismatch.because(err)
+		}
+		d.sessions.manager = oscore.NewPSKClient(psk, s.e.wire, r.address(), s.e.cfg.Rand)
+	}
+	d.sessions.manager.SetPeer(r.address())
+	return d.sessions.manager, nil
+}
+
+// learnCredential asks a device of another owner for its credential, which has to be
+// the label's.
+func (s *site) learnCredential(ctx context.Context, d *device) error {
+	req := coap.NewRequest(coap.GET, "/ll/id", nil)
+	coap.AddOption(req, coap.OptionURIQuery, []byte("cred"))
+	who, err := s.identifyWith(ctx, s.of(d).address(), req)
+	switch {
+	case err != nil:
+		return with(atDevice, "asking who it is", err)
+	case !bytes.Equal(who.ID, s.of(d).ID):
+		return errOther
+	case len(who.Cred) == 0 || !s.of(d).matches(who.Cred):
+		return errMismatch
+	}
+	return s.updateDevice(ctx, d, func(r *deviceRecord) { r.Cred = who.Cred })
 }

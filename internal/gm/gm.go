@@ -1,16 +1,3 @@
-// Package gm is the Group Manager of OSCORE groups: it admits nodes that hold a
-// token, gives out keys, Sender IDs and credentials, and rekeys when a member
-// leaves.
-//
-// Documents: RFC 9594 with draft-ietf-ace-key-groupcomm-oscore-21 ("KGO") over
-// the OSCORE profile (RFC 9203) and the DTLS profile with pre-shared keys (RFC
-// 9202), and draft-ietf-ace-oscore-gm-admin-17 ("GMA") for
-// administrators. Built: groups with either mode or both, with Ed25519 and P-256
-// keys in CCS credentials; requesters, responders, monitors and signature
-// verifiers; rekeying point to point, by observation and one to many (RFC 9594,
-// Section 6.2, under a scheme of this project), which [Server.Run] carries out; token
-// revocation (RFC 9770). Not built: credentials in other formats, whose issuers the
-// Group Manager would have to judge.
 package gm
 
 import (
