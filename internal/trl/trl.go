@@ -40,9 +40,11 @@ type Config struct {
 const (
 	defaultEvery = 5 * time.Minute
 	defaultRetry = time.Second
-	maxActors    = 1 << 16
-	maxList      = 4 << 20 // bytes
-	blockSize    = 1024    // bytes
+
+	leastPatience = time.Second
+	maxActors     = 1 << 16
+	maxList       = 4 << 20 // bytes
+	blockSize     = 1024    // bytes
 )
 
 // ErrDecode says that an answer is not a list.
@@ -136,6 +138,7 @@ type notice struct {
 func (l *list) observe(parent context.Context) (heard bool, err error) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
+	stuck := time.AfterFunc(l.patience(), cancel)
 	news := make(chan notice, 1)
 	o, err := l.AS.Observe(ctx, l.request(), func(m *coap.Message, err error) {
 		select { // only the newest counts
@@ -148,17 +151,28 @@ func (l *list) observe(parent context.Context) (heard bool, err error) {
 		return false, err
 	}
 	defer o.Close()
+	stuck.Stop()
 	every := time.NewTicker(l.Every)
 	defer every.Stop()
-	for {
+	silent := time.NewTimer(l.patience()) // runs while an answer is due
+	defer silent.Stop()
+	for due := true; ; {
 		select {
 		case <-ctx.Done():
 			return heard, ctx.Err()
+		case <-silent.C:
+			return heard, errSilent
 		case <-every.C:
+			if !due {
+				due = true
+				silent.Reset(l.patience())
+			}
 			if err := o.Again(l.request()); err != nil {
 				return heard, err
 			}
 		case n := <-news:
+			due = false
+			silent.Stop()
 			last, err := l.take(ctx, n)
 			if err != nil {
 				return heard, err
@@ -179,6 +193,8 @@ func (l *list) take(ctx context.Context, n notice) (last bool, err error) {
 	case n.m.Code != coap.Content:
 		return false, fmt.Errorf("%w: %s", ErrDecode, coap.CodeString(n.m.Code))
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.patience())
+	defer cancel()
 	whole, _, err := l.blocks.Rest(ctx, coap.NewRequest(coap.GET, l.path, nil), n.m)
 	if err != nil {
 		return false, err
@@ -194,7 +210,9 @@ func (l *list) poll(ctx context.Context) error {
 	}
 	req := l.request()
 	coap.RemoveOption(req, coap.OptionObserve)
-	m, err := l.AS.Call(ctx, req)
+	short, cancel := context.WithTimeout(ctx, l.patience())
+	defer cancel()
+	m, err := l.AS.Call(short, req)
 	if err != nil {
 		return err
 	}
@@ -204,7 +222,14 @@ func (l *list) poll(ctx context.Context) error {
 	return errNoRoom
 }
 
-var errNoRoom = errors.New("it has no room for another observer")
+var (
+	errNoRoom = errors.New("it has no room for another observer")
+	errSilent = errors.New("it does not answer")
+)
+
+// patience is how long an answer may take: a server that has acknowledged a request
+// and then starts anew never gives one.
+func (c *Config) patience() time.Duration { return max(c.Every, leastPatience) }
 
 func (l *list) request() *coap.Message {
 	req := coap.NewRequest(coap.GET, l.path, nil)
