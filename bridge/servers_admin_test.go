@@ -79,8 +79,9 @@ func (a *killAdmin) failed(err error) error {
 
 // run does one thing after the other until ctx ends.
 func (a *killAdmin) run(ctx context.Context) {
-	for sleep(ctx, a.s.pace*time.Duration(a.rng.IntN(150))/100) {
+	for rest := a.s.pace; sleep(ctx, rest); {
 		a.s.gate.RLock()
+		rest = a.s.pace * time.Duration(a.rng.IntN(150)) / 100
 		short, cancel := context.WithTimeout(ctx, patience)
 		if err := a.connect(short); err == nil {
 			_ = a.failed(a.step(short)) // whatever went wrong counts for neither side

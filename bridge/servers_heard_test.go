@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/join"
+	"lamplighter/internal/oscore"
 )
 
 // serve takes what comes to the node's socket.
@@ -91,4 +93,57 @@ func (n *killNode) membership() (m *join.Membership, behind bool, ended string) 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.m, n.behind, n.ended
+}
+
+// connectWatching makes an association in which a person can observe.
+func (n *killNode) connectWatching(ctx context.Context, tok *ace.TokenResponse) error {
+	profile := join.OSCORE{
+		Exchange: n.udp, GM: n.s.gmAt, RecipientID: random(4), Sequence: oscore.NewSequence(0, nil), Rand: rand.Reader,
+	}
+	c, err := profile.Transfer(ctx, tok)
+	if err != nil {
+		return err
+	}
+	n.gm, n.ns, n.info = c, c.NS, c.Info
+	return nil
+}
+
+// observe has a person's own membership told of new keys. The Group Manager forgets
+// who observes when it starts again.
+func (n *killNode) observe(g *killGroup) {
+	gm, can := n.gm.(coap.Watcher)
+	if !can {
+		return
+	}
+	if n.watch != nil {
+		n.watch.Close()
+	}
+	req := coap.NewRequest(coap.GET, "/ace-group/"+g.name, nil)
+	coap.AddUint(req, coap.OptionObserve, coap.ObserveRegister)
+	var err error
+	n.watch, err = gm.Observe(n.s.ctx, req, func(m *coap.Message, err error) {
+		if err == nil && join.Refusal(m) == nil {
+			n.heed(g, m)
+		}
+	})
+	if err != nil {
+		n.watch = nil
+	}
+}
+
+// heed takes a notification, or the answer to the registration.
+func (n *killNode) heed(g *killGroup, m *coap.Message) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.m == nil || n.m.Group != g.name {
+		return
+	}
+	c, err := join.ReadControl(m)
+	if err == nil {
+		if err := n.hear(c, "told by a notification"); err != nil {
+			n.s.ledger.fail("%s: %v", n.subject, err)
+		}
+	} else if num, err := join.ReadNum(m); err == nil && num > n.m.Num {
+		n.behind = true
+	}
 }

@@ -11,8 +11,9 @@ import (
 // run does one thing after the other until ctx ends, or who it is for is revoked.
 func (n *killNode) run(ctx context.Context) {
 	defer n.udp.Close()
-	for !n.goes() && sleep(ctx, n.s.pace*time.Duration(n.rng.IntN(200))/100) {
+	for rest := n.s.pace; !n.goes() && sleep(ctx, rest); {
 		n.s.gate.RLock()
+		rest = n.s.pace * time.Duration(n.rng.IntN(200)) / 100
 		if n.turn.Lock(); !n.goes() {
 			short, cancel := context.WithTimeout(ctx, patience)
 			_ = n.step(short) // whatever went wrong counts for neither side
@@ -91,6 +92,7 @@ func (n *killNode) probe(ctx context.Context) error {
 
 // recover brings the membership up to date as a client does.
 func (n *killNode) recover(ctx context.Context) error {
+	n.observe(n.now.Load().group)
 	cur, err := n.keys(ctx)
 	if err != nil {
 		return n.refused(err)

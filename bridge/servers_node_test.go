@@ -32,8 +32,8 @@ type stand struct {
 	sid    []byte
 }
 
-// killNode joins, renews and leaves, and hears of new keys at its control_uri. It is
-// a device, or a person's own membership.
+// killNode joins, renews and leaves, and hears of new keys. It is a device, which has
+// a control_uri, or a person's own membership, which observes the group.
 type killNode struct {
 	s       *killSite
 	rng     *mathrand.Rand
@@ -49,7 +49,8 @@ type killNode struct {
 
 	turn   sync.Mutex // one operation at a time
 	by     *killPerson
-	gm     coap.Caller // nil: it has no association
+	gm     coap.Caller      // nil: it has no association
+	watch  coap.Observation // of its group's keys; nil: none
 	ns     []byte
 	info   join.Info
 	client *join.Member // nil: it is in no group
@@ -109,6 +110,9 @@ func (n *killNode) connect(ctx context.Context, g *killGroup) error {
 	if err != nil {
 		return err
 	}
+	if n.self != nil {
+		return n.connectWatching(ctx, tok)
+	}
 	assoc, err := join.Transfer(ctx, n.udp, n.s.gmAt, tok, random(4), rand.Reader)
 	if err != nil {
 		return err
@@ -151,7 +155,10 @@ func (n *killNode) join(ctx context.Context, g *killGroup) error {
 	}
 	p := join.SelfParams{
 		Group: g.name, Roles: n.roles, Cred: n.cred, Key: cose.NewEd25519(n.key), GMCred: n.s.gmCred, GetCreds: true,
-		NS: n.ns, Info: n.info, ControlURI: fmt.Sprintf("coap://%s/ace-group/%s/node", n.udp.Addr(), g.name), Rand: rand.Reader,
+		NS: n.ns, Info: n.info, Rand: rand.Reader,
+	}
+	if n.self == nil {
+		p.ControlURI = fmt.Sprintf("coap://%s/ace-group/%s/node", n.udp.Addr(), g.name)
 	}
 	n.ns = nil
 	asked := g.num.Load()
@@ -170,6 +177,7 @@ func (n *killNode) join(ctx context.Context, g *killGroup) error {
 	n.assigned(g, before, m)
 	n.client = join.NewMember(n.gm, g.name, m.NodePath)
 	n.s.ledger.count("joined")
+	n.observe(g)
 	return nil
 }
 

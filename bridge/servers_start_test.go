@@ -147,8 +147,9 @@ func (s *killSite) everybody() []*killNode {
 	return slices.Clone(s.nodes)
 }
 
+// anyNode picks one of those who are not being revoked.
 func (s *killSite) anyNode(rng *mathrand.Rand) *killNode {
-	all := s.everybody()
+	all := slices.DeleteFunc(s.everybody(), (*killNode).goes)
 	return all[rng.IntN(len(all))]
 }
 
