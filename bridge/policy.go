@@ -124,8 +124,8 @@ func (t policyText) policy(old as.Policy) (as.Policy, error) {
 	return p, p.Check()
 }
 
-// policy answers with the policy of a person who has enrolled, after replacing its
-// rules when that is asked for.
+// policy answers with the policy of a person, enrolled or invited, after replacing
+// its rules when that is asked for.
 func (r *asRole) policy(ctx context.Context, in policyRequest) (policyText, error) {
 	list, err := r.people(ctx)
 	if err != nil {
@@ -135,22 +135,14 @@ func (r *asRole) policy(ctx context.Context, in policyRequest) (policyText, erro
 	if err != nil {
 		return policyText{}, err
 	}
-	known, err := r.server.Installers(ctx)
-	if err != nil {
-		return policyText{}, err
+	p, err := r.server.PolicyOf(ctx, found[0].ID)
+	if err != nil || in.Policy == nil {
+		return textOf(p), err
 	}
-	person, enrolled := known[found[0].ID]
-	switch {
-	case !enrolled:
-		return policyText{}, control.Refuse("%q has not opened the invitation yet", in.Who)
-	case in.Policy == nil:
-		return textOf(person.Policy), nil
-	}
-	next, err := in.Policy.policy(person.Policy)
-	if err != nil {
+	if p, err = in.Policy.policy(p); err != nil {
 		return policyText{}, control.Refuse("%w", err)
 	}
-	return textOf(next), r.server.SetPolicy(ctx, person.ID, next)
+	return textOf(p), r.server.SetPolicy(ctx, found[0].ID, p)
 }
 
 type policyCmd struct {

@@ -224,8 +224,28 @@ func TestPolicies(t *testing.T) {
 	}
 	p.token(ace.TokenRequest{Scope: scope("attic", req)})
 	p.denied(ace.TokenRequest{Scope: scope("hall", req)}, ace.ErrorInvalidScope)
-	if err := s.as.SetPolicy(t.Context(), "nobody", as.AllGroups()); !errors.Is(err, as.ErrAbsent) {
-		t.Errorf("policy of nobody: %v", err)
+	inv, err := s.as.Invite(t.Context(), "bob", as.AllGroups("hall"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.as.SetPolicy(t.Context(), inv.ID, as.AllGroups("attic")); err != nil {
+		t.Errorf("policy of an invitation: %v", err)
+	}
+	if p, err := s.as.PolicyOf(t.Context(), inv.ID); err != nil || p.Rules[0].Group != "attic" {
+		t.Errorf("policy of an invitation: %+v, %v", p, err)
+	}
+	bob := s.party("bob")
+	bob.accept(inv)
+	bob.enroll()
+	bob.token(ace.TokenRequest{Scope: scope("attic", req)})
+	bob.denied(ace.TokenRequest{Scope: scope("hall", req)}, ace.ErrorInvalidScope)
+	for what, id := range map[string]string{"nobody": "nobody", "a used invitation": inv.ID} {
+		if err := s.as.SetPolicy(t.Context(), id, as.AllGroups()); !errors.Is(err, as.ErrAbsent) {
+			t.Errorf("policy of %s: %v", what, err)
+		}
+		if _, err := s.as.PolicyOf(t.Context(), id); !errors.Is(err, as.ErrAbsent) {
+			t.Errorf("policy of %s: %v", what, err)
+		}
 	}
 	for name, rule := range map[string]as.Rule{
 		"no group": {Self: req}, "no roles": {Group: "hall"}, "admin": {Group: "hall", Self: 3}, "unknown role": {Group: "hall", Devices: 32},

@@ -170,21 +170,39 @@ func (s *Server) Installers(ctx context.Context) (map[string]Installer, error) {
 	return found, err
 }
 
-// SetPolicy replaces an installer's policy. Tokens that were issued stay what they
-// are; access to the bridge ends with the person's. It fails with [ErrAbsent] for
-// an unknown id.
+// PolicyOf returns the policy of an enrolled person, or of an open invitation. It
+// fails with [ErrAbsent] for an unknown id.
+func (s *Server) PolicyOf(ctx context.Context, id string) (p Policy, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		i, inv, err := s.holder(tx, id)
+		if i != nil {
+			p = i.Policy
+		} else if inv != nil {
+			p = inv.Policy
+		}
+		return err
+	})
+	return p, err
+}
+
+// SetPolicy replaces the policy of an enrolled person, or of an open invitation.
+// Tokens that were issued stay what they are; access to the bridge ends with the
+// person's. It fails with [ErrAbsent] for an unknown id.
 func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error {
 	if err := policy.Check(); err != nil {
 		return err
 	}
+	s.sessions.Lock()
+	defer s.sessions.Unlock()
 	var access []string
 	err := s.commit(ctx, "policy", func(tx store.Tx) error {
-		i, err := load[installerRecord](tx, prefixInstaller+id)
+		i, inv, err := s.holder(tx, id)
 		if err != nil {
 			return err
 		}
-		if i == nil || i.Revoked != 0 {
-			return ErrAbsent
+		if i == nil {
+			inv.Policy = policy
+			return save(tx, prefixInvitation+id, inv)
 		}
 		i.Policy, access = policy, i.Access
 		return save(tx, prefixInstaller+id, i)
@@ -192,8 +210,21 @@ func (s *Server) SetPolicy(ctx context.Context, id string, policy Policy) error 
 	if err != nil {
 		return err
 	}
-	s.log.Info("replaced a policy", "installer", id, "role", string(policy.role()), "rules", len(policy.Rules))
+	s.log.Info("replaced a policy", "id", id, "role", string(policy.role()), "rules", len(policy.Rules))
 	return s.endAccessAt(access, policy.Until)
+}
+
+// holder loads who has a policy: an enrolled person, or an invitation that is open.
+func (s *Server) holder(tx store.Tx, id string) (*installerRecord, *invitationRecord, error) {
+	i, err := load[installerRecord](tx, prefixInstaller+id)
+	if err != nil || i != nil && i.Revoked == 0 {
+		return i, nil, err
+	}
+	inv, err := load[invitationRecord](tx, prefixInvitation+id)
+	if err == nil && (inv == nil || !inv.open(s.cfg.Now())) {
+		err = ErrAbsent
+	}
+	return nil, inv, err
 }
 
 // lookup finds an installer; nil when there is none.
