@@ -16,7 +16,7 @@ export interface Lamp {
   claimed: boolean;
   blinking: boolean;
   light: { on: boolean; level: number };
-  groups: { name: string; senderID: string; num: number; inSync: boolean }[] | null;
+  groups: { name: string; senderID: string; num: number; inSync: boolean; paused: boolean }[] | null;
 }
 
 export interface Member { node: string; subject: string; senderId: string; roles: number }

@@ -119,10 +119,13 @@ test('a paused group takes no commands until it is resumed', async () => {
   await id('group-pause').click();
   await id('confirm-yes').click();
   await expect(id('group-state')).toHaveText('paused');
+  const paused = async () => (await site.lamps()).filter((lamp) => place(lamp)?.paused).length;
+  await expect.poll(paused).toBe(lamps - 1); // the lamps know it too
   const refused = await admin.evaluate((group) => lamplighter.setLight(group, { on: true }).then(() => '', (e: Error & { code: string }) => e.code), group);
   expect(refused).toBe('group-paused');
   await id('group-pause').click();
   await expect(id('group-state')).toHaveText('active');
+  await expect.poll(paused).toBe(0);
   await id('roll-call').click();
   await expect(id('stat-answered')).toHaveText(`${lamps - 1} of ${lamps - 1}`);
 });

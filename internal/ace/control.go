@@ -45,13 +45,15 @@ type ConfigMaterial struct {
 
 // ConfigNotice tells members that the group's configuration was changed: they
 // derive new keys of the same Master Secret and keep their Sender Sequence Numbers
-// and replay windows. GMA, Section 6.6.2.2.
+// and replay windows. GMA, Section 6.6.2.2. Active is this project's addition: a
+// member that does not observe the group's status hears of it here.
 type ConfigNotice struct {
 	GKTY    int            `cbor:"7,keyasint"`
 	Key     ConfigMaterial `cbor:"8,keyasint"`
 	Num     uint64         `cbor:"9,keyasint"`
 	Profile int            `cbor:"10,keyasint"`
 	EXP     uint64         `cbor:"11,keyasint,omitempty"` // seconds since 1970
+	Active  *bool          `cbor:"-12,keyasint,omitempty"`
 }
 
 // deletedNotice is what tells members that their group was deleted. GMA, Section

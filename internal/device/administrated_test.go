@@ -2,6 +2,7 @@ package device
 
 import (
 	"testing"
+	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/admin"
@@ -34,6 +35,117 @@ func (w *world) administrator() *admin.Client {
 		w.t.Fatal(err)
 	}
 	return admin.New(c, gmAddr.String())
+}
+
+// paused reports whether the lamp knows that a group is paused.
+func (w *world) paused(group string) bool {
+	for _, g := range w.lamp.State().Groups {
+		if g.Name == group {
+			return g.Paused
+		}
+	}
+	return false
+}
+
+// A lamp whose group is paused obeys nobody in it, after a reboot neither, and goes
+// on when the group does: as soon as it is told, or when it comes back and asks.
+func TestPausedGroup(t *testing.T) {
+	w, in := toldWorld(t, "hall")
+	boss := w.administrator()
+	set := func(active bool) {
+		t.Helper()
+		if _, err := boss.Patch(t.Context(), "hall", ace.Configuration{Active: ace.Is(active)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deaf := func(what string) {
+		t.Helper()
+		if got := in.cast(lightMessage(on(true))); len(got) != 0 || w.lamp.State().Light.On {
+			t.Errorf("%s: %d answers, the light %+v", what, len(got), w.lamp.State().Light)
+		}
+	}
+	obeys := func(what string) {
+		t.Helper()
+		for _, want := range []bool{true, false} {
+			if l, err := in.light(on(want)); err != nil || l.On != want {
+				t.Errorf("%s: %+v, %v", what, l, err)
+			}
+		}
+	}
+	obeys("before")
+	for range 3 {
+		set(false)
+		w.eventually("the pause", func() bool { return w.paused("hall") })
+		deaf("paused")
+		set(true)
+		w.eventually("the end of the pause", func() bool { return !w.paused("hall") })
+		obeys("resumed")
+	}
+	set(false)
+	w.eventually("the pause", func() bool { return w.paused("hall") })
+	w.boot()
+	deaf("after a reboot")
+	if err := w.gm.Rekey(t.Context(), "hall", ""); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("new keys in a paused group", func() bool { return w.num("hall") == in.ms.Num+1 })
+	in.refresh()
+	deaf("under new keys")
+	w.net.Down(lampAddr, true)
+	set(true)
+	w.net.Down(lampAddr, false)
+	w.boot()
+	w.lamp.Recover(t.Context())
+	w.eventually("a pause that ended while it was off", func() bool { return !w.paused("hall") })
+	obeys("back")
+	w.net.Down(lampAddr, true)
+	set(false)
+	w.net.Down(lampAddr, false)
+	w.boot()
+	w.lamp.Recover(t.Context())
+	w.eventually("a pause that began while it was off", func() bool { return w.paused("hall") })
+	deaf("back in a paused group")
+}
+
+// A message about the group's status may be old: only an answer lets the lamp go on,
+// and one that paused it too late is put right.
+func TestStatusIsAskedFor(t *testing.T) {
+	w, in := toldWorld(t, "hall")
+	d := w.lamp
+	hear := func(active bool) {
+		t.Helper()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err := d.hearStatus(d.members["hall"], active); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear(false) // the group is active
+	w.eventually("an old pause is put right", func() bool { return !w.paused("hall") })
+	if l, err := in.light(on(true)); err != nil || !l.On {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if err := w.gm.SetActive(t.Context(), "hall", false); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the pause", func() bool { return w.paused("hall") })
+	w.net.Down(gmAddr, true)
+	hear(true)
+	for range 20 {
+		if !w.paused("hall") {
+			t.Fatal("an old word of its end ended the pause")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	d.mu.Lock()
+	m := d.members["hall"]
+	asked := m.hints
+	d.mu.Unlock()
+	w.net.Down(gmAddr, false)
+	hear(false)
+	if done, err := d.answeredStatus(m, asked, true); done || err != nil || !w.paused("hall") {
+		t.Errorf("an answer from before the latest word counts: %v, %v", done, err)
+	}
 }
 
 // A lamp follows what an administrator does with its group: other algorithms, a

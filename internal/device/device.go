@@ -89,6 +89,7 @@ type GroupState struct {
 	SenderID []byte `json:"senderID"`
 	Num      uint64 `json:"num"`
 	InSync   bool   `json:"inSync"` // the Group Manager confirmed the keys when last asked
+	Paused   bool   `json:"paused"` // the group is not active: nothing in it is obeyed
 
 	// Renew says, in a sentence, why the Group Manager gives the device no keys
 	// over its present association; empty: it does. A commissioner joins it again.

@@ -128,6 +128,9 @@ func (d *Device) missing(gid, kid []byte) (*need, error) {
 			return nil, errNeedsGM
 		}
 	}
+	if m.rec.Paused {
+		return nil, errDropped
+	}
 	return d.missingCred(m, kid, now)
 }
 

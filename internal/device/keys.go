@@ -107,8 +107,8 @@ func (d *Device) talk(m *member, fn func(*join.Member, join.Membership) error) e
 	return err
 }
 
-// checkKeys asks for the version of the keys, and for the keys when it is
-// another. KGO, Section 11.3.
+// checkKeys asks for the version of the keys, and for the keys when it is another;
+// then whether the group is active. KGO, Sections 11.3 and 9.9.
 func (d *Device) checkKeys(ctx context.Context, m *member) error {
 	current := false
 	err := d.talk(m, func(gm *join.Member, old join.Membership) error {
@@ -124,10 +124,13 @@ func (d *Device) checkKeys(ctx context.Context, m *member) error {
 		}
 		return d.newerKeys(m, num)
 	})
-	if err != nil || current {
+	if err == nil && !current {
+		err = d.getKeys(ctx, m)
+	}
+	if err != nil {
 		return err
 	}
-	return d.getKeys(ctx, m)
+	return d.checkStatus(ctx, m)
 }
 
 // getKeys brings the membership up to date. KGO, Section 11.3.

@@ -32,7 +32,7 @@ func TestUnknownSender(t *testing.T) {
 	}
 	w.boot() // the credential is durable
 	gm = w.watched()
-	if _, err := bert.light(on(true)); err != nil || gm.requests() != 1 { // num
+	if _, err := bert.light(on(true)); err != nil || gm.requests() != 2 { // num, active
 		t.Errorf("after a reboot: %v, %d requests", err, gm.requests())
 	}
 }

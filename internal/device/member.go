@@ -31,6 +31,8 @@ type member struct {
 	heard  *oscore.Window // of the Group Manager's requests, before the start; nil: there were none
 	barred string         // why the Group Manager gives no keys over this association; empty: it does
 
+	hints uint64 // how often the Group Manager told whether the group is active
+
 	checked time.Time // when the Group Manager last confirmed the keys; zero: not since the start
 	failed  time.Time // when it was last asked in vain since; zero: it was not
 	flights map[string]*flight
@@ -116,6 +118,7 @@ func (m *member) state(now time.Time) GroupState {
 	ms := m.rec.Membership
 	return GroupState{
 		Name: m.name, GID: ms.GID, SenderID: ms.SenderID, Num: ms.Num,
+		Paused:  m.rec.Paused,
 		InSync:  m.epoch != nil && !m.checked.IsZero() && m.failed.IsZero() && !m.expired(now) && !m.outdated(),
 		Renew:   m.barred,
 		Expires: m.rec.Association.Expires,

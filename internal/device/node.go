@@ -65,6 +65,11 @@ func (d *Device) hear(ctx context.Context, m *member, msg *ace.Control, wait tim
 	if d.members[m.name] != m {
 		return errNeedsGM
 	}
+	if msg.Config != nil && msg.Config.Active != nil {
+		if err := d.hearStatus(m, *msg.Config.Active); err != nil {
+			return err
+		}
+	}
 	next, _, news, err := m.rec.Membership.Hear(msg)
 	if err == nil && next != nil {
 		err = next.Fits(cose.NewEd25519(d.key).Public())

@@ -43,6 +43,9 @@ func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Mess
 	if m == nil || m.epoch == nil {
 		return nil, nil, coap.ErrNoContext
 	}
+	if m.rec.Paused {
+		return nil, nil, errDropped
+	}
 	e := m.epoch
 	option, err := oscore.MessageOption(outer.Message)
 	if err != nil {

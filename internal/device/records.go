@@ -69,6 +69,7 @@ type memberRecord struct {
 	Multicast   string           `cbor:"4,keyasint"`
 	Handover    []byte           `cbor:"5,keyasint"` // SHA-256 of the payload that brought it
 	Known       uint64           `cbor:"6,keyasint"` // the newest version of the keys that the Group Manager told of
+	Paused      bool             `cbor:"7,keyasint"` // the group is not active
 }
 
 // goneRecord is why a membership ended without the owner's doing.

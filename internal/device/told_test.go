@@ -248,11 +248,11 @@ func TestRecoversByItself(t *testing.T) {
 	w.boot()
 	watched := w.watched()
 	w.lamp.Recover(t.Context())
-	if g := w.lamp.State().Groups[0]; g.Num != in.ms.Num || !g.InSync || watched.requests() != 3 { // num, keys, stale Sender IDs
+	if g := w.lamp.State().Groups[0]; g.Num != in.ms.Num || !g.InSync || watched.requests() != 4 { // num, keys, stale Sender IDs; active
 		t.Errorf("%+v after %d requests", g, watched.requests())
 	}
 	w.lamp.Recover(t.Context())
-	if watched.requests() != 3 {
+	if watched.requests() != 4 {
 		t.Error("it asks again")
 	}
 	if l, err := in.light(on(true)); err != nil || !l.On {

@@ -148,9 +148,8 @@ func (s *Server) SetActive(ctx context.Context, name string, active bool) error 
 			return nil // it is so already
 		}
 		g.Inactive = !active
-		s.tellActive(tx, g)
 		s.logAfter(tx, "set a group's status", "group", name, "active", active)
-		return nil
+		return s.tellActive(tx, g)
 	})
 }
 

@@ -154,6 +154,44 @@ func TestInactiveGroup(t *testing.T) {
 	}
 }
 
+// Members that do not observe the status hear of it at their control_uris, barred
+// ones too; those that observe it there alone. KGO, Section 9.9.
+func TestMembersHearOfAPause(t *testing.T) {
+	f := newFleet(t, GroupConfig{})
+	a, b := f.add(controlled), f.add(controlled)
+	status := b.observe("/ace-group/hall/active")
+	f.get(status)
+	var posted []*ace.ConfigNotice
+	for _, l := range []*lamp{a, b} {
+		f.net.Attach(l.addr, coap.Secure(coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
+			c, err := ace.ParseControl(req.Payload)
+			if err != nil || c.Kind != ace.ControlConfig || c.Config.Active == nil {
+				t.Errorf("posted %x: %v", req.Payload, err)
+			} else if l == b {
+				t.Error("told twice")
+			} else {
+				posted = append(posted, c.Config)
+			}
+			return coap.Respond(coap.Changed, coap.NoFormat, nil)
+		}), l.srv))
+	}
+	for i, active := range []bool{false, true} {
+		for range 2 { // nothing changes the second time
+			if err := f.s.SetActive(t.Context(), testGroup, active); err != nil {
+				t.Fatal(err)
+			}
+			f.settle()
+		}
+		if len(posted) != i+1 || *posted[i].Active != active || posted[i].Num != 0 {
+			t.Fatalf("posted %+v", posted)
+		}
+		if n := f.get(status); !bytes.Equal(n.Payload, ace.Encode(active)) {
+			t.Errorf("notified %x", n.Payload)
+		}
+	}
+	f.quiet(status)
+}
+
 // Fewer stale sets: the newest stay. GMA, Section 6.6.
 func TestFewerStaleSets(t *testing.T) {
 	w := newWorld(t)

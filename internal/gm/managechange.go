@@ -145,9 +145,6 @@ func (a *administration) reconfigure(asked, whole ace.Configuration) error {
 	g := a.group
 	was := g.Inactive
 	g.setStatus(whole)
-	if g.Inactive != was {
-		a.s.tellActive(a.tx, g)
-	}
 	g.trimStale()
 	algs, curve := algorithms(whole)
 	other := algs != g.Algs || curve != g.Curve
@@ -175,6 +172,9 @@ func (a *administration) reconfigure(asked, whole ace.Configuration) error {
 	}
 	if asked.EXP.Present {
 		g.Expires = asked.EXP.Value
+	}
+	if g.Inactive != was {
+		return a.s.tellActive(a.tx, g)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 	noticeDeleted                        // the group is no more. GMA, Section 6.8.1
 	noticeOutdated                       // there are newer keys, which it does not get
 	noticeAll                            // DELETE to the group address: all were evicted. KGO, Section 10
+	noticeStatus                         // the group is paused, or goes on
 )
 
 // notice is word for somebody that is durable until it has arrived or was tried
@@ -124,11 +125,48 @@ func (s *Server) tellDeleted(tx store.Tx, g *groupRecord) error {
 	return nil
 }
 
-// configNotice tells members of a group's algorithms. GMA, Section 6.6.2.2.
+// tellActive tells members that a group is paused or goes on: those who observe its
+// status (KGO, Section 9.9), and others at their control_uris.
+func (s *Server) tellActive(tx store.Tx, g *groupRecord) error {
+	var members []*memberRecord
+	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.ControlURI == "" || s.cfg.Exchange == nil {
+			continue
+		}
+		live, barred, err := s.links(tx, g.Name, m, nil)
+		if err != nil {
+			return err
+		}
+		n := &notice{Kind: noticeStatus, URI: m.ControlURI, Payload: ace.Encode(g.configNotice())}
+		switch {
+		case len(live) > 0 && !s.observed.any(observedActive, g.Name, []string{live[0].ID}):
+			n.Assoc = live[0].ID
+		case len(live) == 0 && barred && m.Assoc != "": // no secret is in it
+			n.Assoc = m.Assoc
+		default:
+			continue
+		}
+		if err := s.putNotice(tx, g.Name, m.Subject, n); err != nil {
+			return err
+		}
+	}
+	name, active := g.Name, !g.Inactive
+	afterwards(tx, func() {
+		s.tell(observedActive, name, func(*coap.Request) *coap.Message { return bare(active) })
+	})
+	return nil
+}
+
+// configNotice tells members of a group's algorithms, and whether it is active. GMA,
+// Section 6.6.2.2.
 func (g *groupRecord) configNotice() ace.ConfigNotice {
-	key := g.keyMaterial(nil)
+	key, active := g.keyMaterial(nil), !g.Inactive
 	return ace.ConfigNotice{
-		GKTY: ace.GKTYGroupOSCORE, Profile: ace.ProfileCoAPGroupOSCOREApp, Num: g.Num, EXP: g.Expires,
+		Active: &active,
+		GKTY:   ace.GKTYGroupOSCORE, Profile: ace.ProfileCoAPGroupOSCOREApp, Num: g.Num, EXP: g.Expires,
 		Key: ace.ConfigMaterial{
 			HKDF: g.Algs.HKDF, CredFmt: key.CredFmt, Alg: key.Alg, GpEncAlg: key.GpEncAlg,
 			SignAlg: key.SignAlg, SignParams: key.SignParams, ECDHAlg: key.ECDHAlg, ECDHParams: key.ECDHParams,
@@ -228,6 +266,8 @@ func (k noticeKind) String() string {
 		return "eviction"
 	case noticeDeleted:
 		return "the group's deletion"
+	case noticeStatus:
+		return "whether the group is active"
 	case noticeOutdated:
 		return "newer keys that it does not get"
 	case noticeAll:

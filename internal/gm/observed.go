@@ -148,11 +148,3 @@ func (s *Server) unchanged(ctx context.Context, x *exchange) (same bool, err err
 // gone ends observations of what is there no longer for a member. RFC 9594, Section
 // 5.
 func gone() *coap.Message { return ace.Problem(coap.NotFound, ace.ErrorTerminated, "") }
-
-// tellActive tells the observers of a group's status what it is. KGO, Section 9.9.
-func (s *Server) tellActive(tx store.Tx, g *groupRecord) {
-	name, active := g.Name, !g.Inactive
-	afterwards(tx, func() {
-		s.tell(observedActive, name, func(*coap.Request) *coap.Message { return bare(active) })
-	})
-}
