@@ -89,7 +89,7 @@ func (s *killSite) end(ctx context.Context, stop func()) {
 
 // checkRevoked: who was revoked is a member of no group any more, soon.
 func (s *killSite) checkRevoked() {
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	gone := map[string]bool{}
 	for _, x := range s.people.list() {
