@@ -1,9 +1,9 @@
 package gm
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -120,7 +120,7 @@ func (a *associationRecord) replace(tx store.Tx, old *associationRecord) error {
 func (a *associationRecord) siblings(tx store.Tx) ([]*associationRecord, error) {
 	all, err := indexed(tx, tokenKey(a.Token, ""))
 	return slices.DeleteFunc(all, func(o *associationRecord) bool {
-		return !bytes.Equal(o.MasterSecret, a.MasterSecret)
+		return subtle.ConstantTimeCompare(o.MasterSecret, a.MasterSecret) != 1
 	}), err
 }
 
