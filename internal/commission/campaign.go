@@ -241,16 +241,3 @@ func (c *campaign) finish(failed *Error) {
 	c.tellAll()
 	c.s.inquire(outdated)
 }
-
-// updateGroup changes what a group shows.
-func (s *site) updateGroup(g *group, change func(*groupRecord)) {
-	s.mu.Lock()
-	rec := *g.rec
-	change(&rec)
-	g.rec = &rec
-	s.mu.Unlock()
-	if err := s.commit(s.ctx, write{preGroup + g.name, rec}); err != nil {
-		s.e.logProblem("", "saving the group's state", err) // it is only a view
-	}
-	s.touchGroup(g.name)
-}

@@ -14,7 +14,7 @@
 //	Devices      devices, labels, discover, claim, sessions, mark (sequence numbers)
 //	Jobs         jobs, jobcalls, runner, task (one device's part), assist (the join),
 //	             renew, commissioners and bringlist (who may manage devices)
-//	Groups       member (the browser as one), newkeys, watch, ending, light, campaign,
+//	Groups       groups, member (the browser as one), newkeys, watch, ending, light, campaign,
 //	             opening, answers, followup (who was silent)
 //	Administers  administer, groupconfig, groupmembers, people
 package commission

@@ -59,21 +59,14 @@ func (s *site) endMembership(ctx context.Context, g *group, term uint64, why Mem
 
 // end is [site.endMembership] while g.entering is held.
 func (s *site) end(ctx context.Context, g *group, why MembershipEnd) error {
-	s.mu.Lock()
-	was := g.member != nil
-	rec := *g.rec
-	s.mu.Unlock()
-	if !was {
+	if s.membership(g) == nil {
 		return nil
 	}
-	rec.Ended, rec.Paused = why, false
-	if err := s.commit(ctx, write{preMember + g.name, nil}, write{preGroup + g.name, rec}); err != nil {
+	change := func(r *groupRecord) { r.Ended, r.Paused = why, false }
+	none := func() { g.member, g.terms = nil, g.terms+1 }
+	if err := s.saveGroup(ctx, g, change, none, write{preMember + g.name, nil}); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	g.member, g.rec = nil, &rec
-	g.terms++
-	s.mu.Unlock()
 	g.using.Lock()
 	g.keys = nil
 	g.using.Unlock()

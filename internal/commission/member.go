@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cose"
@@ -17,85 +15,6 @@ import (
 // errNoMark says that the sequence numbers of a stored membership are lost: the
 // membership is of no more use.
 var errNoMark = errors.New("the sequence numbers of the membership are lost")
-
-// group is a group at run time.
-type group struct {
-	name string
-
-	entering sync.Mutex // held while the browser joins or gets new keys
-
-	// Guarded by site.mu.
-	rec      *groupRecord
-	member   *join.Membership // of the browser; nil: none. Never changed, only replaced
-	told     bool             // the Group Manager tells of new keys
-	watching bool             // somebody listens, or tries to
-	terms    uint64           // how many memberships have ended
-
-	followed bool              // somebody listens how far rekeyings are
-	rekeying *Rekeying         // the latest that was told
-	nodes    map[string]string // how members are called, by their names at the Group Manager
-
-	current *campaign // the latest, also when it has ended; nil: none since the start
-	command *campaign // the latest command
-
-	// Guarded by using, which is taken for moments only: contexts are not safe
-	// for concurrent use.
-	using sync.Mutex
-	keys  *oscoregroup.Member // also earlier ones, while answers under them are on their way; nil: not set up yet
-	seq   *oscore.Sequence
-	asked time.Time // when the Group Manager last told the version of the keys
-
-	retired bool // the site was left: no sequence numbers are taken here any more
-}
-
-// group returns a group's state, made if needed; for loading. s.mu is held, or
-// nobody else knows s yet.
-func (s *site) group(name string) *group {
-	g := s.groups[name]
-	if g == nil {
-		g = &group{name: name, rec: &groupRecord{}}
-		s.groups[name] = g
-	}
-	return g
-}
-
-// knownGroup finds a group.
-func (s *site) knownGroup(name string) (*group, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if g := s.groups[name]; g != nil {
-		return g, nil
-	}
-	return nil, errNoGroup
-}
-
-// refreshGroups asks the Authorization Server which groups there are for this
-// installer: the default scope of a token.
-func (s *site) refreshGroups(ctx context.Context) error {
-	_, err := s.gm.open(ctx, nil)
-	return err
-}
-
-// learnGroups adds the groups of a scope.
-func (s *site) learnGroups(scope []ace.ScopeEntry) {
-	var writes []write
-	s.mu.Lock()
-	for _, entry := range scope {
-		if s.groups[entry.Group] == nil && ace.ValidGroupName(entry.Group) {
-			writes = append(writes, write{preGroup + entry.Group, s.group(entry.Group).rec})
-		}
-	}
-	s.mu.Unlock()
-	if len(writes) == 0 {
-		return
-	}
-	if err := s.commit(s.ctx, writes...); err != nil {
-		s.e.logProblem("", "saving the groups", err) // they are asked for again
-	}
-	for _, entry := range scope {
-		s.touchGroup(entry.Group)
-	}
-}
 
 // ensureMember makes the browser a member of the group: from what is stored, or
 // by joining.
@@ -220,20 +139,8 @@ func (g *group) retire() {
 }
 
 func (s *site) saveMembership(ctx context.Context, g *group, m *join.Membership) error {
-	s.mu.Lock()
-	rec := *g.rec
-	rec.KeysFrom = s.e.now()
-	s.mu.Unlock()
-	err := s.commit(ctx, write{preMember + g.name, memberRecord{m}}, write{preGroup + g.name, rec})
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	g.member = m
-	g.rec = &rec
-	s.mu.Unlock()
-	s.touchGroup(g.name)
-	return nil
+	change := func(r *groupRecord) { r.KeysFrom = s.e.now() }
+	return s.saveGroup(ctx, g, change, func() { g.member = m }, write{preMember + g.name, memberRecord{m}})
 }
 
 // ownPeers are the devices of this site in a group: their credentials are known

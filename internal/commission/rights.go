@@ -121,23 +121,16 @@ func (s *site) findRights(ctx context.Context) {
 func (s *site) addGroup(ctx context.Context, name string) error {
 	s.mu.Lock()
 	g := s.group(name)
-	rec := *g.rec
-	known := s.coversLocked(name) && rec.Ended != EndDeleted
+	known := s.coversLocked(name) && g.rec.Ended != EndDeleted
 	s.mu.Unlock()
 	if known {
 		return nil
 	}
-	if rec.Ended == EndDeleted {
-		rec = groupRecord{Title: rec.Title}
-	}
-	if err := s.commit(ctx, write{preGroup + name, rec}); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	g.rec = &rec
-	s.mu.Unlock()
-	s.touchGroup(name)
-	return nil
+	return s.saveGroup(ctx, g, func(r *groupRecord) {
+		if r.Ended == EndDeleted {
+			*r = groupRecord{Title: r.Title}
+		}
+	}, nil)
 }
 
 // dropGroup notes that a group was deleted: nobody is in it any more.

@@ -101,19 +101,6 @@ func (s *site) resume() {
 	s.background(s.chase)
 }
 
-// memberships lists the groups that the browser is in.
-func (s *site) memberships() []*group {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []*group
-	for _, g := range s.groups {
-		if g.member != nil {
-			list = append(list, g)
-		}
-	}
-	return list
-}
-
 // leave stops all work of the site and waits for it. Calls that are still on
 // their way, such as a roll call, send nothing more to a group: whoever loads the
 // site next goes on with its sequence numbers. DESIGN S1.

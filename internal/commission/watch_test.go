@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lamplighter/internal/ace"
+	"lamplighter/internal/as"
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/join"
@@ -147,7 +148,11 @@ func TestMembershipEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1)
-			b := w.enrolled()
+			b := w.engine(nil)
+			// Nobody who administers groups: the Group Manager still lists the group.
+			rule := as.Rule{Group: hall, Self: ace.RoleRequester, Devices: ace.RoleRequester | ace.RoleResponder}
+			b.must(b.AcceptInvitation(t.Context(), w.invite("Ann", rule)))
+			b.must(b.ImportLabels(t.Context(), w.table()))
 			b.joined()
 			told := ace.Problem(coap.NotFound, c.id, "")
 			b.must(nil, b.hears(watchNode, told.Code, ace.FormatProblem, told.Payload))

@@ -243,10 +243,10 @@ func (w *world) ids() []string {
 	return ids
 }
 
-// invite makes an invitation link.
-func (w *world) invite(name string) string {
+// invite makes an invitation link, with rules or the default policy.
+func (w *world) invite(name string, rules ...as.Rule) string {
 	w.t.Helper()
-	inv, err := w.as.Invite(w.t.Context(), name, as.Policy{})
+	inv, err := w.as.Invite(w.t.Context(), name, as.Policy{Rules: rules})
 	if err != nil {
 		w.t.Fatal(err)
 	}
