@@ -1,6 +1,8 @@
 package ace
 
 import (
+	"strings"
+
 	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore"
 )
@@ -17,3 +19,19 @@ func RSSession(key TokenKey, audience string) oscore.PSK {
 	secret := cose.HKDF(key.Key, []byte(oscore.SaltRS), []byte(audience), 32)
 	return oscore.NewPSK([]byte("rs/"+audience), secret, oscore.SaltRS)
 }
+
+// PersonSubject is the sub of the own tokens of a person, and PersonOf the person of
+// such a sub, "" for every other subject. People stand in actor claims and on the
+// resource servers' list of revoked people by the id alone.
+func PersonSubject(id string) string { return personPrefix + id }
+
+// PersonOf is the inverse of [PersonSubject].
+func PersonOf(subject string) string {
+	id, ok := strings.CutPrefix(subject, personPrefix)
+	if !ok {
+		return ""
+	}
+	return id
+}
+
+const personPrefix = "installer/"

@@ -200,7 +200,7 @@ func (s *Server) identify(ctx context.Context, g *grant, i *installerRecord, cli
 }
 
 // subjectOf is the sub of an installer's own tokens.
-func subjectOf(installer string) string { return sessionInstaller + installer }
+func subjectOf(installer string) string { return ace.PersonSubject(installer) }
 
 // allow fits the scope to the policy. RFC 9200, Section 5.8.1; GMA, Section 4.
 func (g *grant) allow(p Policy, asked []byte, a asking) error {

@@ -80,6 +80,12 @@ func (s *Server) verify(ctx context.Context, token []byte) (*ace.CWTClaims, *coa
 		return nil, coap.Problem(coap.BadRequest, "The token has no confirmation or too long a subject.")
 	}
 	revoked, err := s.isRevoked(ctx, ace.TokenHash(token), claims.EXP)
+	if err == nil && !revoked {
+		err = s.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+			revoked, err = isOut(tx, claims.SUB)
+			return err
+		})
+	}
 	switch {
 	case err != nil:
 		return nil, s.broken("authz-info", err)

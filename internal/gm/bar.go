@@ -26,6 +26,18 @@ func isBarred(tx store.Tx, a *associationRecord) (bool, error) {
 	return v != nil, err
 }
 
+// isOut says whether a subject is a person who was revoked. The token revocation list
+// says so too of the tokens, but not of those that an Authorization Server with a wrong
+// clock took for expired.
+func isOut(tx store.Tx, subject string) (bool, error) {
+	person := ace.PersonOf(subject)
+	if person == "" {
+		return false, nil
+	}
+	v, err := tx.Get(barKey(person))
+	return v != nil, err
+}
+
 // barredActors lists who is revoked.
 func barredActors(tx store.Tx) (map[string]bool, error) {
 	actors := map[string]bool{}

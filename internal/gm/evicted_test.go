@@ -2,6 +2,7 @@ package gm
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -147,4 +148,39 @@ func TestEvictionForgottenWithTheGroup(t *testing.T) {
 	}); err != nil || len(left) != 0 {
 		t.Error(err, left)
 	}
+}
+
+// A person who was revoked is out with every token, also with one that is not on the
+// revocation list; the devices that this person joined stay members. Once let in again
+// the person is served.
+func TestRevokedPersonIsOut(t *testing.T) {
+	w := newWorld(t)
+	ann := w.join(ace.PersonSubject("ann"), both)
+	kept := w.seal(w.claims(ace.PersonSubject("ann"), scope(testGroup, both)))
+	dev := w.claims("dev", scope(testGroup, both))
+	dev.Actor = "ann"
+	if err := w.tryJoin(w.node("dev"), w.seal(dev)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.s.Bar(t.Context(), []string{"ann"}); err != nil {
+		t.Fatal(err)
+	}
+	post := func() *coap.Message {
+		return w.post(ace.Encode(ace.AuthzInfoRequest{AccessToken: kept.AccessToken, Nonce1: draw(w.rand, 8), ID1: []byte{7}}))
+	}
+	for range 2 {
+		for _, path := range []string{"/ace-group/hall", "/ace-group/hall/num", ann.m.NodePath} {
+			wantCode(t, path, w.call(ann.gm, coap.GET, path, -1, nil), coap.Unauthorized)
+		}
+		wantCode(t, "a token", post(), coap.Unauthorized)
+		w.restart()
+	}
+	if m := w.members(); !slices.ContainsFunc(m, func(m Member) bool { return m.Subject == "dev" }) {
+		t.Errorf("%+v", m)
+	}
+	if err := w.s.Bar(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, "let in again", post(), coap.Created)
+	wantCode(t, "let in again", w.call(ann.gm, coap.GET, "/ace-group/hall/num", -1, nil), coap.Content)
 }

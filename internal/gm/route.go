@@ -217,6 +217,9 @@ func (x *exchange) admit(r *resource, name, node string, writes bool) (*coap.Mes
 	if x.assoc == nil || x.assoc.Revoked {
 		return x.s.unauthorized(), nil
 	}
+	if out, err := isOut(x.tx, x.assoc.Subject); err != nil || out {
+		return x.s.unauthorized(), err
+	}
 	if name == "" {
 		return nil, nil
 	}
