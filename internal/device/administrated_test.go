@@ -148,6 +148,24 @@ func TestStatusIsAskedFor(t *testing.T) {
 	}
 }
 
+// A group that is paused is often deleted next: that it is gone when the lamp asks is
+// no failure of the Group Manager.
+func TestStatusOfADeletedGroup(t *testing.T) {
+	w, _ := commissioned(t)
+	boss := w.administrator()
+	if _, err := boss.Patch(t.Context(), "hall", ace.Configuration{Active: ace.Is(false)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := boss.Delete(t.Context(), "hall", nil); err != nil {
+		t.Fatal(err)
+	}
+	d := w.lamp
+	m := d.members["hall"]
+	if err := d.checkStatus(t.Context(), m); err != nil || !m.failed.IsZero() || d.members["hall"] != m {
+		t.Errorf("%v, failed %v", err, m.failed)
+	}
+}
+
 // A lamp follows what an administrator does with its group: other algorithms, a
 // pause, the end. It is told of each and asks for nothing but keys.
 func TestAdministratedGroup(t *testing.T) {

@@ -2,7 +2,9 @@ package device
 
 import (
 	"context"
+	"errors"
 
+	"lamplighter/internal/coap"
 	"lamplighter/internal/join"
 	"lamplighter/internal/store"
 )
@@ -34,6 +36,9 @@ func (d *Device) checkStatus(ctx context.Context, m *member) error {
 			asked := m.hints
 			d.mu.Unlock()
 			active, err := gm.Active(ctx)
+			if refusal, ok := errors.AsType[*join.GMError](err); ok && refusal.Code == coap.NotFound {
+				return nil // the group is being deleted: of that the device hears by itself
+			}
 			if err != nil {
 				return err
 			}
