@@ -36,6 +36,7 @@ func (s *killSite) kill() {
 // twice under a Gid, no Gid has two Master Secrets, versions of keys only rise, the
 // stale Sender IDs are those that became stale, and every member can decrypt what
 // the others send, or knows that its keys are old and gets the new ones by asking.
+// After each kill the store is looked at, after every fifth everything.
 func TestKillServers(t *testing.T) {
 	s := startKillSite(t)
 	ctx, stop := context.WithCancel(context.Background())
