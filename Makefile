@@ -81,7 +81,7 @@ fuzz:
 	bash e2e/fuzz.sh $(FUZZTIME)
 
 fuzz-short:
-	bash e2e/fuzz.sh 5s
+	bash e2e/fuzz.sh 3s
 
 # The long runs behind the short seeded ones of `make test`.
 soak: build
