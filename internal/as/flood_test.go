@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -109,4 +110,50 @@ func mustKey(t *testing.T, s *site, p *party) cose.Secret {
 		t.Fatal("no such installer", err)
 	}
 	return key
+}
+
+// A clock that is set back and forth leaves tokens, invitations and sessions as they
+// have to be at its time; no token's key or number is given out again.
+func TestClockSteps(t *testing.T) {
+	s := newSite(t)
+	p := s.enrolled("anna", as.AllGroups("hall"))
+	keys, numbers := map[string]bool{}, map[string]bool{}
+	old := s.party("carl")
+	inv, err := s.as.Invite(t.Context(), "carl", as.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.accept(inv)
+	for i, step := range []time.Duration{-time.Hour, 2 * time.Hour, -30 * 24 * time.Hour, 90 * 24 * time.Hour, -60 * 24 * time.Hour} {
+		s.clock.advance(step)
+		if err := s.as.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			s.start()
+		}
+		tok, c := p.token(ace.TokenRequest{})
+		if tok.ExpiresIn != 86400 || c.EXP != uint64(s.clock.Now().Unix())+86400 {
+			t.Errorf("after %v: expires_in %d, exp %d", step, tok.ExpiresIn, c.EXP)
+		}
+		if keys[string(tok.Cnf.OSCORE.MasterSecret)] || numbers[string(tok.Cnf.OSCORE.ID)] {
+			t.Errorf("after %v: a key or a number again", step)
+		}
+		keys[string(tok.Cnf.OSCORE.MasterSecret)], numbers[string(tok.Cnf.OSCORE.ID)] = true, true
+		s.enrolled(fmt.Sprint("bert ", i), as.Policy{}) // by an invitation of now
+	}
+	old.closed(old.guest, "/enroll") // it expired, and does not come back with the time
+	if err := s.as.Revoke(t.Context(), s.id("anna")); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []time.Duration{-time.Hour, time.Hour} {
+		s.clock.advance(step)
+		if err := s.as.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.resourceServer().full(); len(got) == 0 {
+			t.Errorf("after %v: revoked tokens that have not expired are not on the list", step)
+		}
+		p.closed(p.call, "/token")
+	}
 }

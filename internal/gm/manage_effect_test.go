@@ -158,17 +158,24 @@ func TestInactiveGroup(t *testing.T) {
 // ones too; those that observe it there alone. KGO, Section 9.9.
 func TestMembersHearOfAPause(t *testing.T) {
 	f := newFleet(t, GroupConfig{})
-	a, b := f.add(controlled), f.add(controlled)
+	a, b, lost := f.add(controlled), f.add(controlled), f.add(assisted)
 	status := b.observe("/ace-group/hall/active")
 	f.get(status)
+	if err := f.s.Bar(t.Context(), []string{assisted.actor}); err != nil {
+		t.Fatal(err)
+	}
+	f.settle()
+	var barred int
 	var posted []*ace.ConfigNotice
-	for _, l := range []*lamp{a, b} {
+	for _, l := range []*lamp{a, b, lost} {
 		f.net.Attach(l.addr, coap.Secure(coap.HandlerFunc(func(_ context.Context, req *coap.Request) *coap.Message {
 			c, err := ace.ParseControl(req.Payload)
 			if err != nil || c.Kind != ace.ControlConfig || c.Config.Active == nil {
 				t.Errorf("posted %x: %v", req.Payload, err)
 			} else if l == b {
 				t.Error("told twice")
+			} else if l == lost {
+				barred++
 			} else {
 				posted = append(posted, c.Config)
 			}
@@ -182,8 +189,8 @@ func TestMembersHearOfAPause(t *testing.T) {
 			}
 			f.settle()
 		}
-		if len(posted) != i+1 || *posted[i].Active != active || posted[i].Num != 0 {
-			t.Fatalf("posted %+v", posted)
+		if len(posted) != i+1 || *posted[i].Active != active || posted[i].Num != 1 || barred != i+1 {
+			t.Fatalf("posted %+v, and %d times to who is barred", posted, barred)
 		}
 		if n := f.get(status); !bytes.Equal(n.Payload, ace.Encode(active)) {
 			t.Errorf("notified %x", n.Payload)
@@ -192,8 +199,9 @@ func TestMembersHearOfAPause(t *testing.T) {
 	f.quiet(status)
 }
 
-// Fewer stale sets: the newest stay. GMA, Section 6.6.
-func TestFewerStaleSets(t *testing.T) {
+// Statement 94 by an administrator (GMA, Section 6.6): fewer stale sets, and the newest
+// stay.
+func TestStatement094_LoweredByAnAdministrator(t *testing.T) {
 	w := newWorld(t)
 	boss := w.chief()
 	w.must(boss, coap.PATCH, "/manage/hall", ace.Configuration{MaxStaleSets: ace.Is[uint64](5)}, coap.Changed)
