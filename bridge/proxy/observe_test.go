@@ -60,7 +60,7 @@ func (w *watch) next() heard {
 	select {
 	case h := <-w.calls:
 		return h
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		w.t.Fatal("nothing is heard")
 		return heard{}
 	}
@@ -99,7 +99,7 @@ func (w *watch) register() (coap.Observation, *coap.Request) {
 // gone waits until the device has its notifications rejected.
 func (w *watch) gone(req *coap.Request) {
 	w.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for n := uint32(10); ; n++ {
 		err := req.Push(numbered(n, true))
 		if errors.Is(err, coap.ErrReset) {

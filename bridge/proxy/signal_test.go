@@ -125,7 +125,7 @@ func TestShutdownReleases(t *testing.T) {
 	}
 	select {
 	case <-ws.Done():
-	case <-time.After(3 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the client is still connected")
 	}
 	<-closing

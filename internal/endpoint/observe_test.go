@@ -31,7 +31,7 @@ func (o observer) next(t *testing.T) heard {
 	select {
 	case h := <-o:
 		return h
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("nothing is heard")
 		return heard{}
 	}
@@ -74,7 +74,7 @@ func observe(value uint32) *coap.Message {
 // failing pushes until the observer is known to be gone.
 func failing(t *testing.T, push func() error) error {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if err := push(); err != nil {
 			return err
 		}

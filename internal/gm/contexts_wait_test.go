@@ -31,7 +31,7 @@ func TestTransactionsWaitForNoContext(t *testing.T) {
 		}()
 		time.Sleep(20 * time.Millisecond)
 		go w.s.contexts.known("ffffff") // waits for the Server with the list locked
-		for deadline := time.Now().Add(5 * time.Second); w.s.contexts.mu.TryLock(); {
+		for deadline := time.Now().Add(30 * time.Second); w.s.contexts.mu.TryLock(); {
 			w.s.contexts.mu.Unlock()
 			if time.Sleep(time.Millisecond); time.Now().After(deadline) {
 				t.Error("nobody waits")
@@ -41,7 +41,7 @@ func TestTransactionsWaitForNoContext(t *testing.T) {
 		go func() { w.s.contexts.proven(id); close(ended) }()
 		select {
 		case <-ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("a transaction waits for who waits for it")
 		}
 		return nil

@@ -293,7 +293,7 @@ func (f *fleet) get(news chan *coap.Message) *coap.Message {
 	select {
 	case m := <-news:
 		return m
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		f.t.Fatal("no notification")
 		return nil
 	}

@@ -304,7 +304,7 @@ func TestRun(t *testing.T) {
 					t.Errorf("%+v", p)
 				}
 				return
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("no rekeying has ended")
 			}
 		}
@@ -349,7 +349,7 @@ func TestObserversMissNothing(t *testing.T) {
 	})
 	news := a.observe("/ace-group/hall")
 	changes.Wait()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for num := uint64(0); num != 20; {
 		select {
 		case m := <-news:

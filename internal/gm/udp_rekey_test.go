@@ -110,9 +110,9 @@ func (l *lamp) hasEnded() string {
 // soon waits for what sockets bring.
 func (f *fleet) soon(what string, ok func() bool) {
 	f.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			f.t.Fatal("not within five seconds: " + what)
+			f.t.Fatal("not within half a minute: " + what)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (w *watched) hears(want string) {
 		if got != want {
 			w.t.Fatalf("heard %q, want %q", got, want)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		w.t.Fatalf("nothing is heard, want %q", want)
 	}
 }

@@ -55,7 +55,7 @@ func TestObserve(t *testing.T) {
 			if got.text != text || !errors.Is(got.err, err) {
 				t.Fatalf("%+v, want %q, %v", got, text, err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatalf("nothing, want %q, %v", text, err)
 		}
 	}
