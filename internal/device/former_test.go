@@ -58,9 +58,9 @@ func TestFormerInstallerWithEverything(t *testing.T) {
 func formerInstaller(t *testing.T, off bool) {
 	mode := group.Group
 	w := newWorld(t, func(cfg *Config) { cfg.ResponseMode = &mode })
+	tap := w.wiretap()
 	w.telling()
 	w.follow()
-	tap := w.wiretap()
 	carl := &keeper{installer: w.installer("carl", 4)}
 	anna := &keeper{installer: w.installer("anna", 1)}
 	carl.self(ace.RoleRequester)

@@ -51,8 +51,8 @@ func (w *world) servers() string {
 // it, and no answer brings more than a first one did.
 func TestOutsiderWithAllTraffic(t *testing.T) {
 	w := newWorld(t)
-	w.telling()
 	tap := w.wiretap()
+	w.telling()
 	anna := w.installer("anna", 1)
 	anna.self(ace.RoleRequester)
 	if err := cmpErr(anna.claim(), anna.assist()); err != nil {
@@ -85,7 +85,9 @@ func TestOutsiderWithAllTraffic(t *testing.T) {
 	if len(requests) < 30 {
 		t.Fatalf("%d requests were recorded", len(requests))
 	}
+	tap.mu.Lock()
 	tap.mute = true
+	tap.mu.Unlock()
 	elsewhere := netip.MustParseAddrPort("127.9.9.9:999")
 	before, lamp := w.servers(), w.lamp.State()
 	sendAgain := func(when string) {
@@ -141,8 +143,8 @@ func TestOutsiderWithAllTraffic(t *testing.T) {
 // none.
 func TestMemberOfAnotherGroup(t *testing.T) {
 	w := newWorld(t)
-	w.telling()
 	tap := w.wiretap()
+	w.telling()
 	anna := &keeper{installer: w.installer("anna", 1)}
 	anna.self(ace.RoleRequester)
 	if err := cmpErr(anna.claim(), anna.assist()); err != nil {

@@ -268,10 +268,10 @@ func TestFormerInstaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	obtainer := w.members()[lampSubject].Obtainer
-	if err := carl.member.Leave(t.Context()); err != nil {
+	if err := w.gm.Bar(t.Context(), []string{obtainer}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.gm.Bar(t.Context(), []string{obtainer}); err != nil {
+	if err := w.gm.Evict(t.Context(), "hall", nodeOf(carl.ms)); err != nil {
 		t.Fatal(err)
 	}
 	anna.refresh()

@@ -248,8 +248,8 @@ func TestEvictedWithEverything(t *testing.T) {
 				cfg.ResponseMode = &mode
 				cfg.Policy = func(string) Policy { return Policy{RefuseWhenSilent: c.mute} }
 			})
-			w.telling()
 			tap := w.wiretap()
+			w.telling()
 			anna := &keeper{installer: w.installer("anna", 1)}
 			bert := &keeper{installer: w.installer("bert", 2)}
 			anna.where, bert.where = c.where, c.where
