@@ -6,10 +6,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"lamplighter/internal/ace"
@@ -18,6 +16,7 @@ import (
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/bolt"
 	"lamplighter/internal/store/sealed"
+	"lamplighter/internal/store/storetest"
 )
 
 // On a full disk tokens are refused with 5.xx and logged, reading goes on, and no
@@ -44,18 +43,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signal.Ignore(syscall.SIGXFSZ)
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
-	}
-	limit := func(size uint64) {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: old.Max}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { limit(old.Cur) })
-	limit(uint64(info.Size()))
+	lift := storetest.LimitFiles(t, info.Size())
 	seen := map[string]bool{}
 	note := func() {
 		t.Helper()
@@ -80,7 +68,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("a token on a full disk: %s, or nothing was logged", coap.CodeString(resp.Code))
 	}
 	anna.expect(anna.do(anna.call, coap.GET, "/devices/"+hallLamp, -1, nil), coap.Content)
-	limit(old.Cur)
+	lift()
 	for range 3 {
 		note()
 	}

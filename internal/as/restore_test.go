@@ -11,20 +11,8 @@ import (
 	"lamplighter/internal/as"
 	"lamplighter/internal/cose"
 	"lamplighter/internal/store"
+	"lamplighter/internal/store/storetest"
 )
-
-func copyOf(t *testing.T, s store.Store) store.Store {
-	t.Helper()
-	into := store.NewMemory()
-	if err := s.View(t.Context(), func(from store.Tx) error {
-		return into.Update(t.Context(), func(to store.Tx) error {
-			return from.Scan("", func(key string, value []byte) bool { return to.Put(key, value) == nil })
-		})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return into
-}
 
 // Who knows of updates of the revocation list since the backup is not told of others
 // under the same indexes.
@@ -42,7 +30,7 @@ func TestRestoredUpdates(t *testing.T) {
 		}
 	}
 	revoke()
-	made, backup := s.clock.Now(), copyOf(t, s.store)
+	made, backup := s.clock.Now(), storetest.Copy(t, s.store)
 	s.clock.advance(time.Minute)
 	before, err := as.NextUpdates(t.Context(), s.store)
 	if err != nil || len(before) == 0 {
@@ -74,7 +62,7 @@ func TestRestored(t *testing.T) {
 	anna.token(ace.TokenRequest{})
 	open := s.invited("bert", as.Policy{})
 	made := s.clock.Now()
-	backups := []store.Store{copyOf(t, s.store), copyOf(t, s.store)}
+	backups := []store.Store{storetest.Copy(t, s.store), storetest.Copy(t, s.store)}
 	var top uint64
 	next := func(what string) {
 		t.Helper()

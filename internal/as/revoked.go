@@ -191,21 +191,7 @@ func (s *Server) sweepRevoked(ctx context.Context) error {
 	if err != nil || !due {
 		return err
 	}
-	var told []string
-	s.lists.Lock()
-	err = s.commit(ctx, "end revoked", func(tx store.Tx) (err error) {
-		var c change
-		if err := endRevoked(tx, now, &c); err != nil {
-			return err
-		}
-		told, err = c.save(tx)
-		return err
-	})
-	s.lists.Unlock()
-	if err == nil {
-		s.tell(ctx, told, false)
-	}
-	return err
+	return s.changeList(ctx, "end revoked", func(tx store.Tx, c *change) error { return endRevoked(tx, now, c) })
 }
 
 // fullSet returns the hashes on the list that concern a requester. RFC 9770,

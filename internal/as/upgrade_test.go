@@ -1,13 +1,11 @@
 package as_test
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
 	"errors"
-	"strings"
 	"testing"
 
 	"lamplighter/internal/ace"
@@ -17,6 +15,7 @@ import (
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/schema"
+	"lamplighter/internal/store/storetest"
 )
 
 // format1 is a store as the first version left it: the installer "anna" has
@@ -25,30 +24,11 @@ import (
 //go:embed testdata/format1.txt
 var format1 []byte
 
-func fill(t *testing.T, s store.Store, lines []byte) {
-	t.Helper()
-	if err := s.Update(t.Context(), func(tx store.Tx) error {
-		for in := bufio.NewScanner(bytes.NewReader(lines)); in.Scan(); {
-			key, text, _ := strings.Cut(in.Text(), " ")
-			value, err := hex.DecodeString(text)
-			if err != nil {
-				return err
-			}
-			if err := tx.Put(key, value); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A store of the first format is brought up and goes on: the installer is still
 // known, and gets tokens for the lamp, with numbers that were not given out.
 func TestUpgradeFromFormat1(t *testing.T) {
 	old := store.NewMemory()
-	fill(t, old, format1)
+	storetest.Fill(t, old, format1)
 	var anna as.Installer
 	s := newSite(t, func(c *as.Config) { c.Store = old })
 	all, err := s.as.Installers(t.Context())

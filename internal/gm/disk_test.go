@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,28 +16,8 @@ import (
 	"lamplighter/internal/coap"
 	"lamplighter/internal/join"
 	"lamplighter/internal/store"
+	"lamplighter/internal/store/storetest"
 )
-
-// fileLimit lets no file of this process grow beyond size until the returned
-// function is called: a full disk, as far as a store can tell.
-func fileLimit(t *testing.T, size int64) (lift func()) {
-	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ)
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(size), Max: old.Max}); err != nil {
-		t.Fatal(err)
-	}
-	lift = func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(lift)
-	return lift
-}
 
 // failed asks for the end of a request on a full disk: 5.xx and nothing else.
 func wantServerError(t *testing.T, what string, err error) {
@@ -64,7 +43,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lift := fileLimit(t, info.Size())
+	lift := storetest.LimitFiles(t, info.Size())
 	full := false
 	for i := range 2000 {
 		n := l.node(fmt.Sprint("late", i))

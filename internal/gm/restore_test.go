@@ -9,21 +9,8 @@ import (
 
 	"lamplighter/internal/join"
 	"lamplighter/internal/store"
+	"lamplighter/internal/store/storetest"
 )
-
-// copyOf copies a store, as a backup does.
-func copyOf(t *testing.T, s store.Store) store.Store {
-	t.Helper()
-	into := store.NewMemory()
-	if err := s.View(t.Context(), func(from store.Tx) error {
-		return into.Update(t.Context(), func(to store.Tx) error {
-			return from.Scan("", func(key string, value []byte) bool { return to.Put(key, value) == nil })
-		})
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return into
-}
 
 // restoredFrom goes on with a backup.
 func (l *line) restoreFrom(backup store.Store, made time.Time) {
@@ -42,8 +29,8 @@ func TestRestoreReusesNothing(t *testing.T) {
 	l := newLine(t)
 	kept := l.joinOver("kept")
 	leaver := l.joinOver("leaver")
-	made, backup := l.clock(), copyOf(t, l.store)
-	again := copyOf(t, backup)
+	made, backup := l.clock(), storetest.Copy(t, l.store)
+	again := storetest.Copy(t, backup)
 
 	type issued struct{ gid, secret, sid string }
 	seen := map[string]issued{}
@@ -110,7 +97,7 @@ func TestRestoreReusesNothing(t *testing.T) {
 func TestMembersComeBackAfterRestore(t *testing.T) {
 	l := newLine(t)
 	old := l.joinOver("old")
-	made, backup := l.clock(), copyOf(t, l.store)
+	made, backup := l.clock(), storetest.Copy(t, l.store)
 	late := l.joinOver("late")
 	l.pass(time.Hour / 2)
 	l.restoreFrom(backup, made)
@@ -152,7 +139,7 @@ func TestRestoreSkipsSequenceNumbers(t *testing.T) {
 	}
 	made := l.clock()
 	l.pass(time.Hour)
-	l.restoreFrom(copyOf(t, l.store), made)
+	l.restoreFrom(storetest.Copy(t, l.store), made)
 	if err := l.store.View(t.Context(), func(tx store.Tx) error {
 		n, err := loadCounter(tx, key(a))
 		if want := uint64(256 + 1<<20 + 3600<<12); n != want {
@@ -170,7 +157,7 @@ func TestRestoreSkipsSequenceNumbers(t *testing.T) {
 
 func TestRestoreWithAWrongClock(t *testing.T) {
 	l := newLine(t)
-	if err := Restored(t.Context(), copyOf(t, l.store), l.clock().Add(time.Minute), l.clock(), l.rand); !errors.Is(err, ErrClock) {
+	if err := Restored(t.Context(), storetest.Copy(t, l.store), l.clock().Add(time.Minute), l.clock(), l.rand); !errors.Is(err, ErrClock) {
 		t.Errorf("%v", err)
 	}
 }

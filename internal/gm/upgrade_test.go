@@ -1,12 +1,8 @@
 package gm
 
 import (
-	"bufio"
-	"bytes"
 	_ "embed"
-	"encoding/hex"
 	"errors"
-	"strings"
 	"testing"
 
 	"lamplighter/internal/ace"
@@ -14,6 +10,7 @@ import (
 	"lamplighter/internal/join"
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/schema"
+	"lamplighter/internal/store/storetest"
 )
 
 // format1 is a store as the first version left it: a group "hall" with three
@@ -23,31 +20,11 @@ import (
 //go:embed testdata/format1.txt
 var format1 []byte
 
-// fill puts the lines "key hex" into a store.
-func fill(t *testing.T, s store.Store, lines []byte) {
-	t.Helper()
-	if err := s.Update(t.Context(), func(tx store.Tx) error {
-		for in := bufio.NewScanner(bytes.NewReader(lines)); in.Scan(); {
-			key, text, _ := strings.Cut(in.Text(), " ")
-			value, err := hex.DecodeString(text)
-			if err != nil {
-				return err
-			}
-			if err := tx.Put(key, value); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A store of the first format is brought up and goes on: members stay, their
 // associations work, others join and are given other Sender IDs.
 func TestUpgradeFromFormat1(t *testing.T) {
 	old := store.NewMemory()
-	fill(t, old, format1)
+	storetest.Fill(t, old, format1)
 	l := newLine(t)
 	l.store, l.cfg.Store = old, old
 	l.reboot()

@@ -1,4 +1,5 @@
-// Package storetest holds what every [store.Store] must do, as tests.
+// Package storetest holds what every [store.Store] must do, as tests, and what tests of
+// its users share.
 package storetest
 
 import (
