@@ -52,11 +52,7 @@ func (e *Engine) Release(ctx context.Context, devices []string) (Job, error) {
 
 // RetryJob tries again what failed or was left when the job was canceled.
 func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
-	s, err := e.site()
-	if err != nil {
-		return Job{}, err
-	}
-	j, err := s.job(id)
+	s, j, err := e.job(id)
 	if err != nil {
 		return Job{}, err
 	}
@@ -90,11 +86,7 @@ func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
 
 // CancelJob stops a job; what is done stays done.
 func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
-	s, err := e.site()
-	if err != nil {
-		return Job{}, err
-	}
-	j, err := s.job(id)
+	s, j, err := e.job(id)
 	if err != nil {
 		return Job{}, err
 	}
@@ -116,11 +108,7 @@ func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
 
 // WaitJob blocks until a job has ended.
 func (e *Engine) WaitJob(ctx context.Context, id string) (Job, error) {
-	s, err := e.site()
-	if err != nil {
-		return Job{}, err
-	}
-	j, err := s.job(id)
+	s, j, err := e.job(id)
 	if err != nil {
 		return Job{}, err
 	}
@@ -134,4 +122,14 @@ func (e *Engine) WaitJob(ctx context.Context, id string) (Job, error) {
 	}
 	e.pub.flush()
 	return s.jobView(j), nil
+}
+
+// job finds a job of the current site.
+func (e *Engine) job(id string) (*site, *job, error) {
+	s, err := e.site()
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := s.job(id)
+	return s, j, err
 }

@@ -181,8 +181,8 @@ func (s *Server) barredLeaves(tx store.Tx, g *groupRecord) ([]uint32, error) {
 	if err != nil || len(actors) == 0 || g.Tree == nil {
 		return nil, err
 	}
-	var members []*memberRecord
-	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
+	members, err := everyMember(tx, g.Name)
+	if err != nil {
 		return nil, err
 	}
 	var leaves []uint32

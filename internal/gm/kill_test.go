@@ -3,16 +3,13 @@
 package gm
 
 import (
-	"bufio"
 	"context"
 	"crypto/ed25519"
 	crand "crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +20,7 @@ import (
 	"lamplighter/internal/cose"
 	"lamplighter/internal/join"
 	"lamplighter/internal/store/bolt"
+	"lamplighter/internal/store/storetest"
 )
 
 // childEnv names the store of a Group Manager that is going to be killed.
@@ -144,32 +142,10 @@ type handed struct{ subject, gid, sid string }
 // runAndKill runs a child for a random time and returns what it said.
 func runAndKill(t *testing.T, path string) (last map[string]*told, lines []handed) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	cmd.Env = append(os.Environ(), childEnv+"="+path)
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	started := false
 	last = map[string]*told{}
-	for scan := bufio.NewScanner(pipe); scan.Scan(); {
-		line, ok := strings.CutPrefix(scan.Text(), "#")
-		if !ok {
-			continue
-		}
-		if !started { // it is at work: it has this long to live
-			started = true
-			time.AfterFunc(time.Duration(rand.IntN(60))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		}
+	storetest.Kill(t, "TestChild", childEnv+"="+path, 60*time.Millisecond, func(line string) {
 		lines = append(lines, note(t, last, strings.Fields(line))...)
-	}
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Exited() {
-		t.Fatalf("the child was not killed: %v", err)
-	}
+	})
 	return last, lines
 }
 

@@ -3,13 +3,9 @@
 package gm
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +13,7 @@ import (
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
+	"lamplighter/internal/store/storetest"
 )
 
 // manageChildEnv names the store of a Group Manager that is going to be killed while
@@ -133,26 +130,8 @@ func TestManageSIGKILL(t *testing.T) {
 // about each group ("" when something was begun since), and how often it did.
 func manageAndKill(t *testing.T, path string) (last map[string]string, count int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestManageChild$")
-	cmd.Env = append(os.Environ(), manageChildEnv+"="+path)
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	started := false
 	last = map[string]string{}
-	for scan := bufio.NewScanner(pipe); scan.Scan(); {
-		line, ok := strings.CutPrefix(scan.Text(), "#")
-		if !ok {
-			continue
-		}
-		if !started { // it is at work: it has this long to live
-			started = true
-			time.AfterFunc(time.Duration(rand.IntN(80))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		}
+	storetest.Kill(t, "TestManageChild", manageChildEnv+"="+path, 80*time.Millisecond, func(line string) {
 		switch f := strings.Fields(line); {
 		case len(f) > 1 && f[0] == "begin":
 			last[f[1]] = ""
@@ -162,10 +141,6 @@ func manageAndKill(t *testing.T, path string) (last map[string]string, count int
 		case len(f) > 0 && f[0] == "error":
 			t.Errorf("the child failed: %s", line)
 		}
-	}
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Exited() {
-		t.Fatalf("the child was not killed: %v", err)
-	}
+	})
 	return last, count
 }

@@ -95,8 +95,8 @@ func (s *Server) tellEvicted(tx store.Tx, name string, m *memberRecord, why Reas
 // control_uris, or by the end of their observation of the group. GMA, Section 6.8.1;
 // RFC 9594, Section 6.1.
 func (s *Server) tellDeleted(tx store.Tx, g *groupRecord) error {
-	var members []*memberRecord
-	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
+	members, err := everyMember(tx, g.Name)
+	if err != nil {
 		return err
 	}
 	for _, m := range members {
@@ -128,8 +128,8 @@ func (s *Server) tellDeleted(tx store.Tx, g *groupRecord) error {
 // tellActive tells members that a group is paused or goes on: those who observe its
 // status (KGO, Section 9.9), and others at their control_uris.
 func (s *Server) tellActive(tx store.Tx, g *groupRecord) error {
-	var members []*memberRecord
-	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
+	members, err := everyMember(tx, g.Name)
+	if err != nil {
 		return err
 	}
 	for _, m := range members {

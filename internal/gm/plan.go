@@ -32,8 +32,8 @@ func (s *Server) planIn(tx store.Tx, name string) (*plan, error) {
 
 // targets says of every member where it stands.
 func (s *Server) targets(tx store.Tx, g *groupRecord, job *rekeyJob) ([]*target, error) {
-	var members []*memberRecord
-	if err := eachMember(tx, g.Name, func(m *memberRecord) bool { members = append(members, m); return true }); err != nil {
+	members, err := everyMember(tx, g.Name)
+	if err != nil {
 		return nil, err
 	}
 	all := make([]*target, len(members))

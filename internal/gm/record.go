@@ -220,3 +220,9 @@ func loadCounter(tx store.Tx, key string) (uint64, error) {
 func saveCounter(tx store.Tx, key string, v uint64) error {
 	return tx.Put(key, strconv.AppendUint(nil, v, 10))
 }
+
+// everyMember lists the members of a group.
+func everyMember(tx store.Tx, name string) (members []*memberRecord, err error) {
+	err = eachMember(tx, name, func(m *memberRecord) bool { members = append(members, m); return true })
+	return members, err
+}
