@@ -76,6 +76,41 @@ func (e *Engine) UpdateCommissioners(ctx context.Context) (Job, error) {
 	return s.start(ctx, jobCommissioners, "", pending)
 }
 
+// dropGone takes people off the list who were revoked elsewhere, by command for
+// example, or whose access has ended, and has the devices told. Nobody is added.
+func (s *site) dropGone(ctx context.Context, people []personRecord) error {
+	own := s.record()
+	list, now := own.Commissioners, s.e.cfg.Now()
+	if own.ListRev == 0 { // devices have what their claims gave them
+		list = []commissionerEntry{{Cred: own.Cred, Rights: allRights, Name: own.Installer}}
+		for _, p := range people {
+			if p.Role == string(RoleAdmin) && len(p.Cred) > 0 && !bytes.Equal(p.Cred, own.Cred) {
+				list = append(list, commissionerEntry{p.Cred, allRights, p.Name})
+			}
+		}
+	}
+	gone := func(c commissionerEntry) bool {
+		i := slices.IndexFunc(people, func(p personRecord) bool { return bytes.Equal(p.Cred, c.Cred) })
+		return i >= 0 && !bytes.Equal(c.Cred, own.Cred) && !people[i].mayManage(now)
+	}
+	if !slices.ContainsFunc(list, gone) {
+		return nil
+	}
+	if err := s.setList(ctx, list); err != nil {
+		return err
+	}
+	if err := s.setList(ctx, slices.DeleteFunc(slices.Clone(list), gone)); err != nil {
+		return err
+	}
+	pending := s.pendingDevices()
+	if len(pending) == 0 {
+		return nil
+	}
+	s.e.info("", "somebody whose access ended is taken off the devices' lists")
+	_, err := s.start(ctx, jobCommissioners, "", pending)
+	return err
+}
+
 // rightsOf are the rights of people at the devices, by their roles.
 var rightsOf = map[string]uint{"admin": allRights, "installer": rightManage}
 

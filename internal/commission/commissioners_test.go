@@ -2,6 +2,7 @@ package commission
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -107,6 +108,58 @@ func TestCommissionersOfDevices(t *testing.T) {
 	}
 }
 
+// Who was revoked by command goes off the lists when an administrator's browser next
+// hears of it, with the devices that were not reached shown until they are; nobody
+// comes onto a list by that.
+func TestRevokedByCommand(t *testing.T) {
+	for what, told := range map[string]bool{"on the site's list": true, "by a claim": false} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, 2)
+			bert := w.hired("Bert", as.RoleAdmin, "127.0.0.1:40002")
+			ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001")
+			ann.joined()
+			carl := w.hired("Carl", as.RoleInstaller, "127.0.0.1:40003")
+			if told {
+				if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone {
+					t.Fatalf("%s", ann.failures(j))
+				}
+			}
+			if j := bert.job(bert.Check(t.Context(), w.ids())); j.State != JobDone {
+				t.Fatalf("Bert, before: %s", bert.failures(j))
+			}
+			w.net.Down(w.lamps[1].addr, true)
+			if _, err := w.as.RevokeByName(t.Context(), "Bert"); err != nil {
+				t.Fatal(err)
+			}
+			people, err := ann.People(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range people {
+				if p.Name == "Bert" && (!p.Revoked || len(p.Left) == 0) {
+					t.Errorf("no device is shown that lists Bert: %+v", p)
+				}
+			}
+			eventually(t, "the lamp that has power is told", func() bool { return !ann.device(w.ids()[0]).ListPending })
+			if j := bert.job(bert.Check(t.Context(), w.ids()[:1])); problemOf(j, w.ids()[0]) != "not-on-list" {
+				t.Errorf("Bert, after: %s", bert.failures(j))
+			}
+			if j := carl.job(carl.Check(t.Context(), w.ids()[:1])); (problemOf(j, w.ids()[0]) == "not-on-list") == told {
+				t.Errorf("Carl: %s", carl.failures(j))
+			}
+			jobs := len(ann.Snapshot().Jobs)
+			if people, err = ann.People(t.Context()); err != nil || len(ann.Snapshot().Jobs) != jobs {
+				t.Errorf("asked again, %d jobs", len(ann.Snapshot().Jobs))
+			}
+			for _, p := range people {
+				if p.Name == "Bert" && !slices.Equal(p.Left, w.ids()[1:]) {
+					t.Errorf("left at %v", p.Left)
+				}
+			}
+		})
+	}
+}
+
 // Whose access has an end goes off the lists after it.
 func TestCommissionerUntil(t *testing.T) {
 	w := newWorld(t, 1)
@@ -132,9 +185,10 @@ func TestCommissionerUntil(t *testing.T) {
 		t.Fatalf("before the end: %s", bert.failures(j))
 	}
 	w.advance(2 * time.Hour)
-	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone {
-		t.Fatalf("%s", ann.failures(j))
+	if _, err := ann.People(t.Context()); err != nil {
+		t.Fatal(err)
 	}
+	eventually(t, "the list without Bert", func() bool { return !ann.device(w.ids()[0]).ListPending && len(ann.Snapshot().Site.Commissioners) == 1 })
 	if j := bert.job(bert.Check(t.Context(), w.ids())); problemOf(j, w.ids()[0]) != "not-on-list" {
 		t.Errorf("after the end: %s", bert.failures(j))
 	}

@@ -60,6 +60,9 @@ func (e *Engine) People(ctx context.Context) ([]Person, error) {
 	if err != nil {
 		return nil, asProblem(err)
 	}
+	if err := s.dropGone(ctx, records); err != nil {
+		e.logProblem("", "taking people off the devices' lists", err)
+	}
 	list := []Person{}
 	for _, r := range records {
 		list = append(list, s.person(r))

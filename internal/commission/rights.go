@@ -93,9 +93,12 @@ func (s *site) rights() Rights {
 // findRights asks whether this person manages people, and which groups there are
 // to administer.
 func (s *site) findRights(ctx context.Context) {
-	_, err := s.people(ctx)
+	people, err := s.people(ctx)
 	if err != nil && !errors.Is(err, errNotAdmin) {
 		s.e.logProblem("", "asking for the rights", err)
+	}
+	if err := s.dropGone(ctx, people); err != nil {
+		s.e.logProblem("", "taking people off the devices' lists", err)
 	}
 	s.mu.Lock()
 	administers := len(s.scope.Admins) > 0
