@@ -96,16 +96,8 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 		if err != nil {
 			return &refusal{coap.BadRequest, "The site credential cannot be used."}
 		}
-		admitted = &installerRecord{
-			Cred: cred.Raw, Key: key, Name: inv.Name, Policy: inv.Policy, Invitation: invitation, Since: seconds(now),
-		}
-		if known != nil {
-			admitted.Access = known.Access
-		}
-		admitted.Access = append(admitted.Access, invitation)
-		if more := len(admitted.Access) - maxAccess; more > 0 {
-			shut, admitted.Access = admitted.Access[:more], admitted.Access[more:]
-		}
+		admitted, shut = inv.installer(invitation, known, seconds(now))
+		admitted.Cred, admitted.Key = cred.Raw, key
 		inv.Cred = cred.Raw
 		if known != nil && known.Invitation != "" && known.Invitation != invitation {
 			superseded = known.Invitation
@@ -128,6 +120,20 @@ func (s *Server) admit(ctx context.Context, invitation string, cred cose.Credent
 	s.count(EventEnrolled)
 	s.log.Info("enrolled an installer", "installer", id, "name", admitted.Name, "invitation", invitation)
 	return s.keepAccess(admitted.Access, admitted.Policy.Until, shut)
+}
+
+// installer is who enrols by an invitation, perhaps not for the first time, and the
+// accesses that are too many then.
+func (inv *invitationRecord) installer(invitation string, known *installerRecord, now uint64) (i *installerRecord, shut []string) {
+	i = &installerRecord{Name: inv.Name, Policy: inv.Policy, Invitation: invitation, Since: now}
+	if known != nil {
+		i.Access = known.Access
+	}
+	i.Access = append(i.Access, invitation)
+	if more := len(i.Access) - maxAccess; more > 0 {
+		shut, i.Access = i.Access[:more], i.Access[more:]
+	}
+	return i, shut
 }
 
 // mayEnroll decides about an enrolment. repeated is true when this very one was
