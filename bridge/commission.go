@@ -117,13 +117,29 @@ func (c commissionCmd) connect(config *commission.Config, link string, events fu
 	config.SignIn = func(ctx context.Context, code string) error {
 		token, err := endpoint.SignIn(ctx, base, code)
 		if err == nil {
-			tokens <- token
+			latest(tokens, token)
 			bridge.Kick()
 		}
 		return err
 	}
 	config.Exchange = bridge
 	return func() { bridge.Close() }, nil
+}
+
+// latest puts a token into a channel with room for one, in place of one that nobody
+// has taken: who signs in again while the link is up waits for nobody.
+func latest(tokens chan string, token string) {
+	for {
+		select {
+		case tokens <- token:
+			return
+		default:
+		}
+		select {
+		case <-tokens:
+		default:
+		}
+	}
 }
 
 // bridgeDialer waits for the first sign-in and dials with the token of the last.
