@@ -78,10 +78,15 @@ func (p person) state() string {
 		return "invited until " + time.Unix(p.Expires, 0).Format("2006-01-02 15:04")
 	}
 	since := "since " + time.Unix(p.Since, 0).Format("2006-01-02")
-	if p.Expires != 0 {
-		since += ", until " + time.Unix(p.Expires, 0).Format("2006-01-02 15:04")
+	if p.Expires == 0 {
+		return since
 	}
-	return since
+	end := time.Unix(p.Expires, 0)
+	word := ", until "
+	if !time.Now().Before(end) {
+		word = ", ended "
+	}
+	return since + word + end.Format("2006-01-02 15:04")
 }
 
 // serveControl answers the operator's commands about people.

@@ -107,6 +107,15 @@ func TestPolicyCommand(t *testing.T) {
 	if _, err := s.policyOf("Ann Lee", `{"rules": [], "until": "`+end+`"}`); err != nil {
 		t.Error(err)
 	}
+	list, err := callAS[[]person](t.Context(), s.at(), "GET", "/people", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		if p.Name == "Ann Lee" && !strings.Contains(p.state(), ", ended ") {
+			t.Errorf("the list says %q", p.state())
+		}
+	}
 	soon(t, "the bridge is shut", 3*time.Second, func() bool {
 		_, err := endpoint.SignIn(t.Context(), s.bridge.url(), link.AccessCode)
 		return err != nil

@@ -99,6 +99,9 @@ export function personState(person: Person): Words {
   if (person.revoked) {
     return { tone: "plain", icon: "stop", word: "revoked" };
   }
+  if (!person.pending && person.expires && person.expires <= Date.now()) {
+    return { tone: "plain", icon: "stop", word: "access has ended" };
+  }
   return person.pending ? { tone: "busy", icon: "wait", word: "invited" } : { tone: "ok", icon: "ok", word: "has access" };
 }
 

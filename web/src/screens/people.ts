@@ -43,7 +43,7 @@ export class People extends View {
       return "Who may work in this site.";
     }
     const pending = people.filter((one) => one.pending).length;
-    const inside = people.filter((one) => !one.pending && !one.revoked).length;
+    const inside = people.filter((one) => personState(one).word === "has access").length;
     return `${count(inside, "person has", "people have")} access${pending ? `, ${count(pending, "invitation is", "invitations are")} open` : ""}`;
   }
 
@@ -92,7 +92,7 @@ export class People extends View {
       <td><strong>${one.name}</strong>${one.you ? html` <span class="muted">(you)</span>` : nothing}</td>
       <td>
         ${status(words)}
-        ${one.pending && one.expires ? html`<span class="next">until ${minute(one.expires)}</span>` : nothing}
+        ${!one.revoked && one.expires ? html`<span class="next">until ${minute(one.expires)}</span>` : nothing}
         ${left.length ? html`<span class="next">still to be taken off ${listed(left.map(deviceName), 3)}</span>` : nothing}
       </td>
       <td>${roleWords[one.role]?.word ?? one.role}</td>
