@@ -27,7 +27,7 @@ var outlined = []string{
 	"internal/poll", "internal/strconv", "io/fs", "log/...", "math/big", "net/netip", "net/url", "os", "path", "reflect",
 	"strconv", "strings", "time", "unique",
 	"github.com/fxamacker/...",
-	"lamplighter/internal/ace", "lamplighter/internal/commission",
+	"lamplighter/internal/ace", "lamplighter/internal/admin", "lamplighter/internal/commission",
 	"lamplighter/internal/endpoint", "lamplighter/internal/join", "lamplighter/internal/label",
 	"lamplighter/internal/store/...", "lamplighter/wasm",
 }
