@@ -192,6 +192,20 @@ test('the lamps go on answering the administrator, those that the installer had 
   await expect(id('stat-answered')).toHaveText(`${lamps - 1} of ${lamps - 1}`);
 });
 
+test('a maintainer finds the lamps by their labels, commands them, and changes nothing', async () => {
+  const { fragment } = await admin.evaluate(() => lamplighter.invite('Mia', 'maintainer', 1));
+  const third = await browser(site.origin + '/#' + fragment);
+  await expect(third.getByTestId('site-name')).toHaveText('Riverside School');
+  await third.evaluate(async (labels) => { await lamplighter.importLabels(labels); await lamplighter.discover(); }, site.labels);
+  await third.goto(site.origin + `/#/groups/${group}`);
+  await expect(third.getByTestId('gm-member')).toHaveCount(lamps);
+  await expect(third.getByTestId('evict')).toHaveCount(0);
+  await third.getByTestId('light-switch').click();
+  await expect(third.getByTestId('stat-answered')).toHaveText(`${lamps - 1} of ${lamps - 1}`);
+  const refused = await third.evaluate((group) => lamplighter.newKeys(group).then(() => '', (e: Error & { code: string }) => e.code), group);
+  expect(refused).toBe('gm-denied');
+});
+
 test('a group that is deleted is gone at the lamps too', async () => {
   await id('group-delete').click();
   await id('confirm-yes').click();

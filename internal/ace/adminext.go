@@ -67,7 +67,7 @@ type RekeyRequest struct {
 type RekeyPreview struct {
 	Evicted    []string `cbor:"1,keyasint"` // node names
 	Stale      [][]byte `cbor:"2,keyasint"` // Sender IDs that become stale
-	Keys       []string `cbor:"3,keyasint"` // who gets new keys
+	Keys       []string `cbor:"3,keyasint"` // who gets new keys, those who ask among them
 	Barred     []string `cbor:"4,keyasint"` // who gets none
 	Asking     []string `cbor:"5,keyasint"` // who is told by nobody and will have to ask
 	ToMany     bool     `cbor:"6,keyasint"` // one message goes to many

@@ -183,7 +183,7 @@ func (e *Engine) NewKeys(ctx context.Context, name string) error {
 
 func (s *site) previewView(group string, p *ace.RekeyPreview) RekeyPreview {
 	v := RekeyPreview{
-		Stale: []string{}, Receive: len(p.Keys) + len(p.Asking), Asking: len(p.Asking), Barred: s.nodeNames(group, p.Barred),
+		Stale: []string{}, Receive: len(p.Keys), Asking: len(p.Asking), Barred: s.nodeNames(group, p.Barred),
 		OneToMany: p.ToMany, Messages: int(p.Posts + p.Notices + p.Multicasts),
 	}
 	for _, sid := range p.Stale {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,9 +31,7 @@ func (c *campaign) answered(a answerFrom) {
 	if a.peer.Roles != 0 && !ace.Role(a.peer.Roles).Has(ace.RoleResponder) {
 		return // KGO, Section 6.4: answers come from responders
 	}
-	c.mu.Lock()
-	d := c.byCred[string(a.peer.Cred)]
-	c.mu.Unlock()
+	d := c.deviceOf(a.peer.Cred)
 	if d == nil {
 		c.stranger(a)
 		return
@@ -43,6 +42,31 @@ func (c *campaign) answered(a answerFrom) {
 		return
 	}
 	c.set(d.id, func(row *Answer) { row.fill(a, c.s.e.now()) })
+}
+
+// deviceOf finds the device whose credential this is: the one that its claim told,
+// or, of a device that somebody else claimed, the one whose thumbprint is on its
+// label.
+func (c *campaign) deviceOf(cred []byte) *device {
+	c.mu.Lock()
+	d, ids := c.byCred[string(cred)], slices.Collect(maps.Keys(c.row))
+	c.mu.Unlock()
+	if d != nil {
+		return d
+	}
+	for _, id := range ids {
+		d, err := c.s.device(id)
+		if err != nil {
+			continue
+		}
+		if r := c.s.of(d); len(r.Cred) == 0 && r.matches(cred) {
+			c.mu.Lock()
+			c.byCred[string(cred)] = d
+			c.mu.Unlock()
+			return d
+		}
+	}
+	return nil
 }
 
 // lightState is the payload of /light.

@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"slices"
@@ -20,6 +21,9 @@ func (e *Engine) GroupMembers(ctx context.Context, name string) ([]GroupMember, 
 	if err != nil {
 		return nil, adminProblem("listing the members of "+name, err)
 	}
+	if err := s.learnPlaces(ctx, name, infos); err != nil {
+		return nil, asProblem(err)
+	}
 	list := []GroupMember{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,6 +37,26 @@ func (e *Engine) GroupMembers(ctx context.Context, name string) ([]GroupMember, 
 		g.nodes = nodes
 	}
 	return list, nil
+}
+
+// learnPlaces notes which devices whose labels are known here are members: somebody
+// else may have joined them. Who is a member under another key than the label's is
+// not that device.
+func (s *site) learnPlaces(ctx context.Context, group string, infos []ace.MemberInfo) error {
+	for _, m := range infos {
+		d, err := s.device(m.Subject)
+		if err != nil {
+			continue // its label was not imported
+		}
+		r := s.of(d)
+		if r.in(group) != nil || len(r.Thumbprint) == 0 || !bytes.HasPrefix(m.Thumbprint, r.Thumbprint) {
+			continue
+		}
+		if err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withPlace(place{Group: group, SenderID: m.SenderID}) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // memberView is a member as it is drawn; s.mu is held.

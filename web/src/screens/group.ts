@@ -77,6 +77,10 @@ export class GroupScreen extends View {
   }
 
   #empty() {
+    if (![...state.devices.values()].some((device) => device.labelKnown)) {
+      return empty("bulb", "This browser knows no labels yet", "Import the labels of the lamps. Those that are in this group show up here, also when somebody else has joined them.",
+        html`<a class="btn go" data-testid="group-choose" href=${href("devices")}>Import labels</a>`);
+    }
     return empty("bulb", "No lamp is in this group yet", "Choose devices and join them. One message then switches all of them, and each answers under its own key.",
       html`<a class="btn go" data-testid="group-choose" href=${href("devices")}>Choose devices</a>`);
   }
