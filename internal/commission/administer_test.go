@@ -153,3 +153,31 @@ func TestMaintainer(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// Whoever manages people is told so after the first invitation, also when the
+// engine's own start found the way to the servers closed.
+func TestRightsAfterTheFirstInvitation(t *testing.T) {
+	for range 5 {
+		w := newWorld(t, 0)
+		b := w.engine(nil)
+		policy, err := as.RoleAdmin.Policy(hall)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inv, err := w.as.Invite(t.Context(), "Ann", policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.net.Down(asAddr, true)
+		if _, err := b.AcceptInvitation(t.Context(), w.link("Ann", inv)); err == nil {
+			t.Fatal("accepted by a server that is down")
+		}
+		w.net.Down(asAddr, false)
+		eventually(t, "the enrolment", func() bool {
+			_, err := b.AcceptInvitation(t.Context(), w.link("Ann", inv))
+			return err == nil
+		})
+		eventually(t, "the right to manage people", func() bool { return b.Snapshot().Site.Rights.People })
+		b.Close()
+	}
+}

@@ -19,7 +19,8 @@ import (
 // AcceptInvitation takes what stands behind # in an invitation link: it signs in
 // at the bridge, makes the site credential, and enrols it at the Authorization
 // Server. The same invitation again only signs in, another one to the same person
-// brings new rights. An invitation to another site opens that one; what this browser manages besides is kept.
+// brings new rights. An invitation to another site opens that one; what this browser
+// manages besides is kept.
 func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, error) {
 	inv, err := ParseInvitation(fragment)
 	if err != nil {
@@ -41,6 +42,8 @@ func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, e
 	s := e.current()
 	if err := s.refreshGroups(ctx); err != nil {
 		e.logProblem("", "asking which groups there are", err)
+	} else {
+		s.background(s.findRights)
 	}
 	e.pub.tell(e.snapshotEvent())
 	return s.shown(), nil

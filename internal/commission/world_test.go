@@ -250,6 +250,11 @@ func (w *world) invite(name string, rules ...as.Rule) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return w.link(name, inv)
+}
+
+// link is the link of an invitation.
+func (w *world) link(name string, inv as.Invitation) string {
 	return "http://bridge.test/#" + Invitation{
 		AccessCode: "open sesame", ID: []byte(inv.ID), Secret: inv.Secret,
 		ASAddress: asAddr.String(), ASCred: w.cred.as, GMAddress: gmAddr.String(), GMCred: w.cred.gm,
