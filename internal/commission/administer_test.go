@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/as"
 	"lamplighter/internal/label"
 )
@@ -60,6 +61,15 @@ func TestAdminister(t *testing.T) {
 	b.must(nil, b.NewKeys(t.Context(), "workshop"))
 	if _, still := w.members("workshop")[w.ids()[0]]; still || slices.Contains(b.group("workshop").Members, w.ids()[0]) {
 		t.Error("the evicted lamp is a member still")
+	}
+	pairwise, p256 := modePairwise, "ES256"
+	b.must(b.CreateGroup(t.Context(), "p256", GroupChange{Mode: &pairwise, Signature: &p256}))
+	client, err := b.current().administrator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := client.Read(t.Context(), "p256"); err != nil || !g.Configuration.ECDHParams.Value.Equal(ace.Capabilities{{2}, {2, 1}}) {
+		t.Errorf("a pairwise-only group for keys on P-256: %+v %v", g, err)
 	}
 	b.must(nil, b.DeleteGroup(t.Context(), "workshop"))
 	if g := b.group("workshop"); g.Ended != EndDeleted || len(g.Members) != 0 {

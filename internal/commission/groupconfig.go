@@ -2,11 +2,9 @@ package commission
 
 import (
 	"slices"
-	"time"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cose"
-	oscoregroup "lamplighter/internal/oscore/group"
 )
 
 // Modes of a group in the schema.
@@ -88,10 +86,13 @@ func (c GroupChange) configuration(was ace.AdminPolicies, creating bool) (ace.Co
 	return out, nil
 }
 
+// maxSeconds is ten years.
+const maxSeconds = 10 * 365 * 24 * 3600
+
 // policies are those of before with what the change names: they are set as a whole.
 func (c GroupChange) policies(p ace.AdminPolicies) (ace.AdminPolicies, error) {
 	for _, n := range []*int{c.CheckInterval, c.RekeyPeriod} {
-		if n != nil && (*n < 0 || time.Duration(*n) > 10*365*24*3600) {
+		if n != nil && (*n < 0 || *n > maxSeconds) {
 			return p, errBadConfig
 		}
 	}
@@ -130,13 +131,14 @@ func (c GroupChange) algorithms(out *ace.Configuration) error {
 	if !slices.Contains([]string{modeBoth, modeGroup, modePairwise}, mode) || !slices.Contains([]string{"EdDSA", "ES256"}, signature) {
 		return errBadConfig
 	}
-	algs := oscoregroup.DefaultAlgorithms
-	if signature == "ES256" {
-		algs.Sign = cose.ES256
-	}
 	out.GroupMode, out.PairwiseMode = ace.Is(mode != modePairwise), ace.Is(mode != modeGroup)
-	if mode != modePairwise {
-		out.SignAlg = ace.Alg(algs.Sign)
+	switch p256 := signature == "ES256"; {
+	case mode == modePairwise && p256: // nobody signs: the curve says whose keys they are
+		out.ECDHParams = ace.Is(ace.Capabilities{{2}, {2, 1}})
+	case p256:
+		out.SignAlg = ace.Alg(cose.ES256)
+	case mode != modePairwise:
+		out.SignAlg = ace.Alg(cose.EdDSA)
 	}
 	return nil
 }
