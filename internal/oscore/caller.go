@@ -26,26 +26,17 @@ type serverCaller struct {
 
 // Call implements [coap.Caller] as [Client.Call] does.
 func (c *serverCaller) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	resp, err := c.exchange(ctx, req)
-	if err != nil || !IsChallenge(resp) {
-		return resp, err
-	}
-	return c.exchange(ctx, WithEcho(req, resp))
-}
-
-func (c *serverCaller) exchange(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	e, outer, b, err := c.protect(req)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.ex.Exchange(ctx, c.to, outer)
-	if err != nil {
-		return nil, err
-	}
-	if !IsProtected(resp) {
-		return nil, &UnprotectedError{Response: resp}
-	}
-	return c.unprotect(ctx, e, resp, b)
+	return call(req, func(req *coap.Message) (*coap.Message, error) {
+		e, outer, b, err := c.protect(req)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := protected(c.ex.Exchange(ctx, c.to, outer))
+		if err != nil {
+			return nil, err
+		}
+		return c.unprotect(ctx, e, resp, b)
+	})
 }
 
 func (c *serverCaller) protect(req *coap.Message) (*served, *coap.Message, *Binding, error) {
@@ -65,12 +56,5 @@ func (c *serverCaller) unprotect(ctx context.Context, e *served, outer *coap.Mes
 	if e.gone {
 		return nil, fmt.Errorf("calling %s: %w", c.name, coap.ErrNoContext)
 	}
-	resp, err := e.context.UnprotectResponse(outer, b)
-	if err != nil {
-		return nil, err
-	}
-	if err := coap.CheckResponseOptions(ctx, resp); err != nil {
-		return nil, err
-	}
-	return resp, nil
+	return e.context.openResponse(ctx, outer, b)
 }

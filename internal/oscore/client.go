@@ -27,34 +27,41 @@ func NewClient(c *Context, ex coap.Exchanger, to netip.AddrPort) *Client {
 // freshness it sends req once more with the Echo value. An answer without
 // protection gives an [*UnprotectedError].
 func (c *Client) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	resp, err := c.exchange(ctx, req)
+	return call(req, func(req *coap.Message) (*coap.Message, error) {
+		outer, b, err := c.protect(req)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := protected(c.ex.Exchange(ctx, c.to, outer))
+		if err != nil {
+			return nil, err
+		}
+		return c.unprotect(ctx, resp, b)
+	})
+}
+
+// call makes an exchange, and once more with the Echo value when the peer asks for
+// freshness.
+func call(req *coap.Message, exchange func(*coap.Message) (*coap.Message, error)) (*coap.Message, error) {
+	resp, err := exchange(req)
 	if err != nil || !IsChallenge(resp) {
 		return resp, err
 	}
-	return c.exchange(ctx, WithEcho(req, resp))
+	return exchange(WithEcho(req, resp))
 }
 
-func (c *Client) exchange(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	outer, b, err := c.protect(req)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.ex.Exchange(ctx, c.to, outer)
-	if err != nil {
-		return nil, err
-	}
-	if !IsProtected(resp) {
+// protected takes a response only if it has the OSCORE Option.
+func protected(resp *coap.Message, err error) (*coap.Message, error) {
+	if err == nil && !IsProtected(resp) {
 		return nil, &UnprotectedError{Response: resp}
 	}
-	return c.unprotect(ctx, resp, b)
+	return resp, err
 }
 
-// unprotect opens a response; one with a critical option that is not understood
-// is refused. RFC 7252, Section 5.4.1.
-func (c *Client) unprotect(ctx context.Context, outer *coap.Message, b *Binding) (*coap.Message, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	resp, err := c.context.UnprotectResponse(outer, b)
+// openResponse opens a response; one with a critical option that is not understood is
+// refused. RFC 7252, Section 5.4.1. The caller holds what guards the context.
+func (c *Context) openResponse(ctx context.Context, outer *coap.Message, b *Binding) (*coap.Message, error) {
+	resp, err := c.UnprotectResponse(outer, b)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +69,12 @@ func (c *Client) unprotect(ctx context.Context, outer *coap.Message, b *Binding)
 		return nil, err
 	}
 	return resp, nil
+}
+
+func (c *Client) unprotect(ctx context.Context, outer *coap.Message, b *Binding) (*coap.Message, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.context.openResponse(ctx, outer, b)
 }
 
 func (c *Client) peer() netip.AddrPort { return c.to }
