@@ -70,17 +70,7 @@ func TestCommissionersOfDevices(t *testing.T) {
 
 	// Revoked, while one lamp has no power.
 	w.net.Down(w.lamps[1].addr, true)
-	people, err := w.as.People(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range people {
-		if p.Name == "Bert" {
-			if err := w.as.Revoke(t.Context(), p.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	w.revoke("Bert")
 	j := ann.job(ann.UpdateCommissioners(t.Context()))
 	if j.State != JobPartial || ann.device(w.ids()[0]).ListPending || !ann.device(w.ids()[1]).ListPending {
 		t.Fatalf("%s\n%+v", ann.failures(j), ann.Snapshot().Devices)
@@ -216,27 +206,8 @@ func TestRevokedOwner(t *testing.T) {
 	if j := ann.job(ann.Check(t.Context(), w.ids())); j.State != JobDone {
 		t.Fatalf("%s", ann.failures(j))
 	}
-	people, err := w.as.People(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range people {
-		if p.Name == "Bert" {
-			if err := w.as.Revoke(t.Context(), p.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone || j.Total != 2 {
-		t.Fatalf("%s", ann.failures(j))
-	}
-	if err := bert.Blink(t.Context(), w.ids()[0], 1); err == nil {
-		t.Error("who was revoked manages the lamps that he claimed")
-	}
-	if j := ann.job(ann.Renew(t.Context(), hall, w.ids())); j.State != JobDone {
-		t.Fatalf("%s", ann.failures(j))
-	}
-	ann.verified(2)
+	w.revoke("Bert")
+	ann.takesOver(bert)
 }
 
 // An installer's claim lists the administrators: when the installer is revoked, they
@@ -250,30 +221,11 @@ func TestRevokedInstallerOwns(t *testing.T) {
 	if j := mia.job(mia.Check(t.Context(), w.ids())); j.State != JobFailed || problemOf(j, w.ids()[0]) != "not-on-list" {
 		t.Errorf("a maintainer is listed: %s", mia.failures(j))
 	}
-	people, err := w.as.People(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range people {
-		if p.Name == "Bert" {
-			if err := w.as.Revoke(t.Context(), p.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	w.revoke("Bert")
 	if j := ann.job(ann.Check(t.Context(), w.ids())); j.State != JobDone {
 		t.Fatalf("the administrator is not listed: %s", ann.failures(j))
 	}
-	if j := ann.job(ann.UpdateCommissioners(t.Context())); j.State != JobDone || j.Total != 2 {
-		t.Fatalf("%s", ann.failures(j))
-	}
-	if err := bert.Blink(t.Context(), w.ids()[0], 1); err == nil {
-		t.Error("who was revoked manages the lamps that he claimed")
-	}
-	if j := ann.job(ann.Renew(t.Context(), hall, w.ids())); j.State != JobDone {
-		t.Fatalf("%s", ann.failures(j))
-	}
-	ann.verified(2)
+	ann.takesOver(bert)
 }
 
 // Another commissioner joins a device anew: its association is his then.
@@ -370,4 +322,37 @@ func TestBarredDeviceIsShown(t *testing.T) {
 	if need, err := ann.NeedRenewal(t.Context(), hall); err != nil || len(need) != 0 {
 		t.Errorf("%v, %v", need, err)
 	}
+}
+
+// revoke revokes a person at the Authorization Server.
+func (w *world) revoke(name string) {
+	w.t.Helper()
+	people, err := w.as.People(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range people {
+		if p.Name == name {
+			if err := w.as.Revoke(w.t.Context(), p.ID); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// takesOver has an administrator bring the list to both lamps that a revoked person
+// claimed, who manages them no more, and renew them.
+func (b *browser) takesOver(revoked *browser) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	if j := b.job(b.UpdateCommissioners(ctx)); j.State != JobDone || j.Total != 2 {
+		b.t.Fatalf("%s", b.failures(j))
+	}
+	if err := revoked.Blink(ctx, b.w.ids()[0], 1); err == nil {
+		b.t.Error("who was revoked manages the lamps that he claimed")
+	}
+	if j := b.job(b.Renew(ctx, hall, b.w.ids())); j.State != JobDone {
+		b.t.Fatalf("%s", b.failures(j))
+	}
+	b.verified(2)
 }
