@@ -14,6 +14,8 @@ type Snapshot struct {
 	Jobs    []Job    `json:"jobs"` // newest first, at most 50
 	Log     []Entry  `json:"log"`  // newest first, at most 500
 	Version string   `json:"version"`
+
+	Rollouts []Rollout `json:"rollouts"` // of the jobs of kind "firmware", newest first
 }
 
 // Site is what this browser manages.
@@ -178,7 +180,7 @@ const (
 // Job is durable work on a list of devices. It goes on after a reload.
 type Job struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew"
+	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware"
 	Group   string    `json:"group"` // empty where none
 	State   JobState  `json:"state"`
 	Started int64     `json:"started"`
@@ -232,7 +234,7 @@ type LabelLine struct {
 // Event is one change, told apart by Type; exactly the field of that name is
 // set.
 type Event struct {
-	Type     string       `json:"type"` // "snapshot", "site", "link", "device", "removed", "group", "job", "log", "answer", "rollcall"
+	Type     string       `json:"type"` // "snapshot", "site", "link", "device", "removed", "group", "job", "log", "answer", "rollcall", "rollout"
 	Snapshot *Snapshot    `json:"snapshot,omitempty"`
 	Site     *Site        `json:"site,omitempty"`
 	Link     *Link        `json:"link,omitempty"`
@@ -243,6 +245,7 @@ type Event struct {
 	Log      *Entry       `json:"log,omitempty"`
 	Answer   *GroupAnswer `json:"answer,omitempty"`
 	RollCall *RollCall    `json:"rollcall,omitempty"` // its start and its end; answers in between come one by one
+	Rollout  *Rollout     `json:"rollout,omitempty"`  // the whole, at most 4 times a second
 }
 
 // GroupAnswer is one answer of a running roll call.

@@ -137,4 +137,13 @@ var calls = map[string]runner{
 	"people":              call0((*Engine).People),
 	"invite":              call3((*Engine).Invite),
 	"revoke":              do1((*Engine).Revoke),
+	"inspectFirmware":     call1((*Engine).InspectFirmware),
+	"firmwareImages":      call0((*Engine).FirmwareImages),
+	"planFirmware":        call3((*Engine).PlanFirmware),
+	"startFirmware":       call3((*Engine).StartFirmware),
+	"pauseFirmware":       call1((*Engine).PauseFirmware),
+	"resumeFirmware":      call1((*Engine).ResumeFirmware),
+	"advanceFirmware":     call1((*Engine).AdvanceFirmware),
+	"firmware":            call1((*Engine).Firmware),
+	"firmwareReport":      call1((*Engine).FirmwareReport),
 }

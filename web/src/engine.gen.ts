@@ -13,6 +13,8 @@ export interface Snapshot {
   /** newest first, at most 500 */
   log: Entry[];
   version: string;
+  /** of the jobs of kind "firmware", newest first */
+  rollouts: Rollout[];
 }
 
 /** Site is what this browser manages. */
@@ -185,7 +187,7 @@ export type JobState =
 /** Job is durable work on a list of devices. It goes on after a reload. */
 export interface Job {
   id: string;
-  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew" */
+  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware" */
   kind: string;
   /** empty where none */
   group: string;
@@ -257,7 +259,8 @@ export type Event =
   | { type: "job"; job: Job }
   | { type: "log"; log: Entry }
   | { type: "answer"; answer: GroupAnswer }
-  | { type: "rollcall"; rollcall: RollCall };
+  | { type: "rollcall"; rollcall: RollCall }
+  | { type: "rollout"; rollout: Rollout };
 
 /** GroupAnswer is one answer of a running roll call. */
 export interface GroupAnswer {
@@ -409,6 +412,212 @@ export interface NewInvitation {
   expires: number;
 }
 
+/** FirmwareImage is a firmware file that was taken apart. */
+export interface FirmwareImage {
+  /** SHA-256 of the image, hex: what the other methods call it by */
+  digest: string;
+  /** for people: the model that it is for, as the manifest's text has it */
+  name: string;
+  version: string;
+  sequence: number;
+  /** bytes of the image */
+  size: number;
+  /** UUID */
+  vendor: string;
+  /** UUID */
+  class: string;
+  /** thumbprint of the key that signed it, hex, first 8 bytes; empty: no key that is known here did */
+  signer: string;
+  /** the signature was verified with a key that devices of this site trust; false: none that is known yet */
+  signed: boolean;
+  algorithm: string;
+  description: string;
+  /** when it was taken in here */
+  created: number;
+  /** why it cannot be sent as it is */
+  problem: Problem | null;
+}
+
+/** FirmwareOptions are what a person may set of a rollout. Zero values mean the defaults in brackets. */
+export interface FirmwareOptions {
+  /** of the network: "802.15.4", "wi-fi", "ethernet" ["wi-fi"] */
+  profile: string;
+  /** devices in the first wave [1] */
+  canary: number;
+  /** of the devices in the second wave [10] */
+  percent: number;
+  /** devices of one place that may be switching at a time [half of them] */
+  maxUnavailable: number;
+  /** seconds after which a device that nobody confirms goes back [600] */
+  confirmWithin: number;
+  /** seconds that a wave is watched for before the next one */
+  soak: number;
+  /** part of a wave that may fail before the rollout stops, 0 to 1 [any stops it] */
+  threshold: number;
+  /** wait for a person between waves */
+  hold: boolean;
+  /** when to switch; 0: at once */
+  at: number;
+  /** empty: all of the group */
+  devices: string[];
+  /** also devices that somebody else's rollout feeds */
+  takeOver: boolean;
+}
+
+/** FirmwarePlan is what a rollout would do; no byte of the image was sent yet. */
+export interface FirmwarePlan {
+  group: string;
+  image: FirmwareImage;
+  options: FirmwareOptions;
+  devices: FirmwareFit[];
+  fits: number;
+  left: number;
+  blocks: number;
+  blockSize: number;
+  /** on the air, predicted */
+  bytes: number;
+  /** predicted, of the transfer */
+  seconds: number;
+  /** the same to one device after the other */
+  unicastSeconds: number;
+  waves: FirmwareWave[];
+  /** why it cannot be started */
+  problem: Problem | null;
+}
+
+/** FirmwareFit is whether one device can take an image. */
+export interface FirmwareFit {
+  device: string;
+  fits: boolean;
+  /** that runs */
+  version: string;
+  sequence: number;
+  /** why it is left out */
+  problem: Problem | null;
+}
+
+/** WaveState is where a wave stands. */
+export type WaveState =
+  | "waiting"
+  | "switching"
+  | "checking" /* devices are back and being tried */
+  | "soaking" /* all is well so far, and watched */
+  | "done"
+  | "failed";
+
+/** FirmwareWave is devices that switch together. */
+export interface FirmwareWave {
+  /** "Canary", … */
+  name: string;
+  devices: string[];
+  state: WaveState;
+  done: number;
+  failed: number;
+}
+
+/** RolloutPhase is where a rollout stands. */
+export type RolloutPhase =
+  | "planning"
+  | "sending"
+  | "verifying"
+  | "switching"
+  | "paused"
+  | "done"
+  | "stopped" /* too many failed, or a person stopped it */
+  | "failed";
+
+/** Rollout is a job of kind "firmware", whole. */
+export interface Rollout {
+  job: string;
+  group: string;
+  image: FirmwareImage;
+  options: FirmwareOptions;
+  phase: RolloutPhase;
+  paused: boolean;
+  /** for a person: advanceFirmware */
+  waits: boolean;
+  started: number;
+  ended: number;
+  /** that the image has */
+  blocks: number;
+  /** source blocks to the group, repeated ones too */
+  sent: number;
+  /** parity blocks to the group */
+  parity: number;
+  sweeps: number;
+  /** blocks to one device */
+  unicast: number;
+  /** on the air */
+  bytes: number;
+  blockSize: number;
+  generations: RolloutGeneration[];
+  devices: RolloutDevice[];
+  waves: FirmwareWave[];
+  /** oldest first, at most 120 */
+  samples: RolloutSample[];
+  predictedSeconds: number;
+  unicastSeconds: number;
+  /** seconds until all have the image */
+  left: number;
+  /** the first failure */
+  problem: Problem | null;
+  /** whose it is */
+  problemDevice: string;
+}
+
+/** RolloutGeneration is a part of the image that is repaired by itself. */
+export interface RolloutGeneration {
+  /** source blocks */
+  k: number;
+  /** blocks, parity too */
+  sent: number;
+  /** how many more the device needs that lacks most */
+  worst: number;
+  /** devices that have it */
+  complete: number;
+}
+
+/** RolloutSample is a measurement. */
+export interface RolloutSample {
+  at: number;
+  /** of all devices, 0 to 1 */
+  loss: number;
+  /** of the worst one */
+  worst: number;
+  /** bit/s */
+  rate: number;
+}
+
+/** RolloutState is where one device stands. */
+export type RolloutState =
+  | "left-out"
+  | "waiting"
+  | "receiving"
+  | "verified" /* it has the whole image and checked its digest */
+  | "switching"
+  | "testing" /* runs the new image and goes back unless confirmed */
+  | "confirmed"
+  | "reverted"
+  | "failed"
+  | "silent";
+
+/** RolloutDevice is one device's row. */
+export interface RolloutDevice {
+  device: string;
+  state: RolloutState;
+  /** of the image, 0 to 1 */
+  progress: number;
+  /** blocks */
+  missing: number;
+  /** 0 to 1 */
+  loss: number;
+  /** that runs, as it last said */
+  version: string;
+  /** index of Waves; -1: none */
+  wave: number;
+  problem: Problem | null;
+}
+
 /** What the engine does when asked; each call rejects with an Error that carries a Problem's id as code. */
 export interface Methods {
   /** the whole state */
@@ -449,6 +658,24 @@ export interface Methods {
   renew(group: string, devices: string[]): Promise<Job>;
   /** makes this browser a member of a group, also again after it was removed */
   enter(group: string): Promise<void>;
+  /** takes a firmware file in, given as base64: a SUIT envelope with its image; nothing is sent */
+  inspectFirmware(file: string): Promise<FirmwareImage>;
+  /** the images that are kept here, newest first */
+  firmwareImages(): Promise<FirmwareImage[]>;
+  /** asks each device of a group what an image, named by its digest, would be to it, and what a rollout would take; no byte of the image is sent */
+  planFirmware(group: string, image: string, options: FirmwareOptions): Promise<FirmwarePlan>;
+  /** begins a rollout; one at a time in a group */
+  startFirmware(group: string, image: string, options: FirmwareOptions): Promise<Job>;
+  /** lets a rollout rest */
+  pauseFirmware(job: string): Promise<Job>;
+  /** lets a rollout go on */
+  resumeFirmware(job: string): Promise<Job>;
+  /** begins the next wave of a rollout that waits for a person */
+  advanceFirmware(job: string): Promise<Job>;
+  /** a rollout, whole */
+  firmware(job: string): Promise<Rollout>;
+  /** a rollout as CSV */
+  firmwareReport(job: string): Promise<string>;
   /** tries again what failed */
   retryJob(job: string): Promise<Job>;
   /** stops a job; what is done stays done */
@@ -508,6 +735,15 @@ export const methodNames: readonly (keyof Methods)[] = [
   "needRenewal",
   "renew",
   "enter",
+  "inspectFirmware",
+  "firmwareImages",
+  "planFirmware",
+  "startFirmware",
+  "pauseFirmware",
+  "resumeFirmware",
+  "advanceFirmware",
+  "firmware",
+  "firmwareReport",
   "retryJob",
   "cancelJob",
   "backup",
