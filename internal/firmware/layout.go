@@ -3,7 +3,16 @@ package firmware
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"fmt"
 )
+
+// MaxGenerations is how many generations an image may have: each costs a byte in
+// every answer to a sweep.
+const MaxGenerations = 4096
+
+// ErrLayout says that an image cannot be cut as asked.
+var ErrLayout = errors.New("the image cannot be cut into such blocks")
 
 // Layout is how an image is cut: into blocks of Block bytes, the last one shorter,
 // and the blocks into generations of nearly equal size. Equal layouts of one
@@ -12,6 +21,22 @@ type Layout struct {
 	Size  int // bytes of the image
 	Block int // bytes of a block
 	K     int // source blocks of a generation, at most
+}
+
+// Check says what is wrong with a layout; the other methods want one that is right.
+// Its errors wrap [ErrLayout].
+func (l Layout) Check() error {
+	switch {
+	case l.Size <= 0:
+		return fmt.Errorf("%w: it is empty", ErrLayout)
+	case l.Block < MinBlock || l.Block > MaxBlock:
+		return fmt.Errorf("%w: a block has %d to %d bytes, not %d", ErrLayout, MinBlock, MaxBlock, l.Block)
+	case l.K < 1 || l.K > MaxK:
+		return fmt.Errorf("%w: a generation has 1 to %d blocks, not %d", ErrLayout, MaxK, l.K)
+	case l.Size > MaxGenerations*l.K*l.Block:
+		return fmt.Errorf("%w: %d bytes are more than %d generations of %d blocks", ErrLayout, l.Size, MaxGenerations, l.K)
+	}
+	return nil
 }
 
 // Blocks is how many source blocks the image has.
@@ -34,12 +59,12 @@ func (l Layout) Generation(g int) (first, k int) {
 
 // Place returns the generation of a block and its index there.
 func (l Layout) Place(block int) (g, idx int) {
-	for g = range l.Generations() {
-		if first, k := l.Generation(g); block < first+k {
-			return g, block - first
-		}
+	n, gens := l.Blocks(), l.Generations()
+	k, more := n/gens, n%gens
+	if long := more * (k + 1); block >= long {
+		return more + (block-long)/k, (block - long) % k
 	}
-	return g, 0
+	return block / (k + 1), block % (k + 1)
 }
 
 // Length is how many bytes a source block has.
