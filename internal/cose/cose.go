@@ -45,8 +45,10 @@ const (
 	AESCCM64_128_256 Algorithm = 33
 	ES256            Algorithm = -7
 	EdDSA            Algorithm = -8
+	ESP256           Algorithm = -9  // ES256 on P-256 only; RFC 9864
 	HKDFSHA256       Algorithm = -10 // direct+HKDF-SHA-256
 	HKDFSHA512       Algorithm = -11 // direct+HKDF-SHA-512
+	AlgEd25519       Algorithm = -19 // Ed25519, EdDSA on that curve only; RFC 9864
 	ECDHSSHKDF256    Algorithm = -27
 	ECDHSSHKDF512    Algorithm = -28
 	A128CTR          Algorithm = -65534
