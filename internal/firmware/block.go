@@ -1,10 +1,6 @@
 package firmware
 
-import (
-	"fmt"
-
-	"lamplighter/internal/cbor"
-)
+import "lamplighter/internal/cbor"
 
 // Block is one source or parity block. Source blocks have the indices from 0,
 // parity blocks those from [MaxK].
@@ -24,11 +20,15 @@ func (b *Block) Append(dst []byte) []byte { return append(dst, cbor.MustMarshal(
 // ParseBlock decodes a block and holds it to the bounds that need no layout. Errors
 // wrap [cbor.ErrDecode].
 func ParseBlock(data []byte) (b Block, err error) {
-	if err := cbor.Unmarshal(data, &b); err != nil {
-		return Block{}, fmt.Errorf("reading a block: %w", err)
+	const what = "a block"
+	if err := parse(what, data, &b); err != nil {
+		return Block{}, err
 	}
-	if len(b.Session) != SessionSize || b.Index >= MaxSymbols || len(b.Bytes) == 0 || len(b.Bytes) > MaxBlock {
-		return Block{}, fmt.Errorf("%w: a block out of bounds", cbor.ErrDecode)
+	err = first(want(len(b.Session) == SessionSize, what, sessionText),
+		want(b.Generation < MaxGenerations && b.Index < MaxSymbols, what, "a place that exists"),
+		want(len(b.Bytes) > 0 && len(b.Bytes) <= MaxBlock, what, "1 to 1024 bytes"))
+	if err != nil {
+		return Block{}, err
 	}
 	return b, nil
 }
