@@ -13,8 +13,12 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// budget is what the page's scripts and styles may weigh, brotli.
-const budget = 48 << 10
+// What scripts and styles may weigh, brotli: those of the first view, and those of
+// the screens of firmware, which come when somebody opens one.
+const (
+	budget         = 48 << 10
+	firmwareBudget = 20 << 10
+)
 
 // built bundles the real sources around stand-ins for the programs.
 func built(t *testing.T) site {
@@ -72,15 +76,48 @@ func TestBudget(t *testing.T) {
 	if err := compress(pages, t.TempDir(), false); err != nil {
 		t.Fatal(err)
 	}
-	total := 0
+	total, firmware := 0, 0
 	for name, content := range pages {
 		base := strings.TrimSuffix(name, ".br")
-		if base != name && firstView(base) && (strings.HasSuffix(base, ".js") || strings.HasSuffix(base, ".css")) {
+		switch {
+		case base == name || !strings.HasSuffix(base, ".js") && !strings.HasSuffix(base, ".css"):
+		case firstView(base):
 			total += len(content)
+		case strings.HasPrefix(base, assets+"firmware-"):
+			firmware += len(content)
 		}
 	}
+	t.Logf("first view %d bytes, firmware %d bytes", total, firmware)
 	if total == 0 || total > budget {
 		t.Errorf("scripts and styles weigh %d bytes of %d", total, budget)
+	}
+	if firmware == 0 || firmware > firmwareBudget {
+		t.Errorf("the screens of firmware weigh %d bytes of %d", firmware, firmwareBudget)
+	}
+}
+
+// What the page's own script imports at once is fetched with it, not after it; what
+// comes later is not.
+func TestPreload(t *testing.T) {
+	pages := built(t)
+	var main string
+	for name := range pages {
+		if strings.HasPrefix(name, assets+"main-") {
+			main = string(pages[name])
+		}
+	}
+	html := string(pages["index.html"])
+	at := regexp.MustCompile(`(import\(|from|import)"\./([^"]+)"`)
+	found := map[bool]int{}
+	for _, m := range at.FindAllStringSubmatch(main, -1) {
+		later := m[1] == "import("
+		found[later]++
+		if strings.Contains(html, `<link rel="modulepreload" href="/assets/`+m[2]+`">`) == later {
+			t.Errorf("%s%s: later is %v", m[1], m[2], later)
+		}
+	}
+	if found[true] == 0 || found[false] == 0 {
+		t.Errorf("found %v", found)
 	}
 }
 

@@ -28,11 +28,12 @@ const release = "0.1.0"
 // A bundler builds entry points one after the other: each is told the final
 // names of those before it.
 type bundler struct {
-	pages  site
-	folder string // web/
-	glue   string
-	define map[string]string // names of built files, as JavaScript constants
-	legal  []byte            // the licences of what went in
+	pages   site
+	folder  string // web/
+	glue    string
+	define  map[string]string // names of built files, as JavaScript constants
+	preload []string          // URLs of what the page's own script imports at once
+	legal   []byte            // the licences of what went in
 }
 
 // bundle fills pages from web/src. The order is the order in which a file
@@ -49,7 +50,6 @@ func bundle(pages site, folder string, p programs) error {
 		{"BACKUP_WORKER_URL", "src/worker/backup.ts", api.FormatIIFE},
 		{"WORKER_URL", "src/worker/worker.ts", api.FormatIIFE},
 		{"BOOT_URL", "src/boot.ts", api.FormatIIFE},
-		{"PAGE_URL", "src/main.ts", api.FormatESModule},
 		{"STYLE_URL", "src/style/base.css", api.FormatDefault},
 	}
 	for _, step := range steps {
@@ -58,6 +58,9 @@ func bundle(pages site, folder string, p programs) error {
 			return err
 		}
 		b.define[step.constant] = b.asset(name, content)
+	}
+	if err := b.page("src/main.ts"); err != nil {
+		return err
 	}
 	if err := b.static(); err != nil {
 		return err
@@ -80,17 +83,32 @@ func (b *bundler) asset(name string, content []byte) string {
 
 // build bundles one entry point into one file.
 func (b *bundler) build(entry string, format api.Format) (name string, content []byte, err error) {
+	options := b.options(entry)
+	options.Format = format
+	result := api.Build(options)
+	if len(result.Errors) > 0 {
+		return "", nil, fmt.Errorf("bundling %s: %s", entry, result.Errors[0].Text)
+	}
+	for _, file := range b.withoutLegal(result.OutputFiles) {
+		name, content = filepath.Base(file.Path), file.Contents
+	}
+	if content == nil {
+		return "", nil, errors.New("bundling " + entry + ": no output")
+	}
+	return name, content, nil
+}
+
+func (b *bundler) options(entry string) api.BuildOptions {
 	define := map[string]string{}
 	for constant, value := range b.define {
 		quoted, _ := json.Marshal(value) // a string always has a JSON form
 		define[constant] = string(quoted)
 	}
-	result := api.Build(api.BuildOptions{
+	return api.BuildOptions{
 		AbsWorkingDir:     b.folder,
 		EntryPoints:       []string{entry},
 		Outdir:            "dist",
 		Bundle:            true,
-		Format:            format,
 		Target:            api.ES2022,
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
@@ -100,21 +118,20 @@ func (b *bundler) build(entry string, format api.Format) (name string, content [
 		Define:            define,
 		Plugins:           []api.Plugin{adoptStyles(entry), goGlue(b.glue)},
 		LogLevel:          api.LogLevelWarning,
-	})
-	if len(result.Errors) > 0 {
-		return "", nil, fmt.Errorf("bundling %s: %s", entry, result.Errors[0].Text)
 	}
-	for _, file := range result.OutputFiles {
+}
+
+// withoutLegal puts the licences aside.
+func (b *bundler) withoutLegal(files []api.OutputFile) []api.OutputFile {
+	var rest []api.OutputFile
+	for _, file := range files {
 		if strings.HasSuffix(file.Path, ".LEGAL.txt") {
 			b.legal = append(b.legal, file.Contents...)
-			continue
+		} else {
+			rest = append(rest, file)
 		}
-		name, content = filepath.Base(file.Path), file.Contents
 	}
-	if content == nil {
-		return "", nil, errors.New("bundling " + entry + ": no output")
-	}
-	return name, content, nil
+	return rest
 }
 
 // static copies what needs no bundling, under its own name.
@@ -141,7 +158,11 @@ func (b *bundler) html() error {
 		return err
 	}
 	var out bytes.Buffer
-	if err := page.Execute(&out, b.define); err != nil {
+	values := map[string]any{"PRELOAD": b.preload}
+	for constant, value := range b.define {
+		values[constant] = value
+	}
+	if err := page.Execute(&out, values); err != nil {
 		return err
 	}
 	b.pages["index.html"] = out.Bytes()

@@ -30,7 +30,7 @@ func report(pages site, took time.Duration) {
 
 // firstView says whether the page needs the file before an installer can work.
 func firstView(name string) bool {
-	for _, later := range []string{"assets/backup", "licenses.txt", "sw.js", "icon-"} {
+	for _, later := range []string{"assets/backup", "assets/firmware", "licenses.txt", "sw.js", "icon-"} {
 		if strings.HasPrefix(name, later) {
 			return false
 		}

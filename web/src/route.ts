@@ -4,15 +4,15 @@
 import { state } from "./state";
 import { takeInvitation } from "./engine/invitation";
 
-export type Section = "site" | "devices" | "groups" | "people" | "jobs" | "log";
+export type Section = "site" | "devices" | "groups" | "people" | "jobs" | "log" | "firmware";
 
 export interface Route {
   section: Section;
-  /** a device's id or a group's name; empty: the list */
+  /** a device's id, the name of a group or the id of a job; empty: the list */
   item: string;
 }
 
-const sections: readonly Section[] = ["site", "devices", "groups", "people", "jobs", "log"];
+const sections: readonly Section[] = ["site", "devices", "groups", "people", "jobs", "log", "firmware"];
 
 function parse(hash: string): Route {
   const [section = "", item = ""] = hash.replace(/^#\/?/, "").split("/");
@@ -44,7 +44,7 @@ export function follow(invited: (fragment: string) => void, moved: () => void): 
     const before = route;
     route = parse(location.hash);
     state.changed();
-    if (before.section !== route.section || (route.section === "groups" && before.item !== route.item)) {
+    if (before.section !== route.section || (route.section !== "devices" && before.item !== route.item)) {
       moved();
     }
   });

@@ -1,7 +1,7 @@
 // What the page knows: the engine's last word on everything, kept current by
 // its events. Views read it and are told when it changed; nothing else writes.
 
-import type { Answer, Device, Entry, Event, Group, Job, Link, Site, Snapshot } from "./engine.gen";
+import type { Answer, Device, Entry, Event, Group, Job, Link, Rollout, Site, Snapshot } from "./engine.gen";
 import { byName } from "./format";
 
 /** Where the page stands with its engine. */
@@ -27,6 +27,8 @@ class State {
   devices = new Map<string, Device>();
   groups = new Map<string, Group>();
   jobs = new Map<string, Job>();
+  /** by their jobs */
+  rollouts = new Map<string, Rollout>();
   log: Entry[] = [];
   version = "";
   #watchers = new Set<() => void>();
@@ -109,6 +111,9 @@ class State {
       case "job":
         this.jobs.set(event.job.id, event.job);
         break;
+      case "rollout":
+        this.rollouts.set(event.rollout.job, event.rollout);
+        break;
       case "log":
         this.log = [event.log, ...this.log].slice(0, maxLog);
         break;
@@ -136,6 +141,7 @@ class State {
     this.devices = new Map((snapshot.devices ?? []).map((device) => [device.id, device]));
     this.groups = new Map((snapshot.groups ?? []).map((group) => [group.name, group]));
     this.jobs = new Map((snapshot.jobs ?? []).map((job) => [job.id, job]));
+    this.rollouts = new Map((snapshot.rollouts ?? []).map((rollout) => [rollout.job, rollout]));
     this.log = snapshot.log ?? [];
     this.version = snapshot.version;
     if (this.phase === "starting" || this.phase === "held") {

@@ -4,6 +4,7 @@ import type { Job, JobItem } from "../engine.gen";
 import { engine } from "../engine/start";
 import { clock, count } from "../format";
 import { icon } from "../icons";
+import { href } from "../route";
 import { attempt } from "../shell/toasts";
 import { itemState, jobState, status } from "../words";
 import { deviceName, failures, jobProgress, jobTitle, live } from "./job";
@@ -43,6 +44,9 @@ export class JobCard extends Part {
 
   #buttons(failed: JobItem[]) {
     const job = this.job;
+    if (job.kind === "firmware") {
+      return html`<a class="btn" data-testid="job-board" href=${href("jobs", job.id)}>Open the board${icon("next")}</a>`;
+    }
     if (live(job)) {
       return html`<button class="btn" data-testid="job-cancel" @click=${() => attempt(engine.cancelJob(job.id))}>${icon("stop")}Stop</button>`;
     }

@@ -27,6 +27,7 @@ const verbs: Record<string, [now: string, past: string]> = {
   release: ["Releasing", "Released"],
   renew: ["Renewing", "Renewed"],
   check: ["Asking", "Asked"],
+  firmware: ["Updating", "Updated"],
   commissioners: ["Telling who may manage", "Told who may manage"],
 };
 
@@ -41,7 +42,7 @@ export function jobTitle(job: Job): string {
 export function jobProgress(job: Job): string {
   const progress = `${job.done} of ${job.total}`;
   const spent = Date.now() - job.started;
-  if (job.state !== "running" || job.done < 2 || spent < 1500) {
+  if (job.state !== "running" || job.kind === "firmware" || job.done < 2 || spent < 1500) {
     return progress;
   }
   const left = job.total - job.done - job.failed;

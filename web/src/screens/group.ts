@@ -52,6 +52,7 @@ export class GroupScreen extends View {
       </div>
       ${members.length
         ? html`<div class="acts">
+            <a class="btn" data-testid="group-firmware" href=${href("firmware", group.name)}>${icon("upload")}Update firmware</a>
             <button class="btn" data-testid="roll-call-csv" ?disabled=${!group.rollCall} @click=${() => this.#csv(group)}>${icon("download")}Roll call as CSV</button>
             <button class="btn go" data-testid="roll-call" ?disabled=${running} aria-busy=${running} @click=${() => this.#call(group)}>${icon("call")}${running ? "Listening" : "Roll call"}</button>
           </div>`

@@ -4,6 +4,7 @@ import { route, type Section } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import "./banner";
+import { firmware } from "./later";
 import "./nav";
 import "./toasts";
 import "./top";
@@ -17,7 +18,7 @@ import "../screens/people";
 import "../screens/site";
 import "../screens/welcome";
 
-const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", people: "People", jobs: "Jobs", log: "Log" };
+const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", people: "People", jobs: "Jobs", log: "Log", firmware: "Firmware" };
 
 /** The shell: what is around every screen, and which screen it is. */
 @customElement("ll-app")
@@ -57,7 +58,7 @@ export class App extends View {
     if (route.section === "groups" && route.item) {
       return state.groups.get(route.item)?.title || route.item;
     }
-    return titles[route.section];
+    return titles[route.section === "jobs" && route.item ? "firmware" : route.section];
   }
 
   #screen(): TemplateResult | typeof nothing {
@@ -76,7 +77,9 @@ export class App extends View {
       case "people":
         return html`<ll-people class="screen"></ll-people>`;
       case "jobs":
-        return html`<ll-jobs class="screen"></ll-jobs>`;
+        return route.item ? firmware(html`<ll-rollout class="screen" .job=${route.item}></ll-rollout>`) : html`<ll-jobs class="screen"></ll-jobs>`;
+      case "firmware":
+        return firmware(html`<ll-firmware class="screen" .group=${route.item}></ll-firmware>`);
       case "log":
         return html`<ll-log class="screen"></ll-log>`;
     }

@@ -14,6 +14,9 @@ const entries: readonly [Section, string, Icon][] = [
   ["log", "Log", "log"],
 ];
 
+/** Firmware is begun from a group or from the jobs. */
+const place = (): Section => (route.section === "firmware" ? (route.item ? "groups" : "jobs") : route.section);
+
 /** A rail at the side, or a bar at the bottom of a tablet held upright. */
 @customElement("ll-nav")
 export class Nav extends View {
@@ -27,7 +30,7 @@ export class Nav extends View {
     );
     return html`<ul>
       ${shown.map(([section, word, image]) => {
-        const current = route.section === section || (section === "site" && !shown.some(([one]) => one === route.section)) ? "page" : undefined;
+        const current = place() === section || (section === "site" && !shown.some(([one]) => one === place())) ? "page" : undefined;
         return html`<li>
           <a href=${href(section)} data-testid="nav-${section}" aria-current=${current ?? nothing}>
             ${icon(image)}<span>${word}</span>
