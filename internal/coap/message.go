@@ -42,6 +42,17 @@ func Problem(code Code, diagnostic string) *Message {
 	return Respond(code, NoFormat, []byte(diagnostic))
 }
 
+// NoResponses is the value of the No-Response Option that asks for no answer of any
+// class. RFC 7967, Section 2.1.
+const NoResponses = 2 | 8 | 16
+
+// Unwanted reports whether a request asks not to be answered with a code of that
+// class, by the No-Response Option. RFC 7967, Section 2.1.
+func Unwanted(req *Message, code Code) bool {
+	classes, _ := OptionUint(req, OptionNoResponse)
+	return Class(code) > 0 && classes>>(Class(code)-1)&1 != 0
+}
+
 // Path returns the path of a request, such as "/ll/id"; "/" when it has none.
 func Path(m *Message) string {
 	var b strings.Builder

@@ -69,6 +69,8 @@ func groupFlag(m *Message) bool {
 	return len(option) > 0 && option[0]&flag != 0
 }
 
+// serveOpened has h answer what was inside of a protected request. The No-Response
+// Option travels there (RFC 8613, Section 4.1.3.6) and is heeded here.
 func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened) *Message {
 	inner := &Request{Message: opened.Message, From: outer.From, Multicast: outer.Multicast, Peer: opened.Peer}
 	push := &sealedPush{outer: outer.Push, seal: opened.Seal}
@@ -83,8 +85,8 @@ func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened)
 	case outer.Multicast: // RFC 7252, Section 5.4.1
 		return nil
 	}
-	if resp == nil {
-		return nil
+	if resp == nil || opened.Message.Type != Confirmable && Unwanted(opened.Message, resp.Code) {
+		return nil // to a confirmable request the answer goes with the acknowledgement, and costs nothing
 	}
 	sealed, err := opened.Seal(resp)
 	if err != nil {

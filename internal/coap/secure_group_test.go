@@ -31,3 +31,41 @@ func TestSecureUnknownContext(t *testing.T) {
 		}
 	}
 }
+
+// pass opens everything, as from a member of a group, and seals nothing.
+type pass struct{}
+
+func (pass) Open(_ context.Context, outer *Request) (*Opened, *Message, error) {
+	inner := Clone(outer.Message)
+	RemoveOption(inner, OptionOSCORE)
+	return &Opened{
+		Message: inner, Peer: Peer{Kind: PeerGroup},
+		Seal: func(m *Message) (*Message, error) { return m, nil },
+	}, nil, nil
+}
+
+// The No-Response Option inside suppresses answers by their class, unless they go
+// with an acknowledgement anyway. RFC 7967, Section 2.1; RFC 8613, Section 4.1.3.6.
+func TestNoResponseInside(t *testing.T) {
+	for _, c := range []struct {
+		classes  uint32
+		typ      MessageType
+		code     Code
+		answered bool
+	}{
+		{0, NonConfirmable, Changed, true}, {2, NonConfirmable, Changed, false}, {2, NonConfirmable, BadRequest, true},
+		{8, NonConfirmable, Forbidden, false}, {16, NonConfirmable, Forbidden, true}, {16, NonConfirmable, InternalServerError, false},
+		{NoResponses, NonConfirmable, Content, false}, {NoResponses, Confirmable, Content, true},
+	} {
+		h := Secure(HandlerFunc(func(context.Context, *Request) *Message { return Respond(c.code, NoFormat, nil) }), pass{})
+		m := NewRequest(PUT, "/a", nil)
+		m.Type = c.typ
+		AddOption(m, OptionOSCORE, []byte{0x19, 0x00, 0x01, 0xdd, 0x25})
+		if c.classes > 0 {
+			AddUint(m, OptionNoResponse, c.classes)
+		}
+		if resp := h.Serve(context.Background(), &Request{Message: m}); (resp != nil) != c.answered {
+			t.Errorf("%+v: %v", c, resp)
+		}
+	}
+}

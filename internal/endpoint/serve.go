@@ -65,9 +65,8 @@ func (x *exchanges) serve(ev coap.Event, from netip.AddrPort, multicast bool) {
 		Message: ev.Message, From: from, Multicast: multicast, Peer: x.peer,
 		Push: func(m *coap.Message) error { return x.push(ev.Inbound, m) },
 	}
-	noResponse, _ := coap.OptionUint(ev.Message, coap.OptionNoResponse)
 	resp := x.handle(req)
-	if resp != nil && (multicast && coap.Class(resp.Code) != 2 || noResponse>>(coap.Class(resp.Code)-1)&1 != 0) {
+	if resp != nil && (multicast && coap.Class(resp.Code) != 2 || coap.Unwanted(ev.Message, resp.Code)) {
 		resp = nil
 		if !multicast {
 			x.acknowledge(ev.Inbound)

@@ -66,7 +66,7 @@ func (s *Server) sendToMany(ctx context.Context, p *plan) error {
 	for _, part := range parts {
 		req := coap.NewRequest(coap.POST, path, part)
 		coap.AddUint(req, coap.OptionContentFormat, ace.FormatACEGroupcomm)
-		coap.AddUint(req, coap.OptionNoResponse, suppressAll)
+		coap.AddUint(req, coap.OptionNoResponse, coap.NoResponses)
 		if err := s.cfg.Exchange.Multicast(ctx, to, req, 0, func(*coap.Message, netip.AddrPort) {}); err != nil {
 			return err
 		}
@@ -81,12 +81,9 @@ func (s *Server) deleteAtAll(ctx context.Context, uri string) error {
 		return err
 	}
 	req := coap.NewRequest(coap.DELETE, path, nil)
-	coap.AddUint(req, coap.OptionNoResponse, suppressAll)
+	coap.AddUint(req, coap.OptionNoResponse, coap.NoResponses)
 	return s.cfg.Exchange.Multicast(ctx, to, req, 0, func(*coap.Message, netip.AddrPort) {})
 }
-
-// suppressAll asks for no response at all. RFC 7967, Section 2.1.
-const suppressAll = 2 | 8 | 16
 
 func (s *Server) sealToMany(ctx context.Context, p *plan) (parts [][]byte, err error) {
 	alg, sign, err := s.treeSigner(p.g)

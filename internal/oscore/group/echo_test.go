@@ -230,3 +230,34 @@ func TestEchoNeedsRandomness(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What asks for no answer is not challenged, and not accepted either; the next request
+// is. RFC 7967, Section 2.1.
+func TestEchoNotToNoResponse(t *testing.T) {
+	w := newWorld(t, 3)
+	client := w.members[0]
+	server := w.member(1, func(p *Params) { p.EchoFirst, p.Sequence = true, oscore.NewSequence(256, nil) })
+	for _, c := range []struct {
+		classes    uint32
+		challenged bool
+	}{{coap.NoResponses, false}, {8, false}, {2 | 16, true}, {0, true}} {
+		req := get("/a")
+		coap.AddUint(req, coap.OptionNoResponse, c.classes)
+		outer, _, err := client.ProtectRequest(req, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.challenged {
+			challenged(t, server, outer)
+			continue
+		}
+		before := server.Sequence().Peek()
+		got, _, err := server.UnprotectRequest(over(t, outer))
+		if _, ok := errors.AsType[*EchoError](err); ok || !errors.Is(err, oscore.ErrReplay) || got != nil {
+			t.Errorf("No-Response %d: %v, %v", c.classes, got, err)
+		}
+		if server.Sequence().Peek() != before {
+			t.Error("it cost a sequence number")
+		}
+	}
+}

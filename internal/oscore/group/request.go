@@ -160,7 +160,8 @@ func (c *Context) UnprotectRequest(outer *coap.Message) (*coap.Message, *Binding
 // makes the challenge, with a Partial IV of its own, as the request may be a
 // replay. An Echo value in group mode proves nothing in a group that has the
 // pairwise mode: who got such a message could redirect it. A silent server cannot
-// challenge. RFC 10021, Sections 2.6.1.2 and 9.
+// challenge, and a request that wants no answer is not challenged: a stream of them to
+// many devices would be answered by all. RFC 10021, Sections 2.6.1.2 and 9.
 func (c *Context) synchronise(peer *recipient, req *coap.Message, b *Binding, number uint64) (*coap.Message, *Binding, error) {
 	if peer.echo.Proves(req) && (b.Mode == Pairwise || !c.algs.hasPairwise()) {
 		peer.window.StartAt(number)
@@ -169,7 +170,7 @@ func (c *Context) synchronise(peer *recipient, req *coap.Message, b *Binding, nu
 		b.observe = oscore.Registers(req)
 		return req, b, nil
 	}
-	if c.silent() {
+	if c.silent() || coap.Unwanted(req, coap.Unauthorized) {
 		return nil, nil, fmt.Errorf("a request that is not known to be fresh: %w", oscore.ErrReplay)
 	}
 	b.used = true
