@@ -26,6 +26,7 @@ type bridgeCmd struct {
 	Ports     []portRange      `name:"port" default:"1024-65535" help:"Ports that may be addressed, such as 5683 or 5683-5699."`
 	Groups    []netip.AddrPort `name:"multicast" default:"224.0.1.187:5683" help:"Multicast groups that may be addressed."`
 	Interface string           `default:"lo" help:"Network interface of multicast traffic."`
+	Rate      float64          `name:"multicast-rate" default:"5e6" placeholder:"BIT/S" help:"Bits a second of multicast towards the devices, all browsers together; 0: no limit. Below what the slowest part of the network carries, multicast is not lost in its queues."`
 	tlsFlags
 	metricsFlags
 }
@@ -43,6 +44,9 @@ func (bridgeCmd) Help() string {
 }
 
 func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	if c.Rate < 0 {
+		return errors.New("--multicast-rate is a number of bits a second, such as 2e6, or 0 for no limit")
+	}
 	meter, stopMeter, err := listenMetrics(c.metricsFlags, "bridge", []string(nil))
 	if err != nil {
 		return err
@@ -52,14 +56,14 @@ func (c bridgeCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		data: c.Data, listen: c.Listen, tls: c.tlsFlags, logger: logger,
 		config: proxy.Config{
 			Origins: c.Origins, Targets: c.Targets, Ports: ranges(c.Ports),
-			MulticastGroups: c.Groups, MulticastInterface: c.Interface,
+			MulticastGroups: c.Groups, MulticastInterface: c.Interface, MulticastBits: c.Rate,
 		},
 	})
 	if err != nil {
 		return err
 	}
 	defer b.stop()
-	meter.gauge("bridge_connections", "Open connections of browsers and engines.", func() float64 { return float64(b.proxy.Conns()) })
+	b.measure(meter)
 	meter.healthy(func(context.Context) error { return nil }) // it listens, and holds nothing
 	fmt.Printf("Bridge on %s\n", b.url())
 	select {
@@ -165,6 +169,23 @@ func (b *bridgeRole) serve(tls tlsFlags) {
 	if !errors.Is(err, http.ErrServerClosed) {
 		b.failed <- fmt.Errorf("serving HTTP: %w", err)
 	}
+}
+
+// measure adds what the bridge counts to a meter.
+func (b *bridgeRole) measure(m *meter) {
+	m.gauge("bridge_connections", "Open connections of browsers and engines.", func() float64 { return float64(b.proxy.Conns()) })
+	for _, c := range []struct {
+		name, help string
+		value      func(proxy.Counts) uint64
+	}{
+		{"multicasts", "Group requests forwarded.", func(c proxy.Counts) uint64 { return c.Multicasts }},
+		{"multicast_bytes", "Bytes of group requests forwarded.", func(c proxy.Counts) uint64 { return c.Bytes }},
+		{"multicasts_silent", "Group requests forwarded whose sender wanted no answers, such as blocks of firmware.", func(c proxy.Counts) uint64 { return c.Silent }},
+		{"multicasts_refused", "Group requests refused because a sender was too fast.", func(c proxy.Counts) uint64 { return c.Refused }},
+	} {
+		m.counter("bridge_"+c.name+"_total", c.help, func() float64 { return float64(c.value(b.proxy.Counts())) })
+	}
+	m.gauge("bridge_multicast_queued_bytes", "Bytes of group requests that wait for --multicast-rate.", func() float64 { return float64(b.proxy.Counts().Queued) })
 }
 
 func (b *bridgeRole) url() string { return b.scheme + "://" + b.listener.Addr().String() }

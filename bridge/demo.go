@@ -141,6 +141,7 @@ func (d *demo) startBridge(context.Context) (err error) {
 			Targets:            []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			MulticastGroups:    []netip.AddrPort{d.slot.group},
 			MulticastInterface: d.cmd.Interface,
+			MulticastBits:      demoMulticastBits,
 			Origins:            d.cmd.Origins,
 		},
 	}
@@ -187,6 +188,9 @@ func (d *demo) invite(ctx context.Context) error {
 	d.link = site.link(invitation)
 	return os.WriteFile(filepath.Join(d.cmd.Data, "invitation.txt"), []byte(d.link+"\n"), 0o600)
 }
+
+// demoMulticastBits is the default of lamplighter bridge --multicast-rate.
+const demoMulticastBits = 5e6
 
 // demoInvitation is how long the demo's link works.
 const demoInvitation = 7 * day

@@ -27,9 +27,11 @@ type conn struct {
 	srv    *Server
 	remote netip.AddrPort
 	ws     *socket
-	heard  atomic.Int64 // when the client was last heard, in Unix nanoseconds
-	rate   bucket       // requests; used by the reading goroutine only
-	who    *codeID      // whose session opened it; nil: nobody's
+	heard  atomic.Int64  // when the client was last heard, in Unix nanoseconds
+	rate   bucket        // requests; used by the reading goroutine only
+	who    *codeID       // whose session opened it; nil: nobody's
+	lane   *lane         // group requests that wait for the network
+	over   chan struct{} // closed when the connection has ended
 
 	dismissed atomic.Bool // the access is over: nothing goes through any more
 
@@ -56,6 +58,8 @@ func (c *conn) run(ws *socket) {
 	}
 	c.ws, c.settings = ws, coap.DefaultSettings
 	c.exchanges = make(map[string]*exchange)
+	c.over = make(chan struct{})
+	c.lane = &lane{pacer: &c.srv.pacer, stats: &c.srv.stats, over: c.over}
 	c.rate = newBucket(c.srv.config.RequestRate, now)
 	c.groups = newBucket(c.srv.config.MulticastRate, now)
 	c.ticker = time.AfterFunc(tickInterval, c.tick)
@@ -122,11 +126,7 @@ func (c *conn) signal(m *coap.Message) bool {
 	}
 	switch m.Code {
 	case coap.Ping:
-		pong := &coap.Message{Code: coap.Pong, Token: m.Token}
-		if coap.HasOption(m, coap.PingCustody) { // all before it has been forwarded
-			coap.AddOption(pong, coap.PingCustody, nil)
-		}
-		c.send(pong)
+		return c.pong(m)
 	case coap.Release:
 		c.mu.Lock()
 		c.leaving = true
@@ -137,6 +137,22 @@ func (c *conn) signal(m *coap.Message) bool {
 		}
 		return !idle
 	case coap.Abort:
+		return false
+	}
+	return true
+}
+
+// pong answers a Ping; with Custody, when all that came before has been forwarded:
+// a sender that waits for it never fills the queue. RFC 8323, Section 5.4.1.
+func (c *conn) pong(ping *coap.Message) bool {
+	pong := &coap.Message{Code: coap.Pong, Token: ping.Token}
+	if !coap.HasOption(ping, coap.PingCustody) {
+		c.send(pong)
+		return true
+	}
+	coap.AddOption(pong, coap.PingCustody, nil)
+	if !c.lane.custody(time.Now(), func() { c.send(pong) }) {
+		c.abort(0, "Too many Pings wait for an answer.")
 		return false
 	}
 	return true
@@ -267,6 +283,7 @@ func (c *conn) end() {
 		x.stopTimer()
 	}
 	clear(c.exchanges)
+	close(c.over)
 	udp4, udp6 := c.udp4, c.udp6
 	c.mu.Unlock()
 	c.ws.cut()

@@ -226,6 +226,7 @@ func (x *exchange) finish(last *coap.Message) {
 // stop is the client's Early Stop Request. draft-ietf-core-groupcomm-proxy-07,
 // Section 5.2.3.
 func (c *conn) stop(token coap.Token) {
+	c.lane.drop(token)
 	c.mu.Lock()
 	x := c.exchanges[string(token)]
 	c.mu.Unlock()

@@ -52,7 +52,8 @@ type Config struct {
 	MaxExchanges  int     // open exchanges a connection; default 512
 	MaxConns      int     // connections in all; default 256
 	RequestRate   float64 // requests a second and connection; default 1000
-	MulticastRate float64 // multicast requests a second and connection; default 20
+	MulticastRate float64 // multicast requests a second and connection that want answers; default 20
+	MulticastBits float64 // bits a second of all multicast together; 0: no limit
 
 	// NoSignIn lets everybody in who comes from loopback to a loopback
 	// listener. For tests.
@@ -111,6 +112,8 @@ type Server struct {
 	sessions *sessions
 	origins  origins
 	bind     netip.Addr // local address of the sockets towards IPv4 devices
+	pacer    pacer
+	stats    stats
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -129,6 +132,7 @@ func New(config Config) (*Server, error) {
 		sessions: newSessions(config.SessionKey, config.Access),
 		bind:     netip.IPv4Unspecified(),
 		conns:    make(map[*conn]struct{}),
+		pacer:    pacer{rate: config.MulticastBits / 8},
 	}
 	if s.origins, err = newOrigins(config.Origins, config.Hosts); err != nil {
 		return nil, err

@@ -32,8 +32,9 @@ func (c *conn) request(now time.Time, m *coap.Message) {
 	coap.RemoveOption(out, coap.OptionMulticastTimeout)
 	addr, err := netip.ParseAddr(dest.host)
 	if err != nil { // a name
-		token := m.Token
+		token, done := m.Token, c.lane.resolves()
 		go func() {
+			defer done()
 			if addr, ok := c.resolve(dest.host); ok {
 				c.dispatch(time.Now(), token, netip.AddrPortFrom(addr, dest.port), out, timeout, hasTimeout)
 			} else {
@@ -67,11 +68,46 @@ func (c *conn) dispatch(now time.Time, token coap.Token, to netip.AddrPort, out 
 		c.answer(token, resp)
 		return
 	}
-	if !c.allowGroup(now) {
+	c.toGroup(now, token, to, out, min(time.Duration(seconds)*time.Second, config.MaxMulticastTimeout))
+}
+
+// toGroup forwards a group request when the network has room for it. One that asks
+// many devices for answers counts against the rate of such requests, too; one that
+// wants none (T' = 0) costs its bytes only.
+// draft-ietf-core-groupcomm-proxy-07, Sections 5.2.1 and 7.
+func (c *conn) toGroup(now time.Time, token coap.Token, to netip.AddrPort, out *coap.Message, timeout time.Duration) {
+	stats := &c.srv.stats
+	if timeout > 0 && !c.allowGroup(now) {
+		stats.refused.Add(1)
 		c.answer(token, tooMany("Too many group requests."))
 		return
 	}
-	c.forward(now, token, to, out, min(time.Duration(seconds)*time.Second, config.MaxMulticastTimeout))
+	size := datagramSize(out)
+	queued := c.lane.put(now, laneItem{token: token, size: size, send: func() {
+		if c.dismissed.Load() {
+			return
+		}
+		stats.multicasts.Add(1)
+		stats.bytes.Add(uint64(size))
+		if timeout == 0 {
+			stats.silent.Add(1)
+		}
+		c.forward(time.Now(), token, to, out, timeout)
+	}})
+	if !queued {
+		stats.refused.Add(1)
+		c.answer(token, tooMany("Group messages come faster than the bridge may send them. Send a Ping with Custody and wait for its Pong before more, or start the bridge with a larger --multicast-rate."))
+	}
+}
+
+// datagramSize is about how many bytes m has on the way to the devices.
+func datagramSize(m *coap.Message) int {
+	const header, token, optionHead = 4, 8, 2
+	size := header + token + 1 + len(m.Payload)
+	for _, o := range m.Options {
+		size += optionHead + len(o.Value)
+	}
+	return size
 }
 
 func (c *conn) allowGroup(now time.Time) bool {

@@ -158,11 +158,11 @@ func TestLimits(t *testing.T) {
 		}
 		return refused
 	}
-	if n := busy(4, func(i int) *coap.Message { return groupOf(group, "g", 0) }); n != 2 {
+	if n := busy(4, func(i int) *coap.Message { return groupOf(group, "g", 1) }); n != 2 {
 		t.Errorf("%d of 4 group requests refused", n)
 	}
-	if n := busy(5, func(i int) *coap.Message { return to(lamp.addr(), coap.GET, "/", string(rune('a'+i))) }); n != 2 {
-		t.Errorf("%d of 5 refused with 3 open exchanges allowed", n)
+	if n := busy(5, func(i int) *coap.Message { return to(lamp.addr(), coap.GET, "/", string(rune('a'+i))) }); n != 3 {
+		t.Errorf("%d of 5 refused with 3 open exchanges allowed, one of them the group's", n)
 	}
 	if n := busy(60, func(i int) *coap.Message { return to(lamp.addr(), coap.GET, "/", "same") }); n < 20 {
 		t.Errorf("%d of 60 requests refused", n)

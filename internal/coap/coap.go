@@ -93,7 +93,8 @@ type Exchanger interface {
 
 	// Multicast sends req once, non-confirmable, to a group address and calls
 	// each for every response until wait has passed or ctx has ended (then the
-	// error is nil). Calls of each do not overlap.
+	// error is nil). Calls of each do not overlap. With a wait of 0 or less nobody
+	// wants answers: it returns as soon as req is out, and each may be nil.
 	Multicast(ctx context.Context, to netip.AddrPort, req *Message, wait time.Duration, each func(resp *Message, from netip.AddrPort)) error
 }
 

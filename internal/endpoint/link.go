@@ -205,6 +205,15 @@ func (l *Link) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messa
 	return ws.Multicast(ctx, to, req, wait, each)
 }
 
+// Drain implements [coap.Drainer].
+func (l *Link) Drain(ctx context.Context) error {
+	ws, err := l.conn(ctx)
+	if err != nil {
+		return err
+	}
+	return ws.Drain(ctx)
+}
+
 // Observe implements [coap.Observer]. An observation ends with the connection
 // that it was made over: only its owner knows how to renew it.
 func (l *Link) Observe(ctx context.Context, to netip.AddrPort, req *coap.Message, each func(*coap.Message, error)) (coap.Observation, error) {

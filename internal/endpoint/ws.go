@@ -43,6 +43,8 @@ type WS struct {
 	mu        sync.Mutex
 	calls     map[string]func(*coap.Message) // by token
 	lastToken uint32
+	told      []coap.Token // of requests that nobody waits for
+	refused   error        // what the bridge said of one of them
 	settings  coap.Settings
 	ready     bool // the CSM has come
 	leaving   bool // the bridge has sent Release
@@ -266,27 +268,36 @@ func (w *WS) forget(token coap.Token) {
 // Ping asks the bridge for a sign of life and returns the round-trip time.
 // RFC 8323, Section 5.4.
 func (w *WS) Ping(ctx context.Context) (time.Duration, error) {
+	started := time.Now()
+	if err := w.ping(ctx, &coap.Message{Code: coap.Ping}); err != nil {
+		return 0, err
+	}
+	return time.Since(started), nil
+}
+
+// ping sends m, a Ping, and waits for its Pong.
+func (w *WS) ping(ctx context.Context, m *coap.Message) error {
 	pong := make(chan struct{}, 1)
-	token, err := w.call(func(m *coap.Message) {
+	token, err := w.call(func(*coap.Message) {
 		select {
 		case pong <- struct{}{}:
 		default:
 		}
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer w.forget(token)
-	started := time.Now()
-	if err := w.write(ctx, &coap.Message{Code: coap.Ping, Token: token}); err != nil {
-		return 0, err
+	m.Token = token
+	if err := w.write(ctx, m); err != nil {
+		return err
 	}
 	select {
 	case <-pong:
-		return time.Since(started), nil
+		return nil
 	case <-w.done:
-		return 0, w.Err()
+		return w.Err()
 	case <-ctx.Done():
-		return 0, fmt.Errorf("waiting for the bridge: %w", ctx.Err())
+		return fmt.Errorf("waiting for the bridge: %w", ctx.Err())
 	}
 }

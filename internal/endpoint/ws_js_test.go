@@ -271,3 +271,49 @@ func TestBrowserFetch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// While the browser holds too much that it could not send, a writer waits; what
+// the bridge refuses is told by Drain.
+func TestBrowserBackPressure(t *testing.T) {
+	sent := 0
+	fakeBridge(t, coap.WSSubprotocol, func(m *coap.Message) []*coap.Message {
+		if m.Code != coap.PUT {
+			return bridge(m)
+		}
+		sent++
+		refusal := coap.Problem(coap.TooManyRequests, "slower")
+		refusal.Token = m.Token
+		return []*coap.Message{refusal}
+	})
+	w, err := DialWS(t.Context(), "ws://bridge/", WSOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	w.conn.ws.Set("bufferedAmount", maxBuffered+1)
+	done := make(chan error, 1)
+	go func() {
+		done <- w.Multicast(t.Context(), lamp, coap.NewRequest(coap.PUT, "/fw/b", []byte("block")), 0, nil)
+	}()
+	select {
+	case err := <-done:
+		t.Fatal("it did not wait:", err)
+	case <-time.After(20 * bufferedStep):
+	}
+	if sent != 0 {
+		t.Fatal("it was sent all the same")
+	}
+	w.conn.ws.Set("bufferedAmount", 0)
+	if err := <-done; err != nil || sent != 1 {
+		t.Fatal(sent, err)
+	}
+	if err := w.Drain(t.Context()); !errors.Is(err, coap.ErrBusy) {
+		t.Error("a refusal is told as", err)
+	}
+	if err := w.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := len(w.calls); n != 0 {
+		t.Errorf("%d calls are remembered", n)
+	}
+}

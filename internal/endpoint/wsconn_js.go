@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall/js"
+	"time"
 
 	"lamplighter/internal/coap"
 )
@@ -146,10 +147,28 @@ func (c *wsConn) read() ([]byte, error) {
 // readyOpen is WebSocket.OPEN.
 const readyOpen = 1
 
-// write hands a message to the browser, which never blocks.
-func (c *wsConn) write(_ context.Context, b []byte) error {
-	if c.ws.Get("readyState").Int() != readyOpen {
-		return errors.New("the WebSocket is not open")
+// A browser takes everything and keeps it in memory: a writer waits while it has
+// more than this, and looks that often.
+const (
+	maxBuffered  = 256 << 10
+	bufferedStep = 5 * time.Millisecond
+)
+
+// write hands a message to the browser. It waits while the browser has too much
+// that it could not send yet, at most until ctx ends.
+func (c *wsConn) write(ctx context.Context, b []byte) error {
+	for {
+		if c.ws.Get("readyState").Int() != readyOpen {
+			return errors.New("the WebSocket is not open")
+		}
+		if waiting := c.ws.Get("bufferedAmount"); waiting.Type() != js.TypeNumber || waiting.Int() <= maxBuffered {
+			break
+		}
+		select {
+		case <-time.After(bufferedStep):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	array := js.Global().Get("Uint8Array").New(len(b))
 	js.CopyBytesToJS(array, b)

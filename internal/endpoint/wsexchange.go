@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,6 +107,9 @@ func (w *WS) stopEarly(token coap.Token) {
 // Multicast implements [coap.Exchanger]. The bridge hears for how many seconds
 // we want answers. draft-ietf-core-groupcomm-proxy-07, Sections 5.1 and 5.5.
 func (w *WS) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+	if wait <= 0 {
+		return w.tell(ctx, to, req)
+	}
 	box := newMailbox()
 	token, err := w.call(func(m *coap.Message) { box.put(delivery{m: m}) })
 	if err != nil {
@@ -134,10 +138,7 @@ func (w *WS) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message
 func fromGroup(ctx context.Context, m *coap.Message, each func(*coap.Message, netip.AddrPort)) error {
 	value := coap.GetOption(m, coap.OptionReplyFrom)
 	if value == nil {
-		if err := coap.CheckResponse(m); err != nil {
-			return err
-		}
-		return errNoReplyFrom
+		return cmp.Or(bridgeError(m), coap.CheckResponse(m), errNoReplyFrom)
 	}
 	from, err := coap.ParseReplyFrom(value)
 	if err != nil || checkResponse(ctx, m) != nil {
