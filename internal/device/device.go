@@ -8,8 +8,8 @@
 // leaves: a reboot is another New over the same store. After one, every sender of
 // group requests is challenged with Echo before it is obeyed.
 //
-// Not built: /ll/join (a device with an ACE client), /ll/reset, /cfg, /fw, EDHOC,
-// tokens of the Authorization Server.
+// Not built: /ll/join (a device with an ACE client), /ll/reset, /cfg, EDHOC, tokens of
+// the Authorization Server.
 package device
 
 import (
@@ -32,13 +32,14 @@ import (
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
 	"lamplighter/internal/store"
+	"lamplighter/internal/updater"
 )
 
 // Config is what a device is made of.
 type Config struct {
 	ID          [8]byte // EUI-64
 	Model       string
-	HW, FW      string      // versions
+	HW, FW      string      // versions; with Firmware, FW is that of the running image
 	LabelSecret cose.Secret // 16 bytes
 	Store       store.Store // the device's own; see store.Prefix
 	Exchange    coap.Exchanger
@@ -55,6 +56,15 @@ type Config struct {
 
 	// OnLight is called after each change of the light, in their order.
 	OnLight func(Light)
+
+	// Firmware is what the updater is made of, but for Now, Rand and, when nil,
+	// Logger, which are the device's. New runs its boot loader. nil: a device
+	// without /fw.
+	Firmware *updater.Config
+
+	// Tamper is put around each handler of /fw, behind the check of who may use it: a
+	// simulated device lies with it. nil: nothing is.
+	Tamper func(coap.HandlerFunc) coap.HandlerFunc
 }
 
 // Policy is what a device does in one group where the standards leave it open.
@@ -130,7 +140,9 @@ type Device struct {
 	key     ed25519.PrivateKey
 	cred    []byte // own authentication credential, an untagged CCS
 	psk     *oscore.PSKServer
-	gms     *oscore.Server // the associations with Group Managers, see gm.go
+	gms     *oscore.Server   // the associations with Group Managers, see gm.go
+	fw      *updater.Updater // nil: a device without firmware
+	stir    chan struct{}    // something may be due
 	handler coap.Handler
 	held    chan struct{} // one token for each request that waits for the Group Manager
 	life    context.Context
@@ -176,6 +188,7 @@ func New(cfg Config) (*Device, error) {
 	d := &Device{
 		cfg: cfg, log: cfg.Logger, ex: cfg.Exchange,
 		held:      make(chan struct{}, maxHeld),
+		stir:      make(chan struct{}, 1),
 		members:   map[string]*member{},
 		gone:      map[string]goneRecord{},
 		sequences: map[string]*oscore.Sequence{},
@@ -184,6 +197,9 @@ func New(cfg Config) (*Device, error) {
 		d.log = slog.New(slog.DiscardHandler)
 	}
 	d.log = d.log.With("device", label.FormatID(cfg.ID))
+	if err := d.bootFirmware(); err != nil {
+		return nil, fmt.Errorf("starting device %s: %w", label.FormatID(cfg.ID), err)
+	}
 	d.life, d.end = context.WithCancel(context.Background())
 	d.gms = oscore.NewServer(cfg.Rand)
 	d.gms.OnAccept = d.keepHeard

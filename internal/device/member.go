@@ -48,6 +48,8 @@ type epoch struct {
 	echo   bool                     // senders are challenged first
 	past   map[string]oscore.Window // what was received before the start, by Sender ID
 	newest map[string]uint64        // Partial IV of the latest change of the light, by Sender ID
+
+	unwritten map[string]int // blocks since the replay window was stored, by Sender ID
 }
 
 // replayed reports whether a request was received before the start. The
@@ -178,7 +180,7 @@ func (d *Device) restoreMember(tx store.Tx, name string, rec memberRecord) (*mem
 // challenged before it is obeyed, those with a window too: a window tells what
 // was received, but not what was held back while the device was off.
 func (d *Device) newEpoch(ms *join.Membership, seq *oscore.Sequence, windows map[string]oscore.WindowState, echo bool) (*epoch, error) {
-	e := &epoch{echo: echo, newest: map[string]uint64{}, past: map[string]oscore.Window{}}
+	e := &epoch{echo: echo, newest: map[string]uint64{}, past: map[string]oscore.Window{}, unwritten: map[string]int{}}
 	if echo {
 		for kid, state := range windows {
 			w, err := oscore.NewWindow(0, state)
@@ -211,6 +213,9 @@ func (d *Device) newEpoch(ms *join.Membership, seq *oscore.Sequence, windows map
 // challenged in an epoch that the device was in before, unless it is the one that
 // goes on, and in one that it may have missed the beginning of. d.mu is held.
 func (d *Device) prepare(name string, ms *join.Membership) (*epoch, error) {
+	if err := d.keepWindows(d.members[name]); err != nil {
+		return nil, err
+	}
 	var mark uint64
 	var before bool
 	var windows map[string]oscore.WindowState

@@ -2,10 +2,10 @@ package device
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/firmware"
 	"lamplighter/internal/label"
 )
 
@@ -28,7 +28,7 @@ type idAnswer struct {
 func (d *Device) getID(_ context.Context, req *coap.Request) *coap.Message {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a := idAnswer{ID: d.cfg.ID[:], Model: d.cfg.Model, HW: d.cfg.HW, FW: d.cfg.FW}
+	a := idAnswer{ID: d.cfg.ID[:], Model: d.cfg.Model, HW: d.cfg.HW, FW: d.version()}
 	if d.claim != nil {
 		a.Claimed, a.Name = 1, d.claim.Name
 	}
@@ -38,43 +38,25 @@ func (d *Device) getID(_ context.Context, req *coap.Request) *coap.Message {
 	return answer(coap.Content, a)
 }
 
-// getCore lists the entry point, /ll/id, when the query's filters fit it. To a
-// group a device that they do not fit is silent. RFC 6690, Section 4.1.
+// getCore lists the entry point, /ll/id, and where there is one the firmware, as far as
+// the query's filters fit. To a group a device that they do not fit is silent. RFC
+// 6690, Section 4.1.
 func (d *Device) getCore(_ context.Context, req *coap.Request) *coap.Message {
-	link := []struct{ name, value string }{
-		{"rt", "ll.id"}, {"ep", label.FormatID(d.cfg.ID)}, {"et", d.cfg.Model}, {"href", "/ll/id"},
+	links := coap.FilterLinks(d.links(), req.Message)
+	if len(links) == 0 && req.Multicast {
+		return nil
 	}
-	fits := true
-	for q := range coap.Each(req.Message, coap.OptionURIQuery) {
-		name, want, _ := strings.Cut(string(q), "=")
-		one := false
-		for _, l := range link {
-			one = one || l.name == name && filterFits(want, l.value)
-		}
-		fits = fits && one
-	}
-	if !fits {
-		if req.Multicast {
-			return nil
-		}
-		return coap.Respond(coap.Content, formatLinks, nil)
-	}
-	return coap.Respond(coap.Content, formatLinks, []byte(d.link()))
+	return coap.Respond(coap.Content, formatLinks, coap.FormatLinks(links))
 }
 
-func (d *Device) link() string {
-	return `</ll/id>;rt="ll.id";ep="` + label.FormatID(d.cfg.ID) + `";et="` + quoted.Replace(d.cfg.Model) + `"`
-}
-
-// quoted escapes what a quoted-string may not hold. RFC 6690, Section 2.
-var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-// filterFits compares with a value that may end in a wildcard.
-func filterFits(want, value string) bool {
-	if prefix, wild := strings.CutSuffix(want, "*"); wild {
-		return strings.HasPrefix(value, prefix)
+func (d *Device) links() []coap.Link {
+	links := []coap.Link{{Target: "/ll/id", Attributes: []coap.Attribute{
+		{Name: "rt", Value: "ll.id"}, {Name: "ep", Value: label.FormatID(d.cfg.ID)}, {Name: "et", Value: d.cfg.Model},
+	}}}
+	if d.fw != nil {
+		links = append(links, coap.Link{Target: firmware.PathStatus, Attributes: []coap.Attribute{{Name: "rt", Value: "ll.fw"}}})
 	}
-	return want == value
+	return links
 }
 
 // Blinking, in seconds.

@@ -35,7 +35,7 @@ func (o groupOpener) Open(ctx context.Context, outer *coap.Request) (*coap.Opene
 }
 
 // open opens a request for which everything is there. The replay window is
-// durable before the request is acted upon.
+// durable before the request is acted upon, but for blocks: see [epoch.postpone].
 func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Message, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,9 +64,10 @@ func (d *Device) open(outer *coap.Request, gid []byte) (*coap.Opened, *coap.Mess
 		return nil, nil, fmt.Errorf("opening a group request: %w", err)
 	}
 	from := binding.From
-	key, window := windowKey(m.name, gid, from.KID), e.ctx.Window(from.KID)
-	if err := d.update(func(tx store.Tx) error { return put(tx, key, window) }); err != nil {
-		return nil, nil, err
+	if !isBlock(msg) || !e.postpone(from.KID) {
+		if err := d.keepWindow(m, from.KID); err != nil {
+			return nil, nil, err
+		}
 	}
 	kind := coap.PeerGroup
 	if binding.Mode == group.Pairwise {
@@ -103,6 +104,52 @@ func (d *Device) seal(name string, resp *coap.Message, b *group.Binding) (*coap.
 		mode = group.Pairwise
 	}
 	return m.epoch.ctx.ProtectResponse(resp, b, mode)
+}
+
+// maxPostponed is how many blocks of a sender the stored replay window may lack.
+const maxPostponed = 64
+
+// postpone reports whether the replay window of a sender can do without being written
+// after a block, and counts it. That spares a device with thousands of blocks to come
+// as many writes, each of which waits for its flash or disk.
+//
+// Late messages do nothing all the same. A block that is received again is the same
+// bytes at the same place, and of use only in the session that it names: it is
+// idempotent (RFC 7252, Section 5.1), and nothing that switches is a block. While the
+// device runs the window in memory is whole, and every request that is not a block
+// writes it with the blocks before. After a restart no stored window counts as
+// received-or-not: all senders are challenged, and the number of the request that
+// meets the challenge becomes the lower limit (RFC 10021, Section 9), above that of
+// all blocks that were sent before. The stored window then only spares challenges to
+// replays that it knows. What is lost with the memory while the keys stay, by another
+// Sender ID or a membership that is handed over again, is written before that
+// ([Device.keepWindows]).
+func (e *epoch) postpone(kid []byte) bool {
+	e.unwritten[string(kid)]++
+	return e.unwritten[string(kid)] <= maxPostponed
+}
+
+// keepWindow makes the replay window of a sender durable. d.mu is held.
+func (d *Device) keepWindow(m *member, kid []byte) error {
+	key, window := windowKey(m.name, m.rec.Membership.GID, kid), m.epoch.ctx.Window(kid)
+	err := d.update(func(tx store.Tx) error { return put(tx, key, window) })
+	if err == nil {
+		delete(m.epoch.unwritten, string(kid))
+	}
+	return err
+}
+
+// keepWindows makes the replay windows durable that are not yet. d.mu is held.
+func (d *Device) keepWindows(m *member) error {
+	if m == nil || m.epoch == nil {
+		return nil
+	}
+	for kid := range m.epoch.unwritten {
+		if err := d.keepWindow(m, []byte(kid)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // windowKey is where the replay window of one sender is.

@@ -78,6 +78,7 @@ func (d *Device) routes() *coap.Mux {
 	mux.Handle(coap.DELETE, "/ace-group/{name}/node", d.deleteNode)
 	mux.Handle(coap.GET, "/light", d.only(d.byRequester, d.getLight))
 	mux.Handle(coap.PUT, "/light", d.only(d.byRequester, d.putLight))
+	d.registerFirmware(mux)
 	return mux
 }
 

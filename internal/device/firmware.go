@@ -1,0 +1,135 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/firmware"
+	"lamplighter/internal/updater"
+)
+
+// The firmware's resources, /fw and those below, are the updater's; here is who may
+// use them, when its timers run, and how a group's requests are treated. What is
+// signed by the vendor decides which code runs: a commissioner can send it, and no
+// more. docs/firmware.md.
+
+// bootFirmware runs the boot loader. Without firmware in the configuration there are
+// no such resources.
+func (d *Device) bootFirmware() error {
+	if d.cfg.Firmware == nil {
+		return nil
+	}
+	cfg := *d.cfg.Firmware
+	cfg.Now, cfg.Rand = d.cfg.Now, d.cfg.Rand
+	if cfg.Logger == nil {
+		cfg.Logger = d.log
+	}
+	fw, err := updater.Open(cfg)
+	if err != nil {
+		return fmt.Errorf("starting the firmware: %w", err)
+	}
+	d.fw = fw
+	return nil
+}
+
+// registerFirmware adds the resources of the updater.
+func (d *Device) registerFirmware(mux *coap.Mux) {
+	if d.fw == nil {
+		return
+	}
+	d.fw.Register(mux, func(h coap.HandlerFunc) coap.HandlerFunc {
+		if d.cfg.Tamper != nil {
+			h = d.cfg.Tamper(h)
+		}
+		return d.only(d.byInstaller, d.stirred(h))
+	})
+}
+
+// byInstaller allows who manages the device, over its session or as a member of a
+// group: whose signature, or pairwise key, protects the request. Being a member, and
+// a requester, is not enough.
+func (d *Device) byInstaller(p coap.Peer) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rightsOf(p)&rightManage != 0
+}
+
+// stirred is for handlers that change what is due. What goes to many and asks for
+// nothing is not answered, whatever its sender forgot to say: one answer of each
+// device for each block would be a storm.
+func (d *Device) stirred(h coap.HandlerFunc) coap.HandlerFunc {
+	return func(ctx context.Context, req *coap.Request) *coap.Message {
+		resp := h(ctx, req)
+		select {
+		case d.stir <- struct{}{}:
+		default: // Keep is to look anyway
+		}
+		if req.Multicast && req.Code != coap.FETCH && coap.Path(req.Message) != firmware.PathActivate {
+			return nil
+		}
+		return resp
+	}
+}
+
+// isBlock recognises a block of an image.
+func isBlock(m *coap.Message) bool {
+	return m.Code == coap.PUT && coap.Path(m) == firmware.PathBlock
+}
+
+// version is that of the running firmware.
+func (d *Device) version() string {
+	if d.fw == nil {
+		return d.cfg.FW
+	}
+	return d.fw.Running().Version
+}
+
+// Firmware is the updater, nil in a device without one.
+func (d *Device) Firmware() *updater.Updater { return d.fw }
+
+// Due is when [Device.Tick] has something to do, and whether there is such a time.
+func (d *Device) Due() (time.Time, bool) {
+	if d.fw == nil {
+		return time.Time{}, false
+	}
+	return d.fw.Due()
+}
+
+// Tick does what is due: it may ask for a restart.
+func (d *Device) Tick() {
+	if d.fw != nil {
+		d.fw.Tick()
+	}
+}
+
+// maxSleep is how long Keep relies on its timer: clocks are set.
+const maxSleep = time.Minute
+
+// Keep calls [Device.Tick] whenever it is due. It returns with ctx, or when the device
+// is closed.
+func (d *Device) Keep(ctx context.Context) {
+	if d.fw == nil {
+		return
+	}
+	for {
+		wait := maxSleep
+		if at, ok := d.fw.Due(); ok {
+			wait = min(max(at.Sub(d.cfg.Now()), 0), maxSleep)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+			d.fw.Tick()
+		case <-d.stir:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-d.life.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
