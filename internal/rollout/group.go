@@ -7,6 +7,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"lamplighter/internal/coap"
@@ -48,3 +49,11 @@ type Clock interface {
 	Now() time.Time
 	Sleep(ctx context.Context, d time.Duration) error // ctx's error when that ended before
 }
+
+// What a [Group] may fail with beside [coap.ErrTimeout].
+var (
+	// ErrPaused says that the group rests; the sender waits and tries again.
+	ErrPaused = errors.New("the group is paused")
+	// ErrGone says that the device is no member of the group any more.
+	ErrGone = errors.New("the device has left the group")
+)
