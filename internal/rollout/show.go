@@ -1,0 +1,152 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// showEvery is how often a view is given out while nothing but numbers changes.
+const showEvery = 250 * time.Millisecond
+
+// show gives the view out, at once or when the last one is old enough.
+func (s *Sender) show(now bool) {
+	t := s.p.Clock.Now()
+	if !now && t.Sub(s.shown) < showEvery {
+		return
+	}
+	s.shown = t
+	s.p.Progress(s.View())
+}
+
+// keep saves the state.
+func (s *Sender) keep() error { return s.p.Save(s.State()) }
+
+func (s *State) clone() State {
+	c := *s
+	c.Todo = slices.Clone(s.Todo)
+	c.Generations = slices.Clone(s.Generations)
+	c.Devices = slices.Clone(s.Devices)
+	for i := range c.Devices {
+		c.Devices[i].Deficits = slices.Clone(c.Devices[i].Deficits)
+	}
+	c.Waves = slices.Clone(s.Waves)
+	c.Samples = slices.Clone(s.Samples)
+	return c
+}
+
+// View is what a page draws.
+func (s *Sender) View() View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := &s.st
+	v := View{
+		Phase: st.Phase, Paused: st.Paused, Waits: st.Waits, Started: st.Started, Ended: st.Ended,
+		Blocks: s.l.Blocks(), BlockSize: st.Block, Sent: st.Sent, Parity: st.Parity, Sweeps: st.Sweeps, Unicast: st.Unicast, Bytes: st.Bytes,
+		Samples: slices.Clone(st.Samples), Predicted: st.Predicted, ByUnicast: st.ByUnicast, Left: s.left(),
+		Problem: st.Problem, ProblemDevice: st.ProblemDevice,
+	}
+	if st.Paused && !st.Phase.Over() {
+		v.Phase = Paused
+	}
+	for g, gen := range st.Generations {
+		_, k := s.l.Generation(g)
+		v.Generations = append(v.Generations, GenerationView{K: k, Sent: int(gen.Sent)})
+	}
+	for i := range st.Devices {
+		v.Devices = append(v.Devices, s.viewDevice(&st.Devices[i], v.Generations))
+	}
+	for _, w := range st.Waves {
+		v.Waves = append(v.Waves, s.viewWave(&w))
+	}
+	return v
+}
+
+// viewDevice makes a device's row and counts it in its generations.
+func (s *Sender) viewDevice(d *DeviceRecord, gens []GenerationView) DeviceView {
+	row := DeviceView{Device: d.ID, State: d.State, Loss: d.Loss, Version: d.Version, Wave: d.Wave, Problem: d.Reason}
+	has := d.State == Verified || d.State == Switched || d.State == OnTest || d.State == Confirmed
+	for g := range gens {
+		missing := gens[g].K
+		if has {
+			missing = 0
+		} else if d.Deficits != nil && g < len(d.Deficits) {
+			missing = int(d.Deficits[g])
+		} else if d.State == Receiving { // as far as blocks went out
+			missing = max(0, gens[g].K-gens[g].Sent)
+		}
+		row.Missing += missing
+		if d.State == LeftOut {
+			continue
+		}
+		if missing == 0 {
+			gens[g].Complete++
+		}
+		gens[g].Worst = max(gens[g].Worst, missing)
+	}
+	if n := s.l.Blocks(); n > 0 {
+		row.Progress = 1 - float64(row.Missing)/float64(n)
+	}
+	if d.State == LeftOut {
+		row.Missing, row.Progress = 0, 0
+	}
+	return row
+}
+
+func (s *Sender) viewWave(w *WaveRecord) WaveView {
+	v := WaveView{Name: w.Name, Devices: slices.Clone(w.Devices), State: w.State}
+	for _, id := range w.Devices {
+		switch d := s.device(id); {
+		case d == nil:
+		case d.State == Confirmed:
+			v.Done++
+		case d.State == Reverted || d.State == Broken || d.State == Silent:
+			v.Failed++
+		}
+	}
+	return v
+}
+
+// left is how long the rest takes, roughly: blocks at the present rate, and the
+// waves.
+func (s *Sender) left() time.Duration {
+	st := &s.st
+	if st.Phase.Over() {
+		return 0
+	}
+	var d time.Duration
+	if st.Phase == Planning || st.Phase == Sending || st.Phase == Verifying {
+		blocks := 0
+		for b := range s.l.Blocks() {
+			if bit(st.Todo, b) {
+				blocks++
+			}
+		}
+		for g := range st.Generations {
+			worst := 0
+			for i := range st.Devices {
+				if dev := &st.Devices[i]; dev.State == Receiving && g < len(dev.Deficits) {
+					worst = max(worst, int(dev.Deficits[g]))
+				}
+			}
+			blocks += max(int(st.Generations[g].Owed), worst)
+		}
+		if st.Rate > 0 {
+			d = time.Duration(float64(blocks*(st.Block+overheadGroup)*8) / st.Rate * float64(time.Second))
+			d += s.spread(s.taking())
+		}
+	}
+	for _, w := range st.Waves[min(st.Wave, len(st.Waves)):] {
+		d += switchTime
+		if len(w.Devices) > 0 {
+			d += st.Options.Soak
+		}
+	}
+	return d
+}
+
+func (s *Sender) device(id string) *DeviceRecord {
+	if i, ok := s.byID[id]; ok {
+		return &s.st.Devices[i]
+	}
+	return nil
+}
