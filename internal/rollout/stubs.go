@@ -16,6 +16,6 @@ func (s *Sender) ready() {
 		s.byID[d.ID] = i
 	}
 }
-func (s *Sender) reconcile(devices []Device)     {}
-func (s *Sender) spread(n int) time.Duration     { return 0 }
-func (s *Sender) taking() int                    { return 0 }
+func (s *Sender) reconcile(devices []Device) {}
+func (s *Sender) spread(n int) time.Duration { return 0 }
+func (s *Sender) taking() int                { return 0 }
