@@ -11,8 +11,11 @@ import (
 	"lamplighter/internal/coap"
 )
 
-// maxRetransmit is MAX_RETRANSMIT. RFC 7252, Section 4.8.
-const maxRetransmit = 4
+// Transmission parameters. RFC 7252, Section 4.8.
+const (
+	maxRetransmit = 4
+	ackTimeout    = 2500 * time.Millisecond // ACK_TIMEOUT times the mean of ACK_RANDOM_FACTOR
+)
 
 type exchanger struct {
 	net  *Network
@@ -56,13 +59,15 @@ func (x *exchanger) Exchange(ctx context.Context, to netip.AddrPort, req *coap.M
 	if err != nil {
 		return nil, err
 	}
-	for range maxRetransmit + 1 {
+	for i := range maxRetransmit + 1 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		begun := x.net.now()
 		if resp := x.attempt(ctx, to, b); resp != nil && string(resp.Token) == string(tok) {
 			return resp, nil
 		}
+		x.net.pass(ctx, begun, ackTimeout<<i)
 	}
 	return nil, fmt.Errorf("asking %v: %w", to, coap.ErrTimeout)
 }
@@ -75,7 +80,8 @@ func (x *exchanger) attempt(ctx context.Context, to netip.AddrPort, b []byte) *c
 	}
 	var got *coap.Message
 	for range times {
-		arrives := x.net.send(Datagram{From: x.addr, To: to, Kind: Request, Bytes: b})
+		x.net.carry(len(b), toOne)
+		arrives := x.net.send(Datagram{From: x.addr, To: to, Kind: Request, Bytes: b}, to)
 		at := x.net.node(to)
 		if !arrives || at == nil {
 			continue
@@ -91,7 +97,11 @@ func (x *exchanger) attempt(ctx context.Context, to netip.AddrPort, b []byte) *c
 
 // receive passes an answer over the link back.
 func (x *exchanger) receive(from netip.AddrPort, answer []byte) *coap.Message {
-	if answer == nil || !x.net.send(Datagram{From: from, To: x.addr, Kind: Response, Bytes: answer}) {
+	if answer == nil {
+		return nil
+	}
+	x.net.carry(len(answer), response)
+	if !x.net.send(Datagram{From: from, To: x.addr, Kind: Response, Bytes: answer}, from) {
 		return nil
 	}
 	m, err := coap.UnmarshalUDP(slices.Clone(answer))
@@ -101,13 +111,24 @@ func (x *exchanger) receive(from netip.AddrPort, answer []byte) *coap.Message {
 	return m
 }
 
-// Multicast implements [coap.Exchanger]. It does not wait: when it returns, all
-// that the members answer has been yielded, except late answers to requests
-// that a link held back, which are lost.
-func (x *exchanger) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, _ time.Duration, each func(*coap.Message, netip.AddrPort)) error {
+// Multicast implements [coap.Exchanger]. It does not wait in real time: when it
+// returns, all that the members answer has been yielded, except late answers to
+// requests that a link held back, which are lost.
+func (x *exchanger) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Message, wait time.Duration, each func(*coap.Message, netip.AddrPort)) error {
 	tok, b, err := x.outgoing(req, int(coap.NonConfirmable))
 	if err != nil {
 		return err
+	}
+	begun := x.net.now()
+	defer func() { x.net.pass(ctx, begun, wait) }()
+	x.net.carry(len(b), toGroup)
+	if x.net.Parallel > 1 {
+		for _, d := range x.fan(ctx, to, b, x.net.Parallel) {
+			if m := x.receive(d.member, d.answer); m != nil && ctx.Err() == nil && string(m.Token) == string(tok) {
+				each(m, d.member)
+			}
+		}
+		return nil
 	}
 	for _, member := range x.net.members(to) {
 		if ctx.Err() != nil {
@@ -125,7 +146,7 @@ func (x *exchanger) Multicast(ctx context.Context, to netip.AddrPort, req *coap.
 // toMember delivers a group request to one member and returns its answers as
 // they arrive: none, one, or the same one twice.
 func (x *exchanger) toMember(ctx context.Context, group, member netip.AddrPort, b []byte) []*coap.Message {
-	arrives := x.net.send(Datagram{From: x.addr, To: group, Kind: Request, Bytes: b})
+	arrives := x.net.send(Datagram{From: x.addr, To: group, Kind: Request, Bytes: b}, member)
 	at := x.net.node(member)
 	if !arrives || at == nil {
 		return nil

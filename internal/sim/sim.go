@@ -6,6 +6,10 @@
 // goroutine of its own. So tests on it are quick and repeat exactly by
 // their seed as long as one goroutine sends.
 //
+// For measurements there are links that lose more or less, and in bursts ([Link]), a
+// simulated clock that datagrams and waiting move on ([Network.SetClock]), counters,
+// and groups that are served by several goroutines ([Network.Parallel]).
+//
 // It is no model of a message layer's timing; internal/coap tests that with a
 // clock of its own.
 package sim
@@ -50,17 +54,29 @@ type Network struct {
 	// Record, when set before use, sees every datagram. Calls may overlap.
 	Record func(Datagram)
 
-	mu     sync.Mutex
-	rng    *rand.Rand
-	faults Faults
-	nodes  map[netip.AddrPort]*node
-	groups map[netip.AddrPort][]netip.AddrPort // in order of joining
-	from   map[netip.AddrPort]*exchanger
+	// Parallel, when above 1 and set before use, is how many members of a group are
+	// served at a time. Handlers then run in goroutines, and group requests are
+	// neither repeated nor reordered.
+	Parallel int
+
+	mu       sync.Mutex
+	seed     uint64
+	rng      *rand.Rand
+	faults   Faults
+	nodes    map[netip.AddrPort]*node
+	groups   map[netip.AddrPort][]netip.AddrPort // in order of joining
+	from     map[netip.AddrPort]*exchanger
+	links    map[netip.AddrPort]*link
+	counters Counters
+	clock    *Clock // nil: time stands still
+	rate     float64
 }
 
 // NewNetwork makes a network without faults. Equal seeds make equal faults.
 func NewNetwork(seed uint64) *Network {
 	return &Network{
+		seed:   seed,
+		links:  make(map[netip.AddrPort]*link),
 		rng:    rand.New(rand.NewPCG(seed, seed)),
 		nodes:  make(map[netip.AddrPort]*node),
 		groups: make(map[netip.AddrPort][]netip.AddrPort),
@@ -149,9 +165,10 @@ func (n *Network) chance(of func(Faults) float64) bool {
 	return p > 0 && n.rng.Float64() < p
 }
 
-// send records a datagram and reports whether it arrives.
-func (n *Network) send(d Datagram) bool {
+// send records a datagram and reports whether it arrives over the link of end.
+func (n *Network) send(d Datagram, end netip.AddrPort) bool {
 	d.Lost = n.chance(func(f Faults) float64 { return f.Loss })
+	d.Lost = n.lost(end, d.Kind) || d.Lost
 	if n.Record != nil {
 		n.Record(d)
 	}
