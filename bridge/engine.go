@@ -169,4 +169,3 @@ func bridgeDialer(base string, tokens <-chan string) func(context.Context) (*end
 		return endpoint.DialExplained(ctx, base, endpoint.WSOptions{Token: token})
 	}
 }
-

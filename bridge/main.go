@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -32,11 +33,13 @@ type cli struct {
 	Revoke     revokeCmd     `cmd:"" help:"End at once all that a person can do."`
 	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
 
+	Firmware firmwareCmd `cmd:"" help:"Send firmware to a whole group, and look after rollouts."`
+
 	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file."`
 
 	Config    kong.ConfigFlag  `placeholder:"FILE" help:"Read flags from this file (YAML; docs/operating.md)."`
 	LogFormat string           `help:"How to log: text or json." enum:"text,json" default:"text" env:"LAMPLIGHTER_LOG_FORMAT"`
-	Log       string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo and commission." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
+	Log       string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission and firmware." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
 	NonceLog  string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
 	Version   kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -84,7 +87,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lamplighter:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -97,10 +100,10 @@ func (c *cli) logHandler(w io.Writer, command string) slog.Handler {
 	return slog.NewTextHandler(w, options)
 }
 
-// logLevel is the level that was asked for. A person in front of the demo or of
-// commission reads what these print, so only warnings come between.
+// logLevel is the level that was asked for. A person in front of the demo, of
+// commission or of firmware reads what these print, so only warnings come between.
 func logLevel(asked, command string) (level slog.Level) {
-	if asked == "" && (command == "demo" || command == "commission") {
+	if asked == "" && (command == "demo" || command == "commission" || strings.HasPrefix(command, "firmware ")) {
 		return slog.LevelWarn
 	}
 	if asked != "" {
