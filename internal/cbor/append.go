@@ -13,9 +13,8 @@ const (
 
 // Encodings of simple values.
 const (
-	False byte = 0xf4
-	True  byte = 0xf5
-	Null  byte = 0xf6
+	True byte = 0xf5
+	Null byte = 0xf6
 )
 
 // AppendHead appends the head of an item: its major type and argument in the

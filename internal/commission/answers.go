@@ -23,6 +23,8 @@ type answerFrom struct {
 	from    netip.AddrPort
 	rtt     time.Duration
 	unicast bool
+	sent    int // bytes of the request to it alone
+	size    int // bytes of the answer as it came
 }
 
 // answered puts an answer into its device's row. The row is found by the
@@ -39,6 +41,11 @@ func (c *campaign) answered(a answerFrom) {
 	c.s.learnPlace(d, c.g.name, a.peer.KID)
 	if oscore.IsChallenge(a.resp) && !a.unicast {
 		c.side.Go(func() { c.askOne(c.s.ctx, d, a.resp) })
+		return
+	}
+	if c.each != nil {
+		c.set(d.id, func(row *Answer) { row.State = AnswerVerified })
+		c.each(d, a)
 		return
 	}
 	c.set(d.id, func(row *Answer) { row.fill(a, c.s.e.now()) })
@@ -158,7 +165,9 @@ func (c *campaign) set(id string, change func(*Answer)) {
 	told := GroupAnswer{Group: c.g.name, Answer: *row}
 	c.count()
 	c.mu.Unlock()
-	c.s.e.pub.tell(Event{Type: "answer", Answer: &told})
+	if c.each == nil {
+		c.s.e.pub.tell(Event{Type: "answer", Answer: &told})
+	}
 }
 
 // count brings the totals up to date; c.mu is held.

@@ -12,7 +12,7 @@ type FirmwareImage struct {
 	Size        int      `json:"size"`   // bytes of the image
 	Vendor      string   `json:"vendor"` // UUID
 	Class       string   `json:"class"`  // UUID
-	Signer      string   `json:"signer"` // thumbprint of the key that signed it, hex, first 8 bytes; empty: no key that is known here did
+	Signer      string   `json:"signer"` // thumbprint of the key that signed it, hex, first 8 bytes; while signed is false, what the file says
 	Signed      bool     `json:"signed"` // the signature was verified with a key that devices of this site trust; false: none that is known yet
 	Algorithm   string   `json:"algorithm"`
 	Description string   `json:"description"`
@@ -24,12 +24,12 @@ type FirmwareImage struct {
 // defaults in brackets.
 type FirmwareOptions struct {
 	Profile        string   `json:"profile"`        // of the network: "802.15.4", "wi-fi", "ethernet" ["wi-fi"]
-	Canary         int      `json:"canary"`         // devices in the first wave [1]
-	Percent        float64  `json:"percent"`        // of the devices in the second wave [10]
-	MaxUnavailable int      `json:"maxUnavailable"` // devices of one place that may be switching at a time [half of them]
+	Canary         int      `json:"canary"`         // devices in the first wave, -1: none [1]
+	Percent        float64  `json:"percent"`        // of the devices in the second wave, -1: none [10]
+	MaxUnavailable int      `json:"maxUnavailable"` // devices of one place that may be switching at a time [any number]
 	ConfirmWithin  int      `json:"confirmWithin"`  // seconds after which a device that nobody confirms goes back [600]
-	Soak           int      `json:"soak"`           // seconds that a wave is watched for before the next one
-	Threshold      float64  `json:"threshold"`      // part of a wave that may fail before the rollout stops, 0 to 1 [any stops it]
+	Soak           int      `json:"soak"`           // seconds that a wave is watched for before the next one [0]
+	Threshold      float64  `json:"threshold"`      // percent of failures that stop the rollout [5]; one in the first wave always does
 	Hold           bool     `json:"hold"`           // wait for a person between waves
 	At             int64    `json:"at"`             // when to switch; 0: at once
 	Devices        []string `json:"devices"`        // empty: all of the group

@@ -17,6 +17,7 @@ import (
 const (
 	kindRollCall = "rollcall"
 	kindLight    = "light"
+	kindFirmware = "firmware"
 )
 
 // campaign is one group message and what came back: the multicast, the answers
@@ -26,6 +27,9 @@ type campaign struct {
 	g    *group
 	req  *coap.Message // plain
 	kind string
+	wait time.Duration // for answers to the multicast
+
+	each func(d *device, a answerFrom) // takes the answers; nil: they are those of a roll call
 
 	full chan struct{} // closed when every device has answered
 	side sync.WaitGroup
@@ -83,7 +87,7 @@ func asError(err error) error {
 
 func (s *site) newCampaign(g *group, kind string, req *coap.Message) *campaign {
 	c := &campaign{
-		s: s, g: g, req: req, kind: kind, full: make(chan struct{}),
+		s: s, g: g, req: req, kind: kind, full: make(chan struct{}), wait: s.e.cfg.Tuning.Leisure + s.e.cfg.Tuning.Grace,
 		call: RollCall{Group: g.name, Kind: kind, Started: s.e.now(), Answers: []Answer{}},
 		row:  map[string]int{}, byCred: map[string]*device{}, asked: map[string]bool{}, foreign: map[string]bool{},
 	}
@@ -149,9 +153,8 @@ func (c *campaign) multicast(ctx context.Context) error {
 	for range openers {
 		opening.Go(func() { c.openAll(arrivals) })
 	}
-	t := c.s.e.cfg.Tuning
 	sent := time.Now()
-	err = c.s.e.wire.Multicast(ctx, group, outer, t.Leisure+t.Grace, func(resp *coap.Message, from netip.AddrPort) {
+	err = c.s.e.wire.Multicast(ctx, group, outer, c.wait, func(resp *coap.Message, from netip.AddrPort) {
 		arrivals <- arrival{resp, from, binding, time.Since(sent)}
 	})
 	close(arrivals)

@@ -33,6 +33,9 @@ func TestProblemsAreDocumented(t *testing.T) {
 			used[string(m[1])] = true
 		}
 	}
+	for _, id := range rolloutReasons(t) {
+		used[id] = true
+	}
 	if len(used) < 40 {
 		t.Errorf("only %d ids found in the code", len(used))
 	}
@@ -46,4 +49,20 @@ func TestProblemsAreDocumented(t *testing.T) {
 			t.Errorf("docs/engine.md tells of %s, which the code does not have", id)
 		}
 	}
+}
+
+// rolloutReasons are the ids in internal/rollout.
+func rolloutReasons(t *testing.T) (ids []string) {
+	t.Helper()
+	text, err := os.ReadFile("../rollout/reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`&Reason\{"(fw-[a-z-]+)"`).FindAllSubmatch(text, -1) {
+		ids = append(ids, string(m[1]))
+	}
+	if len(ids) < 20 {
+		t.Errorf("only %d reasons found", len(ids))
+	}
+	return ids
 }

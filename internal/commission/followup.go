@@ -213,7 +213,9 @@ func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Mess
 	if !coap.HasOption(resp, coap.OptionOSCORE) {
 		return a, errOutdated
 	}
-	return c.openOne(ctx, arrival{resp, to, binding, time.Since(sent)})
+	a, err = c.openOne(ctx, arrival{resp, to, binding, time.Since(sent)})
+	a.sent = datagramSize(outer)
+	return a, err
 }
 
 // kidOf returns the device's Sender ID; one that is not known is asked for.
@@ -222,6 +224,11 @@ func (c *campaign) kidOf(ctx context.Context, d *device) ([]byte, error) {
 	if p := r.in(c.g.name); p != nil && len(p.SenderID) > 0 {
 		return p.SenderID, nil
 	}
+	return c.lookUp(ctx, d)
+}
+
+// lookUp asks the Group Manager for a device's present Sender ID.
+func (c *campaign) lookUp(ctx context.Context, d *device) ([]byte, error) {
 	client, _, err := c.s.client(c.g)
 	if err != nil {
 		return nil, err
@@ -232,7 +239,7 @@ func (c *campaign) kidOf(ctx context.Context, d *device) ([]byte, error) {
 	}
 	c.s.addPeers(c.g, peers...)
 	for _, p := range peers {
-		if r.matches(p.Cred) {
+		if c.s.of(d).matches(p.Cred) {
 			c.s.learnPlace(d, c.g.name, p.KID)
 			return p.KID, nil
 		}

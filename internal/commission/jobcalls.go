@@ -61,7 +61,12 @@ func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
 		s.mu.Unlock()
 		return s.jobView(j), nil
 	}
-	var writes []write
+	more, err := s.againRollout(j)
+	if err != nil {
+		s.mu.Unlock()
+		return Job{}, err
+	}
+	writes := more
 	for _, it := range j.items {
 		if it.rec.State != itemDone {
 			it.rec = itemRecord{State: itemTodo}

@@ -21,6 +21,7 @@ const (
 	jobCommissioners = "commissioners"
 	jobCheck         = "check"
 	jobRenew         = "renew"
+	jobFirmware      = "firmware"
 )
 
 // States of an item.
@@ -150,6 +151,10 @@ func (s *site) oldest() []write {
 		}
 		delete(s.jobs, j.rec.ID)
 		writes = append(writes, write{preJob + j.rec.ID, nil})
+		if s.rollouts[j.rec.ID] != nil {
+			delete(s.rollouts, j.rec.ID)
+			writes = append(writes, write{preRollout + j.rec.ID, nil}, write{preBoard + j.rec.ID, nil})
+		}
 		for _, dev := range j.rec.Devices {
 			writes = append(writes, write{j.itemKey(dev), nil})
 		}
@@ -215,7 +220,7 @@ func (j *job) outcome() JobState {
 func (s *site) summary(j *job) string {
 	v := s.jobView(j)
 	verb := map[string]string{jobClaim: "claimed", jobJoin: "joined to " + v.Group, jobLeave: "removed from " + v.Group, jobRelease: "released",
-		jobCommissioners: "told who may manage them", jobCheck: "asked about their groups", jobRenew: "joined to " + v.Group + " anew"}[v.Kind]
+		jobCommissioners: "told who may manage them", jobCheck: "asked about their groups", jobRenew: "joined to " + v.Group + " anew", jobFirmware: "updated"}[v.Kind]
 	text := fmt.Sprintf("%d of %s %s", v.Done, plural(v.Total, "device", "devices"), verb)
 	if v.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", v.Failed)

@@ -112,7 +112,11 @@ func (c *campaign) open(list []arrival, unknown func(kid []byte, a arrival)) {
 		case o.err != nil:
 			c.dropped(a, o.err)
 		default:
-			c.answered(answerFrom{resp: o.resp, peer: o.peer, from: a.from, rtt: a.rtt})
+			from := answerFrom{resp: o.resp, peer: o.peer, from: a.from, rtt: a.rtt}
+			if c.each != nil {
+				from.size = datagramSize(a.outer)
+			}
+			c.answered(from)
 		}
 	}
 }
@@ -128,5 +132,17 @@ func (c *campaign) openOne(ctx context.Context, a arrival) (answerFrom, error) {
 	if errors.As(o.err, &stranger) && c.s.fetchPeers(ctx, c.g, [][]byte{stranger.KID})[string(stranger.KID)] {
 		o = c.g.open(c.s.e.cfg.Verify, []arrival{a})[0]
 	}
-	return answerFrom{resp: o.resp, peer: o.peer, from: a.from, rtt: a.rtt, unicast: true}, o.err
+	return answerFrom{resp: o.resp, peer: o.peer, from: a.from, rtt: a.rtt, unicast: true, size: datagramSize(a.outer)}, o.err
+}
+
+// datagramSize is how long a message is as a datagram, with the token that it has
+// here.
+func datagramSize(m *coap.Message) int {
+	out := coap.Clone(m)
+	out.MessageID, out.Type = 0, coap.NonConfirmable
+	b, err := coap.MarshalUDP(out)
+	if err != nil {
+		return 0
+	}
+	return len(b)
 }

@@ -22,6 +22,12 @@ const (
 	preMark   = "mark/"   // mark/NAME: uint, below which every Sender Sequence Number may be used
 	preJob    = "job/"    // job/ID: jobRecord
 	preItem   = "item/"   // item/JOB/DEVICE: itemRecord
+
+	keyAnchors = "anchors"  // []trustAnchor, the keys that devices said they trust
+	preImage   = "image/"   // image/DIGEST: imageRecord
+	preChunk   = "chunk/"   // chunk/DIGEST/NUMBER: bstr, a part of an image
+	preRollout = "rollout/" // rollout/JOB: rolloutRecord
+	preBoard   = "board/"   // board/JOB: Rollout, as it was shown last
 )
 
 // siteRecord is what this browser manages and with which rights. The invitation's

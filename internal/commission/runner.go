@@ -29,6 +29,10 @@ func (s *site) run(j *job) {
 
 // workOn works on all items that are to do, a few at a time.
 func (s *site) workOn(ctx context.Context, j *job) {
+	if j.rec.Kind == jobFirmware {
+		s.workOnRollout(ctx, j)
+		return
+	}
 	if err := s.prepare(ctx, j); err != nil {
 		s.failAll(ctx, j, asProblem(err))
 		return

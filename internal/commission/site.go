@@ -41,6 +41,10 @@ type site struct {
 	scope         ace.Scope         // of the own token
 	managesPeople bool              // the Authorization Server said so
 	names         map[string]string // of people, by the ids that the servers use
+
+	images   map[string]*imageRecord // of firmware, by digest; a record is never changed, only replaced
+	trusted  []trustAnchor           // never changed, only replaced
+	rollouts map[string]*fwRollout   // by job
 }
 
 // errStore wraps what the store failed with.
@@ -55,6 +59,7 @@ func loadSite(ctx context.Context, e *Engine, name string) (*site, error) {
 	s := &site{
 		e: e, name: name, db: siteStore(e.cfg.Store, name),
 		devices: map[string]*device{}, groups: map[string]*group{}, jobs: map[string]*job{},
+		images: map[string]*imageRecord{}, rollouts: map[string]*fwRollout{},
 	}
 	err := s.db.View(ctx, func(tx store.Tx) (err error) {
 		if s.rec, err = get[siteRecord](tx, keySite); err != nil {
@@ -67,7 +72,7 @@ func loadSite(ctx context.Context, e *Engine, name string) (*site, error) {
 			scan(tx, preDevice, func(id string, r *deviceRecord) { s.devices[id] = newDevice(r) }),
 			scan(tx, preGroup, func(name string, r *groupRecord) { s.group(name).rec = r }),
 			scan(tx, preMember, func(name string, r *memberRecord) { s.group(name).member = r.Membership }),
-			s.loadJobs(tx))
+			s.loadJobs(tx), s.loadFirmware(tx), s.loadRollouts(tx))
 	})
 	if err != nil {
 		return nil, err
@@ -99,6 +104,7 @@ func (s *site) resume() {
 	})
 	s.resumeJobs()
 	s.background(s.chase)
+	s.background(s.tidyImages)
 }
 
 // leave stops all work of the site and waits for it. Calls that are still on

@@ -22,6 +22,7 @@ func (s *site) fill(snap *Snapshot) {
 	for _, j := range s.newestJobs() {
 		snap.Jobs = append(snap.Jobs, j.view(up))
 	}
+	snap.Rollouts = s.rolloutViews()
 }
 
 // view is the device as it is drawn; the site's mu is held, s is its record.
@@ -153,7 +154,7 @@ func (j *job) view(linkUp bool) Job {
 			waiting = false
 		}
 	}
-	if v.State == JobRunning && (!linkUp || waiting && j.paused) {
+	if v.State == JobRunning && (!linkUp || j.paused && (waiting || v.Kind == jobFirmware)) {
 		v.State = JobWaiting
 	}
 	return v

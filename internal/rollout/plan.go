@@ -231,3 +231,6 @@ func (p *Plan) underWay() (best firmware.Layout, ok bool) {
 	}
 	return best, most > 0
 }
+
+// Ability is what the device said that it can take; zero when it did not answer.
+func (f *Fit) Ability() firmware.Ability { return f.ability }

@@ -426,7 +426,7 @@ export interface FirmwareImage {
   vendor: string;
   /** UUID */
   class: string;
-  /** thumbprint of the key that signed it, hex, first 8 bytes; empty: no key that is known here did */
+  /** thumbprint of the key that signed it, hex, first 8 bytes; while signed is false, what the file says */
   signer: string;
   /** the signature was verified with a key that devices of this site trust; false: none that is known yet */
   signed: boolean;
@@ -442,17 +442,17 @@ export interface FirmwareImage {
 export interface FirmwareOptions {
   /** of the network: "802.15.4", "wi-fi", "ethernet" ["wi-fi"] */
   profile: string;
-  /** devices in the first wave [1] */
+  /** devices in the first wave, -1: none [1] */
   canary: number;
-  /** of the devices in the second wave [10] */
+  /** of the devices in the second wave, -1: none [10] */
   percent: number;
-  /** devices of one place that may be switching at a time [half of them] */
+  /** devices of one place that may be switching at a time [any number] */
   maxUnavailable: number;
   /** seconds after which a device that nobody confirms goes back [600] */
   confirmWithin: number;
-  /** seconds that a wave is watched for before the next one */
+  /** seconds that a wave is watched for before the next one [0] */
   soak: number;
-  /** part of a wave that may fail before the rollout stops, 0 to 1 [any stops it] */
+  /** percent of failures that stop the rollout [5]; one in the first wave always does */
   threshold: number;
   /** wait for a person between waves */
   hold: boolean;

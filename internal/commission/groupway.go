@@ -1,0 +1,276 @@
+package commission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/oscore"
+	"lamplighter/internal/rollout"
+)
+
+const (
+	callTries = 2               // requests to one device that nothing answers
+	callSteps = 8               // requests in one call: lost ones, Echo, after new keys
+	settle    = 2 * time.Second // how long members get to take new keys before the group is sent to again
+)
+
+// groupWay is the way of a rollout to a group's devices: the group's keys, whatever
+// they are at the moment, and the link, whenever it is up. It implements
+// [rollout.Group].
+type groupWay struct {
+	s     *site
+	g     *group
+	clock rollout.Clock
+
+	job      *job                      // whose devices answers are waited for; nil: all of the group
+	save     func(rollout.State) error // of what goes this way; nil: nothing is
+	progress func(rollout.View)
+	rests    func(paused bool) // hears whether the group is paused; nil: nobody
+
+	mu    sync.Mutex
+	epoch uint64 // of the keys that were sent under last
+}
+
+// wayTo is the way to a group's devices.
+func (s *site) wayTo(g *group) *groupWay { return &groupWay{s: s, g: g, clock: s.e.clock()} }
+
+// Send implements [rollout.Group]. A copy is the same protected message in another
+// datagram: it takes no sequence number, and who had it before drops it unread.
+func (w *groupWay) Send(ctx context.Context, req *coap.Message, copies int) (size int, err error) {
+	if err := w.ready(ctx); err != nil {
+		return 0, err
+	}
+	to, err := netip.ParseAddrPort(w.s.record().Multicast)
+	if err != nil {
+		return 0, errInvitation
+	}
+	outer, binding, err := w.g.protect(req, nil)
+	if err != nil {
+		return 0, err
+	}
+	w.g.close(binding)
+	for range copies {
+		err := w.whileUp(ctx, func() error {
+			return w.s.e.wire.Multicast(ctx, to, outer, 0, func(*coap.Message, netip.AddrPort) {})
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return datagramSize(outer), ctx.Err()
+}
+
+// Ask implements [rollout.Group].
+func (w *groupWay) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(rollout.Answer)) error {
+	if err := w.ready(ctx); err != nil {
+		return err
+	}
+	c := w.s.newCampaign(w.g, kindFirmware, req)
+	c.keepOnly(w.wanted())
+	var one sync.Mutex
+	c.wait, c.each = wait, func(d *device, a answerFrom) {
+		one.Lock()
+		defer one.Unlock()
+		each(a.of(d))
+	}
+	err := w.whileUp(ctx, func() error { return c.multicast(ctx) })
+	if err == nil && len(c.silent()) > 0 && c.freshenKeys(ctx) {
+		err = w.whileUp(ctx, func() error { return c.multicast(ctx) })
+	}
+	c.side.Wait()
+	c.mu.Lock()
+	sent := c.sent
+	c.sent = nil
+	c.mu.Unlock()
+	w.g.close(sent...)
+	return errors.Join(err, ctx.Err())
+}
+
+// wanted are the devices of the job; nil: all.
+func (w *groupWay) wanted() map[string]bool {
+	if w.job == nil {
+		return nil
+	}
+	only := map[string]bool{}
+	for _, d := range w.s.devicesOf(w.job) {
+		only[d.id] = true
+	}
+	return only
+}
+
+// keepOnly takes rows out of a campaign, nil none.
+func (c *campaign) keepOnly(devices map[string]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if devices == nil {
+		return
+	}
+	var kept []Answer
+	clear(c.row)
+	for _, a := range c.call.Answers {
+		if devices[a.Device] {
+			c.row[a.Device] = len(kept)
+			kept = append(kept, a)
+		}
+	}
+	c.call.Answers = kept
+}
+
+// of is the answer as a rollout takes it.
+func (a answerFrom) of(d *device) rollout.Answer {
+	return rollout.Answer{Device: d.id, Resp: a.resp, Sent: a.sent, Size: a.size, RTT: a.rtt}
+}
+
+// Call implements [rollout.Group]. Only what verified under the device's own
+// credential is its answer. DESIGN S9.
+func (w *groupWay) Call(ctx context.Context, id string, req *coap.Message) (rollout.Answer, error) {
+	d, err := w.s.device(id)
+	if err != nil { // forgotten meanwhile
+		return rollout.Answer{}, fmt.Errorf("%w: %w", rollout.ErrGone, err)
+	}
+	c := &campaign{s: w.s, g: w.g, req: req, kind: kindFirmware}
+	var challenge *coap.Message
+	for step, quiet := 0, 0; step < callSteps; step++ {
+		if err := w.ready(ctx); err != nil {
+			return rollout.Answer{}, err
+		}
+		a, err := c.exchange(ctx, d, challenge, w.s.e.cfg.Tuning.FollowUp)
+		switch {
+		case ctx.Err() != nil:
+			return rollout.Answer{}, ctx.Err()
+		case errors.Is(err, coap.ErrLink):
+			step-- // ready waits for it
+		case errors.Is(err, errOutdated):
+			w.catchUp(ctx, c, d)
+		case silent(err):
+			if quiet++; quiet >= callTries {
+				return rollout.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
+			}
+		case errors.Is(err, errNoKID):
+			return rollout.Answer{}, fmt.Errorf("%w: %w", rollout.ErrGone, err)
+		case err != nil:
+			return rollout.Answer{}, err
+		case !w.s.of(d).matches(a.peer.Cred):
+			return rollout.Answer{}, errMismatch
+		case oscore.IsChallenge(a.resp):
+			challenge = a.resp
+		default:
+			w.s.learnPlace(d, w.g.name, a.peer.KID)
+			return a.of(d), nil
+		}
+	}
+	return rollout.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
+}
+
+// catchUp does what can be done about a device that could not read a request: one
+// side's keys are out of date, or it has another Sender ID now.
+func (w *groupWay) catchUp(ctx context.Context, c *campaign, d *device) {
+	if !c.updateKeys(ctx) {
+		if _, err := c.lookUp(ctx, d); err != nil {
+			w.s.e.cfg.Logger.Debug("a device's Sender ID is not known", "device", d.id, "err", err)
+		}
+	}
+	sleep(ctx, w.s.e.cfg.Tuning.FollowUp/16)
+}
+
+// Drain implements [rollout.Group]: it waits for the next hop where that can tell.
+func (w *groupWay) Drain(ctx context.Context) error {
+	return w.whileUp(ctx, func() error { return coap.Drain(ctx, w.s.e.wire.inner) })
+}
+
+// whileUp does it, again when the link broke meanwhile.
+func (w *groupWay) whileUp(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if err == nil || !errors.Is(err, coap.ErrLink) || errors.Is(err, coap.ErrRevoked) {
+			return err
+		}
+		if err := w.awaitLink(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitLink waits for the link, and a moment if nobody says that it is down.
+func (w *groupWay) awaitLink(ctx context.Context) error {
+	up, back := w.s.e.linkUp()
+	if up {
+		sleep(ctx, w.s.e.cfg.Tuning.Backoff)
+		return ctx.Err()
+	}
+	select {
+	case <-back:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// ready returns when the group can be sent to: the link is up, the browser a
+// member, the group active, and new keys have had time to spread. It fails when
+// waiting does not help.
+func (w *groupWay) ready(ctx context.Context) error {
+	for try := 1; ; try++ {
+		if up, _ := w.s.e.linkUp(); !up {
+			if err := w.awaitLink(ctx); err != nil {
+				return err
+			}
+		}
+		err := w.s.ensureMember(ctx, w.g)
+		if err == nil && !w.resting(ctx) {
+			return w.spread(ctx)
+		}
+		if p := asProblem(err); ctx.Err() != nil {
+			return ctx.Err()
+		} else if p != nil && !p.Retry {
+			return p
+		}
+		if !sleep(ctx, w.s.backoff(min(try, 4))) {
+			return ctx.Err()
+		}
+	}
+}
+
+// resting asks whether the group is paused and tells of it.
+func (w *groupWay) resting(ctx context.Context) bool {
+	paused := w.s.rests(ctx, w.g)
+	if w.rests != nil {
+		w.rests(paused)
+	}
+	return paused
+}
+
+// spread waits a little after new keys: members that do not have them yet read
+// nothing that is sent under them.
+func (w *groupWay) spread(ctx context.Context) error {
+	m := w.s.membership(w.g)
+	if m == nil {
+		return errNoGroup
+	}
+	w.mu.Lock()
+	fresh := w.epoch != 0 && w.epoch != uint64(m.Num)
+	w.epoch = uint64(m.Num)
+	w.mu.Unlock()
+	if !fresh {
+		return nil
+	}
+	return w.clock.Sleep(ctx, settle)
+}
+
+// engineClock is the time of rollouts.
+type engineClock struct{ now func() time.Time }
+
+// Now implements [rollout.Clock].
+func (c engineClock) Now() time.Time { return c.now() }
+
+// Sleep implements [rollout.Clock].
+func (c engineClock) Sleep(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		sleep(ctx, d)
+	}
+	return ctx.Err()
+}

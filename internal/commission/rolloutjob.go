@@ -1,0 +1,328 @@
+package commission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/rollout"
+)
+
+const (
+	boardEvery = 5 * time.Second  // how often a running rollout's board is saved
+	abortTime  = 15 * time.Second // to tell devices that a rollout was canceled
+)
+
+// startRollout makes a job of kind "firmware", durably, and begins the work.
+func (s *site) startRollout(ctx context.Context, g *group, image *imageRecord, devices []*device, options FirmwareOptions) (Job, error) {
+	id, err := s.jobID()
+	if err != nil {
+		return Job{}, err
+	}
+	j := newJob(jobRecord{ID: id, Kind: jobFirmware, Group: g.name, State: JobRunning, Started: s.e.now()})
+	for _, d := range devices {
+		j.rec.Devices = append(j.rec.Devices, d.id)
+		j.items = append(j.items, &item{dev: d, rec: itemRecord{State: itemTodo}})
+	}
+	used := *image
+	used.Used = s.e.now()
+	r := &fwRollout{rec: rolloutRecord{Image: s.imageView(image), Bare: image.Bare, Options: options, Rows: map[string]rolloutOf{}}}
+	r.board = r.rec.blank(j)
+	s.mu.Lock()
+	if s.feeding(g.name, "") {
+		s.mu.Unlock()
+		return Job{}, errFwOne
+	}
+	s.jobs[id], s.rollouts[id] = j, r
+	s.images[used.View.Digest] = &used
+	s.mu.Unlock()
+	err = s.commit(ctx, append(s.oldest(), write{preJob + id, j.rec}, write{preRollout + id, r.rec}, write{preBoard + id, r.board},
+		write{preImage + used.View.Digest, &used})...)
+	if err != nil {
+		s.mu.Lock()
+		delete(s.jobs, id)
+		delete(s.rollouts, id)
+		s.mu.Unlock()
+		return Job{}, asProblem(err)
+	}
+	s.run(j)
+	return s.jobView(j), nil
+}
+
+// blank is the board of a rollout that has not begun.
+func (r *rolloutRecord) blank(j *job) Rollout {
+	b := Rollout{
+		Job: j.rec.ID, Group: j.rec.Group, Image: r.Image, Options: r.Options, Phase: PhasePlanning, Started: j.rec.Started,
+		Generations: []RolloutGeneration{}, Devices: []RolloutDevice{}, Waves: []FirmwareWave{}, Samples: []RolloutSample{},
+	}
+	for _, id := range j.rec.Devices {
+		b.Devices = append(b.Devices, RolloutDevice{Device: id, State: RolloutWaiting, Wave: -1})
+	}
+	return b
+}
+
+// workOnRollout is [site.workOn] for a job of kind "firmware".
+func (s *site) workOnRollout(ctx context.Context, j *job) {
+	s.mu.Lock()
+	r := s.rollouts[j.rec.ID]
+	s.mu.Unlock()
+	if r == nil {
+		s.failAll(ctx, j, asProblem(errFwBroken))
+		return
+	}
+	g, err := s.knownGroup(j.rec.Group)
+	var sender *rollout.Sender
+	if err == nil {
+		sender, err = s.senderOf(ctx, j, r, g)
+	}
+	if err == nil {
+		s.setSender(r, sender)
+		s.feed(j, r, sender.View())
+		err = sender.Run(ctx)
+		s.setSender(r, nil)
+	}
+	if sender != nil && s.wasCanceled(j) {
+		s.abortRollout(j, sender)
+		err = nil
+	}
+	if ctx.Err() != nil && !s.wasCanceled(j) {
+		err = ctx.Err()
+	}
+	s.settle(ctx, j, r, sender, err)
+}
+
+func (s *site) wasCanceled(j *job) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return j.canceled
+}
+
+// setSender tells who is at work, and that it may have been paused.
+func (s *site) setSender(r *fwRollout, sender *rollout.Sender) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.sender = sender
+	switch {
+	case sender == nil:
+	case r.rec.Paused:
+		sender.Pause()
+	default:
+		sender.Resume()
+	}
+}
+
+// senderOf makes the sender of a job: from a plan, or from what was saved.
+func (s *site) senderOf(ctx context.Context, j *job, r *fwRollout, g *group) (sender *rollout.Sender, err error) {
+	devices := s.devicesOf(j)
+	s.mu.Lock()
+	rec := r.rec
+	s.mu.Unlock()
+	image := &imageRecord{View: rec.Image, Bare: rec.Bare}
+	way := s.wayTo(g)
+	way.job, way.save, way.progress = j, s.saver(j, r), func(v rollout.View) { s.feed(j, r, v) }
+	way.rests = func(paused bool) { s.setResting(j, r, paused) }
+	if len(rec.State) == 0 {
+		err = s.insist(ctx, j, func() error {
+			if err := way.ready(ctx); err != nil {
+				return err
+			}
+			plan, err := s.planRollout(ctx, way, image, devices, rec.Options)
+			if err == nil {
+				sender = rollout.New(plan)
+			}
+			return err
+		})
+		return sender, err
+	}
+	params, err := s.params(ctx, way, image, devices, rec.Options)
+	if err != nil {
+		return nil, err
+	}
+	state, err := rollout.ParseState(rec.State)
+	if err != nil {
+		return nil, errFwBroken.because(err)
+	}
+	if sender, err = rollout.Resume(params, state); err != nil {
+		return nil, errFwBroken.because(err)
+	}
+	if rec.Again {
+		sender.Retry()
+		s.mu.Lock()
+		r.rec.Again = false
+		s.mu.Unlock()
+	}
+	return sender, nil
+}
+
+func (s *site) devicesOf(j *job) (list []*device) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, it := range j.items {
+		list = append(list, it.dev)
+	}
+	return list
+}
+
+// saver makes a sender's state durable.
+func (s *site) saver(j *job, r *fwRollout) func(rollout.State) error {
+	return func(st rollout.State) error {
+		s.mu.Lock()
+		r.rec.State = st.Encode()
+		rec := r.rec
+		writes := []write{{preRollout + j.rec.ID, rec}}
+		if now := s.e.now(); now-r.saved >= boardEvery.Milliseconds() {
+			r.saved = now
+			writes = append(writes, write{preBoard + j.rec.ID, r.board})
+		}
+		s.mu.Unlock()
+		return s.commit(s.ctx, writes...)
+	}
+}
+
+// setResting notes that the group is paused, or goes on.
+func (s *site) setResting(j *job, r *fwRollout, paused bool) {
+	s.mu.Lock()
+	changed := r.resting != paused
+	r.resting = paused
+	j.paused = r.rec.Paused || paused || r.board.Waits
+	s.mu.Unlock()
+	if changed {
+		s.touchJob(j)
+		s.touchRollout(j.rec.ID)
+	}
+}
+
+// abortRollout tells the devices that nothing comes of it.
+func (s *site) abortRollout(j *job, sender *rollout.Sender) {
+	ctx, cancel := context.WithTimeout(s.ctx, abortTime)
+	defer cancel()
+	if err := sender.Abort(ctx); err != nil && !errors.Is(err, rollout.ErrAborted) {
+		s.e.warn("", "not all devices of "+j.rec.Group+" could be told that the update was canceled")
+	}
+}
+
+// settle writes down how a rollout stands when its work has ended: for good, or
+// because the engine stops.
+func (s *site) settle(ctx context.Context, j *job, r *fwRollout, sender *rollout.Sender, err error) {
+	if sender != nil {
+		s.feed(j, r, sender.View())
+	}
+	canceled := s.wasCanceled(j)
+	interrupted := ctx.Err() != nil && !canceled
+	s.mu.Lock()
+	if sender != nil {
+		state := sender.State()
+		r.rec.State = state.Encode()
+	}
+	var writes []write
+	if !interrupted {
+		r.end(s.e.now(), canceled, asProblem(err))
+		writes = s.endItems(j, r)
+	}
+	writes = append(writes, write{preRollout + j.rec.ID, r.rec}, write{preBoard + j.rec.ID, r.board})
+	s.mu.Unlock()
+	if err := s.commit(context.WithoutCancel(s.ctx), writes...); err != nil {
+		s.e.logProblem("", "saving how the update of "+j.rec.Group+" stands", err)
+	}
+	s.touchRolloutNow(j.rec.ID)
+}
+
+// end closes the board; site.mu is held.
+func (r *fwRollout) end(now int64, canceled bool, failed *Error) {
+	b := &r.board
+	b.Waits, b.Paused, b.Left = false, false, 0
+	if b.Ended == 0 {
+		b.Ended = now
+	}
+	switch {
+	case canceled:
+		b.Phase = PhaseStopped
+	case failed != nil:
+		b.Phase = PhaseFailed
+	case !b.Phase.over(): // nothing was to do
+		b.Phase = PhaseDone
+	}
+	if failed == nil {
+		return
+	}
+	if b.Problem == nil {
+		b.Problem, b.ProblemDevice = &failed.Problem, ""
+	}
+	for i := range b.Devices {
+		if d := &b.Devices[i]; !d.State.final() {
+			d.State, d.Problem = RolloutFailed, &failed.Problem
+		}
+	}
+}
+
+func (p RolloutPhase) over() bool {
+	return p == PhaseDone || p == PhaseStopped || p == PhaseFailed
+}
+
+// final reports whether a device's part is over.
+func (st RolloutState) final() bool {
+	switch st {
+	case RolloutLeftOut, RolloutConfirmed, RolloutReverted, RolloutFailed, RolloutSilent:
+		return true
+	}
+	return false
+}
+
+// endItems ends the job's items as the board has them; site.mu is held.
+func (s *site) endItems(j *job, r *fwRollout) (writes []write) {
+	rows := r.rows()
+	for _, it := range j.items {
+		it.rec = rows[it.dev.id].item(it.rec)
+		if it.rec.State == itemWorking || it.rec.State == itemTodo && !j.canceled { // the rollout stopped before
+			it.rec.State, it.rec.Problem = itemFailed, r.board.Problem
+			if j.canceled {
+				it.rec.State, it.rec.Problem = itemTodo, nil
+			}
+		}
+		writes = append(writes, write{j.itemKey(it.dev.id), it.rec})
+	}
+	return writes
+}
+
+// probe asks a device that came back whether it does its work.
+func (w *groupWay) probe(ctx context.Context, id string) error {
+	a, err := w.Call(ctx, id, coap.NewRequest(coap.GET, "/light", nil))
+	if err != nil {
+		return err
+	}
+	if err := coap.CheckResponse(a.Resp); err != nil {
+		return fmt.Errorf("trying whether the lamp works: %w", err)
+	}
+	return nil
+}
+
+// clock is the time of rollouts.
+func (e *Engine) clock() rollout.Clock {
+	if e.cfg.Clock != nil {
+		return e.cfg.Clock
+	}
+	return engineClock{e.cfg.Now}
+}
+
+// againRollout lets a rollout that has ended try again what failed; nil for jobs of
+// other kinds. site.mu is held.
+func (s *site) againRollout(j *job) ([]write, error) {
+	id := j.rec.ID
+	r := s.rollouts[id]
+	switch {
+	case j.rec.Kind != jobFirmware:
+		return nil, nil
+	case r == nil:
+		return nil, errFwBroken
+	case s.feeding(j.rec.Group, id):
+		return nil, errFwOne
+	case s.images[r.rec.Image.Digest] == nil:
+		return nil, errFwUnknown
+	}
+	r.rec.Again, r.rec.Paused = len(r.rec.State) > 0, false
+	b := &r.board
+	b.Phase, b.Ended, b.Problem, b.ProblemDevice = PhasePlanning, 0, nil, ""
+	return []write{{preRollout + id, r.rec}, {preBoard + id, *b}}, nil
+}
