@@ -48,10 +48,11 @@ var sections = []struct {
 	{"bridge", bridgeRTT},
 	{"browser", browser},
 	{"servers", servers},
+	{"firmware", firmwareRollout},
 }
 
 func main() {
-	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser, servers; default: all")
+	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser, servers, firmware; default: all")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
 	if err := run(*only, *out); err != nil {
