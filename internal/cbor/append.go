@@ -13,8 +13,9 @@ const (
 
 // Encodings of simple values.
 const (
-	True byte = 0xf5
-	Null byte = 0xf6
+	False byte = 0xf4
+	True  byte = 0xf5
+	Null  byte = 0xf6
 )
 
 // AppendHead appends the head of an item: its major type and argument in the

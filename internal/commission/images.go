@@ -114,9 +114,11 @@ func (s *site) readFirmware(file []byte) (*imageRecord, []byte, error) {
 func (v *FirmwareImage) describe(envelope *suit.Envelope) {
 	for _, language := range slices.Sorted(maps.Keys(envelope.Text)) {
 		t := envelope.Text[language]
-		v.Name = cmp.Or(v.Name, t.ModelName, t.ComponentDescription, t.VendorName)
 		v.Description = cmp.Or(v.Description, t.Update, t.Description)
-		v.Version = cmp.Or(v.Version, t.Version)
+		for _, c := range t.Components {
+			v.Name = cmp.Or(v.Name, c.ModelName, c.Description, c.VendorName)
+			v.Version = cmp.Or(v.Version, c.Version)
+		}
 	}
 	if len(envelope.Signatures) > 0 {
 		first := envelope.Signatures[0]
