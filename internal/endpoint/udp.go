@@ -34,6 +34,7 @@ type UDPOptions struct {
 	RecvBuffer int               // bytes of the sockets' receive buffers; default 4 MiB
 	Params     *coap.LayerParams // default coap.DefaultLayerParams
 	Record     func(out bool, peer netip.AddrPort, datagram []byte)
+	Drop       func() bool // says of each datagram that arrives whether it is lost, for simulations; called by two goroutines; nil: none is
 }
 
 func (o UDPOptions) withDefaults() UDPOptions {
@@ -134,6 +135,9 @@ func (u *UDP) readLoop(conn *net.UDPConn, multicast bool) {
 			if !sleep(u.ctx, 10*time.Millisecond) {
 				return
 			}
+			continue
+		}
+		if u.opts.Drop != nil && u.opts.Drop() {
 			continue
 		}
 		datagram := append([]byte(nil), buf[:n]...)

@@ -319,3 +319,21 @@ func TestThousandAnswers(t *testing.T) {
 	}
 	t.Logf("%d answers, %d dropped", got, dropped)
 }
+
+// What a simulated link loses does not arrive: a confirmable request comes again.
+func TestDrop(t *testing.T) {
+	for lost := range int64(2) {
+		var came atomic.Int64
+		server := listen(t, loopback, coap.HandlerFunc(lamp), UDPOptions{Drop: func() bool { return came.Add(1) <= lost }})
+		client := listen(t, loopback, nil, UDPOptions{Params: quick()})
+		m, err := client.Exchange(t.Context(), server.Addr(), coap.NewRequest(coap.GET, "/echo", []byte("x")))
+		if err != nil || string(m.Payload) != "x" || came.Load() != lost+1 {
+			t.Errorf("with %d lost: %v, %v after %d", lost, m, err, came.Load())
+		}
+	}
+	deaf := listen(t, loopback, coap.HandlerFunc(lamp), UDPOptions{Drop: func() bool { return true }})
+	client := listen(t, loopback, nil, UDPOptions{Params: quick()})
+	if _, err := client.Exchange(t.Context(), deaf.Addr(), coap.NewRequest(coap.GET, "/echo", nil)); !errors.Is(err, coap.ErrTimeout) {
+		t.Errorf("through a link that loses all: %v", err)
+	}
+}

@@ -187,6 +187,13 @@ func (f *Flash) Restore() {
 	f.power, f.onCut, f.dead = -1, nil, false
 }
 
+// Powered reports whether the power was not cut.
+func (f *Flash) Powered() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.dead
+}
+
 // Wear is how often the sector that was erased most often was, and how many bytes
 // were programmed, since New.
 func (f *Flash) Wear() (erased int, programmed int64) {

@@ -75,6 +75,9 @@ func TestPowerCut(t *testing.T) {
 		want(t, "in it", f.Program(20, make([]byte, 8)), ErrPower)
 		<-cut
 		want(t, "reading", f.Read(0, make([]byte, 1)), ErrPower)
+		if f.Powered() {
+			t.Error("it says that it is powered")
+		}
 		want(t, "erasing", f.Erase(16), ErrPower)
 		f.Restore()
 		expected := append(make([]byte, 4+n), bytes.Repeat([]byte{0xff}, 12-n)...)
