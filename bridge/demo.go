@@ -13,6 +13,7 @@ import (
 
 	"lamplighter/bridge/proxy"
 	"lamplighter/internal/as"
+	"lamplighter/internal/cose"
 	"lamplighter/internal/label"
 )
 
@@ -29,6 +30,8 @@ type demoCmd struct {
 	Installer string        `default:"Installer" help:"Whom the invitation is for."`
 	Groups    []string      `name:"group" default:"hall-ceiling,stage" help:"Groups at the Group Manager."`
 	Inspect   string        `placeholder:"ADDR" help:"HTTP address, on loopback, that tells the lamps' real state and switches faults; for tests."`
+	Reboot    time.Duration `default:"1s" help:"How long a lamp is silent while it restarts."`
+	lossFlags
 	tlsFlags
 }
 
@@ -41,6 +44,9 @@ func (demoCmd) Help() string {
 func (c demoCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	if c.Devices < 1 || c.Devices > maxLamps {
 		return fmt.Errorf("--devices must be 1 to %d", maxLamps)
+	}
+	if err := c.check(); err != nil {
+		return err
 	}
 	if err := c.dataFolder(); err != nil {
 		return err
@@ -117,9 +123,17 @@ func (d *demo) startServers(ctx context.Context) (err error) {
 }
 
 func (d *demo) startLamps(context.Context) (err error) {
+	vendor, err := vendorKey(d.cmd.Data)
+	if err != nil {
+		return err
+	}
+	if err := writeFirmware(d.firmwareFolder(), vendor); err != nil {
+		return err
+	}
 	d.lamps, err = startFleet(fleetOptions{
 		data: d.cmd.Data, count: d.cmd.Devices, slot: d.slot, iface: d.cmd.Interface,
 		leisure: d.cmd.Leisure, groupMode: d.cmd.GroupMode, logger: d.logger,
+		vendor: []cose.PublicKey{cose.NewEd25519(vendor).Public()}, reboot: d.cmd.Reboot, loss: d.cmd.lossFlags,
 	})
 	if err != nil {
 		return err
@@ -131,6 +145,9 @@ func (d *demo) startLamps(context.Context) (err error) {
 	}
 	return errors.Join(label.WriteCSV(file, d.lamps.labels()), file.Close())
 }
+
+// firmwareFolder has images for the lamps, and such as they must refuse.
+func (d *demo) firmwareFolder() string { return filepath.Join(d.cmd.Data, "firmware") }
 
 func (d *demo) labelsFile() string { return filepath.Join(d.cmd.Data, "labels.csv") }
 
@@ -209,7 +226,8 @@ func (d *demo) site() siteInfo {
 func (d *demo) announce(out *os.File) {
 	fmt.Fprintf(out, "Lamplighter demo: %d lamps on loopback, state in %s\n\n", d.cmd.Devices, d.cmd.Data)
 	fmt.Fprintf(out, "  1. Open   %s\n", d.link)
-	fmt.Fprintf(out, "  2. Import %s\n\n", d.labelsFile())
+	fmt.Fprintf(out, "  2. Import %s\n", d.labelsFile())
+	fmt.Fprintf(out, "  3. Update the lamps with a file of %s\n\n", d.firmwareFolder())
 	fmt.Fprintln(out, "Ctrl-C ends it.")
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"lamplighter/internal/cose"
 	"lamplighter/internal/device"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/label"
@@ -26,6 +28,9 @@ type deviceCmd struct {
 	Group     netip.AddrPort `default:"224.0.1.187:5683" help:"Multicast address and port that it listens to."`
 	Interface string         `default:"lo" help:"Network interface of multicast traffic."`
 	Leisure   time.Duration  `default:"250ms" help:"Longest random delay before it answers a group message."`
+	Reboot    time.Duration  `default:"1s" help:"How long it is silent while it restarts."`
+	VendorKey string         `type:"existingfile" placeholder:"FILE" help:"Key of the vendor, whose firmware it takes: PEM, public or private. Default: it takes none."`
+	lossFlags
 }
 
 // Help is what `lamplighter device --help` adds.
@@ -34,6 +39,9 @@ func (deviceCmd) Help() string {
 }
 
 func (c deviceCmd) Run(ctx context.Context, logger *slog.Logger) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	id, err := label.ParseID(c.ID)
 	if err != nil {
 		return fmt.Errorf("reading --id: %w", err)
@@ -48,17 +56,20 @@ func (c deviceCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	}
 	defer db.Close()
 	l := &lamp{
-		name: c.Name, addr: c.Listen,
+		name: c.Name, addr: c.Listen, restarts: c.Reboot, faults: newLampFaults(binary.BigEndian.Uint64(id[:]), c.lossFlags),
 		config: device.Config{
-			ID: id, Model: lampModel, HW: "A1", FW: "1.0.0", LabelSecret: secret,
+			ID: id, Model: lampModel, HW: hardware[0], FW: factoryVersion, LabelSecret: secret,
 			Store: db, GroupAddr: c.Group, Logger: logger,
 		},
 		udp: endpoint.UDPOptions{Multicast: c.Group, Interface: c.Interface, Leisure: c.Leisure, Logger: logger},
 	}
+	defer l.scrap()
+	if err := c.solder(l); err != nil {
+		return err
+	}
 	if err := l.powerOn(); err != nil {
 		return err
 	}
-	defer l.powerOff()
 	out := l.label()
 	out.Address = c.Listen
 	if err := label.WriteCSV(os.Stdout, []label.Label{out}); err != nil {
@@ -66,6 +77,18 @@ func (c deviceCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// solder gives the lamp a flash when there is a vendor whose firmware it takes.
+func (c deviceCmd) solder(l *lamp) error {
+	if c.VendorKey == "" {
+		return nil
+	}
+	anchor, err := readAnchor(c.VendorKey)
+	if err != nil {
+		return err
+	}
+	return l.solder(filepath.Join(c.Data, "flash.nor"), []cose.PublicKey{anchor})
 }
 
 func (c deviceCmd) labelSecret() ([]byte, error) {

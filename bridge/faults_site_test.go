@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"os"
@@ -68,7 +70,9 @@ func startFaultSite(t *testing.T, lamps int, change ...func(*demoCmd)) *faultSit
 			t.Fatal(err)
 		}
 		var secret []byte
-		if _, err := fmt.Sscanf(string(text), "%x", &secret); err != nil {
+		if block, _ := pem.Decode(text); block != nil { // PKCS #8 ends with the key
+			secret = block.Bytes[len(block.Bytes)-ed25519.SeedSize:]
+		} else if _, err := fmt.Sscanf(string(text), "%x", &secret); err != nil {
 			t.Fatal(err)
 		}
 		s.secret("what is in "+filepath.Base(file), secret)

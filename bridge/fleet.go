@@ -1,18 +1,15 @@
 package main
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
 	"path/filepath"
-	"sync"
 	"time"
 
+	"lamplighter/internal/cose"
 	"lamplighter/internal/device"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/label"
@@ -21,8 +18,14 @@ import (
 	"lamplighter/internal/store/bolt"
 )
 
-// lampModel is the one model that the simulator has so far.
-const lampModel = "lamp-dim-1"
+// Models of the simulator. They run the same firmware.
+const (
+	lampModel      = "lamp-dim-1"
+	emergencyModel = "lamp-emergency-1" // stays lit when the power fails, and is switched last
+)
+
+// hardware are the revisions of the lamps' boards, in turn.
+var hardware = []string{"A1", "A2", "B1"}
 
 type fleetOptions struct {
 	data      string
@@ -31,6 +34,9 @@ type fleetOptions struct {
 	iface     string
 	leisure   time.Duration
 	groupMode bool
+	vendor    []cose.PublicKey // who may sign the lamps' firmware
+	reboot    time.Duration    // how long a lamp is silent while it restarts
+	loss      lossFlags
 	logger    *slog.Logger
 }
 
@@ -40,18 +46,6 @@ type fleet struct {
 	options fleetOptions
 	db      store.Store
 	lamps   []*lamp
-}
-
-// lamp is one simulated device, on or off the power.
-type lamp struct {
-	name, place string
-	addr        netip.AddrPort
-	config      device.Config
-	udp         endpoint.UDPOptions
-
-	mu     sync.Mutex
-	device *device.Device // nil without power
-	socket *endpoint.UDP
 }
 
 func startFleet(o fleetOptions) (*fleet, error) {
@@ -65,30 +59,34 @@ func startFleet(o fleetOptions) (*fleet, error) {
 	}
 	f := &fleet{options: o, db: db}
 	for i := range o.count {
-		l := f.newLamp(i, seed)
-		if err := l.powerOn(); err != nil {
+		l, err := f.newLamp(i, seed)
+		if err == nil {
+			f.lamps = append(f.lamps, l)
+			err = l.powerOn()
+		}
+		if err != nil {
 			f.stop()
 			return nil, fmt.Errorf("starting %s on %s: %w", l.name, l.addr, err)
 		}
-		f.lamps = append(f.lamps, l)
 	}
 	return f, nil
 }
 
-func (f *fleet) newLamp(i int, seed []byte) *lamp {
+func (f *fleet) newLamp(i int, seed []byte) (*lamp, error) {
 	mac := hmac.New(sha256.New, seed)
 	binary.Write(mac, binary.BigEndian, uint32(i))
 	secret := mac.Sum(nil)
 	id := [8]byte{0x00, 0x0b, 0x57, 0xff, 0xfe, secret[16], byte(i >> 8), byte(i)}
-	name, place := lampName(i)
+	name, place, model := lampName(i)
 	mode := group.Pairwise
 	if f.options.groupMode {
 		mode = group.Group
 	}
-	return &lamp{
-		name: name, place: place, addr: f.options.slot.lamp(i),
+	l := &lamp{
+		name: name, place: place, addr: f.options.slot.lamp(i), restarts: f.options.reboot,
+		faults: newLampFaults(uint64(i), f.options.loss),
 		config: device.Config{
-			ID: id, Model: lampModel, HW: "A1", FW: "1.0.0", LabelSecret: secret[:label.SecretSize],
+			ID: id, Model: model, HW: hardware[i%len(hardware)], FW: factoryVersion, LabelSecret: secret[:label.SecretSize],
 			Store:     store.Prefix(f.db, label.FormatID(id)+"/"),
 			GroupAddr: f.options.slot.group, ResponseMode: &mode, Logger: f.options.logger,
 		},
@@ -97,10 +95,13 @@ func (f *fleet) newLamp(i int, seed []byte) *lamp {
 			Leisure: f.options.leisure, Logger: f.options.logger.With("device", label.FormatID(id)),
 		},
 	}
+	file := filepath.Join(f.options.data, "flash", label.FormatID(id)+".nor")
+	return l, l.solder(file, f.options.vendor)
 }
 
-// lampName spreads lamps over a school's rooms.
-func lampName(i int) (name, place string) {
+// lampName spreads lamps over a school's rooms. The last lamp of a room is an
+// emergency light.
+func lampName(i int) (name, place, model string) {
 	rooms := []struct {
 		name  string
 		lamps int
@@ -109,7 +110,10 @@ func lampName(i int) (name, place string) {
 	floor, rest := i/30, i%30
 	for _, room := range rooms {
 		if rest < room.lamps {
-			name, place = fmt.Sprintf("%s %d", room.name, rest+1), room.name+", "+floors[floor%len(floors)]
+			name, place, model = fmt.Sprintf("%s %d", room.name, rest+1), room.name+", "+floors[floor%len(floors)], lampModel
+			if rest == room.lamps-1 {
+				model = emergencyModel
+			}
 			break
 		}
 		rest -= room.lamps
@@ -117,7 +121,7 @@ func lampName(i int) (name, place string) {
 	if floor > 0 {
 		name = fmt.Sprintf("%s (%d)", name, floor+1)
 	}
-	return name, place
+	return name, place, model
 }
 
 func (f *fleet) labels() []label.Label {
@@ -130,68 +134,7 @@ func (f *fleet) labels() []label.Label {
 
 func (f *fleet) stop() {
 	for _, l := range f.lamps {
-		l.powerOff()
+		l.scrap()
 	}
 	f.db.Close()
-}
-
-// label is the lamp's label, with what an installer's list adds.
-func (l *lamp) label() label.Label {
-	out := l.current().Label()
-	out.Name, out.Place = l.name, l.place
-	return out
-}
-
-// powerOn boots the lamp over what its store holds.
-func (l *lamp) powerOn() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.socket != nil {
-		return nil
-	}
-	d, err := device.New(l.config)
-	if err != nil {
-		return err
-	}
-	socket, err := endpoint.ListenUDP(l.addr, d.Handler(), l.udp)
-	if err != nil {
-		d.Close()
-		return err
-	}
-	d.Bind(socket)
-	l.device, l.socket = d, socket
-	go func() { // not all at the same moment when the power comes back
-		time.Sleep(time.Duration(rand.Int64N(int64(settle))))
-		d.Recover(context.Background()) // until the power goes
-	}()
-	return nil
-}
-
-// settle is within which time after its start a lamp asks whether its keys are
-// current.
-const settle = 2 * time.Second
-
-// powerOff cuts the power. The device's last state stays readable.
-func (l *lamp) powerOff() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.socket == nil {
-		return
-	}
-	l.socket.Close()
-	l.device.Close()
-	l.socket = nil
-}
-
-func (l *lamp) powered() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.socket != nil
-}
-
-// current is the device, or after a power cut what it last was.
-func (l *lamp) current() *device.Device {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.device
 }

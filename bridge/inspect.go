@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"lamplighter/internal/device"
 	"lamplighter/internal/label"
 )
 
@@ -21,6 +20,7 @@ import (
 //
 //	GET  /devices                     every lamp's state
 //	POST /devices/{id}/power?on=false cuts or restores a lamp's power
+//	POST /devices/{id}/fault?kind=…   breaks a lamp, or repairs it: see faultKinds
 //	GET  /groups/{name}               members as the Group Manager has them
 //	POST /gm?on=false, /as?on=false   ends or restarts a server
 //	POST /bridge?on=false             ends or restarts the bridge
@@ -64,24 +64,17 @@ func (d *demo) inspector() http.Handler {
 	get("GET /groups/{name}", func(r *http.Request) (any, error) { return d.members(r.Context(), r.PathValue("name")) })
 	get("GET /traffic", func(*http.Request) (any, error) { return d.tap.report(), nil })
 	get("POST /devices/{id}/power", func(r *http.Request) (any, error) { return "ok", d.power(r) })
+	get("POST /devices/{id}/fault", func(r *http.Request) (any, error) { return "ok", d.fault(r) })
 	get("POST /gm", func(r *http.Request) (any, error) { return "ok", d.switchGM(r) })
 	get("POST /as", func(r *http.Request) (any, error) { return "ok", d.switchAS(r) })
 	get("POST /bridge", func(r *http.Request) (any, error) { return "ok", d.switchBridge(r) })
 	return mux
 }
 
-// lampState is a lamp as it really is.
-type lampState struct {
-	device.State
-	Label   string `json:"label"` // its name in labels.csv
-	Address string `json:"address"`
-	Powered bool   `json:"powered"`
-}
-
 func (d *demo) lampStates() []lampState {
 	var list []lampState
 	for _, l := range d.lamps.lamps {
-		list = append(list, lampState{State: l.current().State(), Label: l.name, Address: l.addr.String(), Powered: l.powered()})
+		list = append(list, l.state())
 	}
 	return list
 }
@@ -113,22 +106,38 @@ func wanted(r *http.Request) (bool, error) {
 	return on, nil
 }
 
+// lamp is the one that a request names.
+func (d *demo) lamp(r *http.Request) (*lamp, error) {
+	for _, l := range d.lamps.lamps {
+		if label.FormatID(l.config.ID) == r.PathValue("id") {
+			return l, nil
+		}
+	}
+	return nil, errors.New("there is no such lamp")
+}
+
 func (d *demo) power(r *http.Request) error {
 	on, err := wanted(r)
 	if err != nil {
 		return err
 	}
-	for _, l := range d.lamps.lamps {
-		if label.FormatID(l.config.ID) != r.PathValue("id") {
-			continue
-		}
-		if on {
-			return l.powerOn()
-		}
-		l.powerOff()
-		return nil
+	l, err := d.lamp(r)
+	if err != nil {
+		return err
 	}
-	return errors.New("there is no such lamp")
+	if on {
+		return l.powerOn()
+	}
+	l.powerOff()
+	return nil
+}
+
+func (d *demo) fault(r *http.Request) error {
+	l, err := d.lamp(r)
+	if err != nil {
+		return err
+	}
+	return l.fault(r)
 }
 
 func (d *demo) switchGM(r *http.Request) error {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -83,7 +84,7 @@ func (d *Device) version() string {
 	if d.fw == nil {
 		return d.cfg.FW
 	}
-	return d.fw.Running().Version
+	return cmp.Or(d.fw.Running().Version, d.cfg.FW)
 }
 
 // Firmware is the updater, nil in a device without one.
