@@ -37,23 +37,32 @@ func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 // Advance lets d pass.
 func (c *Clock) Advance(d time.Duration) { c.To(c.Now().Add(d)) }
 
-// To lets time pass until t, unless that is over.
+// To lets time pass until t, unless that is over: in steps of a second, or of a
+// thousandth of a longer time, so that what is due meanwhile happens about then.
 func (c *Clock) To(t time.Time) {
-	c.mu.Lock()
-	if !t.After(c.now) {
-		c.mu.Unlock()
-		return
-	}
-	c.now = t
-	hooks := c.hooks
-	c.mu.Unlock()
-	for _, f := range hooks {
-		f(t)
+	step := max(time.Second, t.Sub(c.Now())/1000)
+	for c.step(t, step) {
 	}
 }
 
-// OnAdvance has f called each time after time has passed, in the goroutine of who
-// let it pass: devices look for their timers then.
+// step moves on by at most one step, and says whether t is not reached.
+func (c *Clock) step(t time.Time, step time.Duration) bool {
+	c.mu.Lock()
+	if !t.After(c.now) {
+		c.mu.Unlock()
+		return false
+	}
+	c.now = c.now.Add(min(step, t.Sub(c.now)))
+	now, hooks := c.now, c.hooks
+	c.mu.Unlock()
+	for _, f := range hooks {
+		f(now)
+	}
+	return true
+}
+
+// OnAdvance has f called after each step of time, in the goroutine of who lets it
+// pass: devices look for their timers then. f lets no time pass.
 func (c *Clock) OnAdvance(f func(now time.Time)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
