@@ -7,12 +7,13 @@ export interface Note {
   icon: Icon;
   title: string;
   text?: string | TemplateResult | undefined;
+  testid?: string;
   action?: { word: string; testid?: string; run(): void } | undefined;
 }
 
 /** A sentence with a cause, and one button. */
-export function note({ tone, icon: image, title, text, action }: Note): TemplateResult {
-  return html`<div class="note ${tone}" data-testid="note">
+export function note({ tone, icon: image, title, text, testid, action }: Note): TemplateResult {
+  return html`<div class="note ${tone}" data-testid=${testid ?? "note"}>
     ${icon(image)}
     <div><strong>${title}</strong>${text ? html`<p>${text}</p>` : nothing}</div>
     ${action ? html`<button class="btn" data-testid=${action.testid ?? "note-action"} @click=${action.run}>${action.word}</button>` : nothing}

@@ -1,0 +1,211 @@
+// The screens of firmware over an engine made of fixtures: each state of a file, a
+// plan and a rollout, how it looks to assistive technology, and what it calls.
+import { AxeBuilder } from '@axe-core/playwright';
+import { expect, test, type BrowserContext, type Page } from '@playwright/test';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { engineReady, openBrowser, tablet, wide, type View } from '../browser.ts';
+import * as fixture from '../firmware.ts';
+import { servePage, stubEngine, type Replies } from '../stub.ts';
+import type { Rollout, Snapshot } from '../../web/src/engine.gen.ts';
+
+const lamps = 18;
+const pictures = process.env.LAMPLIGHTER_PICTURES; // a folder: look at the screens
+
+let server: Awaited<ReturnType<typeof servePage>>;
+let context: BrowserContext;
+
+test.beforeAll(async () => {
+  server = await servePage();
+  context = await openBrowser(mkdtempSync(join(tmpdir(), 'lamplighter-profile-')));
+});
+test.afterAll(async () => {
+  await context.close();
+  server.close();
+});
+
+async function open(route: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> {
+  const page = await context.newPage();
+  await page.setViewportSize(view);
+  await stubEngine(page, snapshot, { firmwareImages: [], inspectFirmware: fixture.image, planFirmware: fixture.plan(lamps), ...replies });
+  await page.goto(`${server.origin}/#/${route}`);
+  await engineReady(page);
+  return page;
+}
+
+const file = (name: string, content: string | Buffer) => ({ name, mimeType: '', buffer: Buffer.from(content) });
+const suit = file('lamp-2.4.0.suit', Buffer.from([0xd8, 0x6b, 0xa2]));
+const calls = (page: Page, method: string) => page.evaluate((method) => stub.calls.filter((call) => call.method === method).map((call) => call.args), method);
+const board = (page: Page, rollout: Rollout) => page.evaluate((rollout) => stub.emit({ type: 'rollout', rollout }), rollout);
+
+test('from a group to a plan: nothing is sent before the one button is pressed', async () => {
+  const page = await open(`groups/${fixture.group}`, fixture.snapshot(lamps), { startFirmware: fixture.snapshot(lamps, [fixture.rollout(15, 0)]).jobs[0]! });
+  await page.getByTestId('group-firmware').click();
+  await page.getByTestId('firmware-file').setInputFiles(suit);
+  await expect(page.getByTestId('firmware-image')).toHaveAttribute('data-digest', fixture.image.digest);
+  await expect(page.getByTestId('firmware-image')).toContainText('256 KiB');
+  await expect(page.getByTestId('firmware-signer')).toHaveText('signature verified');
+  await expect(page.getByTestId('firmware-plan')).toHaveAttribute('data-fits', '15');
+  await expect(page.getByTestId('firmware-one-by-one')).toHaveText('82 min');
+  await expect(page.getByTestId('firmware-left').getByTestId('firmware-fit')).toHaveCount(3);
+  await expect(page.locator('[data-testid=firmware-fit][data-problem=fw-wrong-class]')).toContainText('another class of device');
+  await page.getByTestId('firmware-profile-802.15.4').click();
+  await page.getByTestId('firmware-options').click();
+  await page.getByTestId('firmware-canary').fill('2');
+  await page.getByTestId('firmware-hold').check();
+  await expect.poll(async () => (await calls(page, 'planFirmware')).at(-1)).toMatchObject([fixture.group, fixture.image.digest, { profile: '802.15.4', canary: 2, hold: true }]);
+  expect(await calls(page, 'startFirmware')).toEqual([]);
+  await page.getByTestId('firmware-start').click();
+  await expect(page.getByTestId('main')).toBeVisible();
+  await expect(page).toHaveURL(/#\/jobs\/fw1$/);
+  expect(await calls(page, 'startFirmware')).toMatchObject([[fixture.group, fixture.image.digest, { canary: 2, hold: true }]]);
+  await page.close();
+});
+
+test('a file of 4 MiB goes to the engine whole, as base64', async () => {
+  const page = await open(`firmware/${fixture.group}`, fixture.snapshot(lamps));
+  const bytes = Buffer.alloc(4 << 20, 0x5a);
+  bytes.set([0xd8, 0x6b]);
+  await page.getByTestId('firmware-file').setInputFiles(file('large.suit', bytes));
+  await expect(page.getByTestId('firmware-image')).toBeVisible();
+  const [[text]] = await calls(page, 'inspectFirmware') as [[string]];
+  expect(Buffer.from(text, 'base64').equals(bytes)).toBe(true);
+  await page.close();
+});
+
+for (const [name, content, says] of [
+  ['manual.pdf', '%PDF-1.7', 'is a PDF document'],
+  ['nothing.suit', '', 'is empty'],
+  ['firmware.zip', 'PK\u0003\u0004', 'is a ZIP archive'],
+  ['image.hex', ':100000000C94', 'is an Intel HEX file'],
+] as const) {
+  test(`${name} is no firmware, and the page says what is expected`, async () => {
+    const page = await open(`firmware/${fixture.group}`, fixture.snapshot(lamps));
+    await page.getByTestId('firmware-file').setInputFiles(file(name, content));
+    await expect(page.getByTestId('firmware-problem')).toContainText(says);
+    await expect(page.getByTestId('firmware-problem')).toContainText('SUIT envelope');
+    expect(await calls(page, 'inspectFirmware')).toEqual([]);
+    await page.close();
+  });
+}
+
+test('a file that is dropped is taken; what the engine refuses is said', async () => {
+  const refuse = { code: 'fw-signature', message: 'The signature does not fit the file.', next: 'Get the file from the vendor again.' };
+  const page = await open(`firmware/${fixture.group}`, fixture.snapshot(lamps), { inspectFirmware: { refuse } });
+  const data = await page.evaluateHandle(() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([new Uint8Array([0xd8, 0x6b, 0xa2])], 'lamp.suit'));
+    return transfer;
+  });
+  await page.getByTestId('firmware-drop').dispatchEvent('drop', { dataTransfer: data });
+  await expect(page.getByTestId('firmware-problem')).toContainText(refuse.message);
+  await expect(page.getByTestId('firmware-problem')).toContainText(refuse.next);
+  await page.close();
+});
+
+test('an image of before is used again; somebody else’s update can be taken over', async () => {
+  const page = await open('firmware', fixture.snapshot(lamps), { firmwareImages: [fixture.image], planFirmware: fixture.plan(lamps, 4) });
+  await page.getByTestId('firmware-kept').click();
+  await page.getByTestId('firmware-take-over').click();
+  await expect.poll(async () => (await calls(page, 'planFirmware')).at(-1)).toMatchObject([fixture.group, fixture.image.digest, { takeOver: true }]);
+  await page.close();
+});
+
+test('the board follows the rollout from the first block to the report', async () => {
+  const page = await open('jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 0.5)]), { firmwareReport: 'device,state\r\n', pauseFirmware: null as never });
+  await expect(page.getByTestId('rollout-percent')).toHaveText(/Sending \d\d\s%/);
+  await expect(page.getByTestId('wave')).toHaveCount(3);
+  await expect(page.getByTestId('stat-ratio')).toHaveText('1.12 ×'.replace(' ', '\u00a0'));
+  await expect(page.getByTestId('chart-loss')).toHaveAttribute('aria-label', /now all [\d.]+\s%, worst [\d.]+\s%/);
+  await page.getByTestId('rollout-pause').click();
+  expect(await calls(page, 'pauseFirmware')).toEqual([['fw1']]);
+  await board(page, fixture.rollout(lamps, 0.5, { paused: true }));
+  await expect(page.getByTestId('rollout-resume')).toBeVisible();
+  await board(page, fixture.rollout(lamps, 1.17, { waits: true }));
+  await expect(page.getByTestId('rollout-advance')).toBeVisible();
+  await expect(page.locator('[data-testid=wave][data-wave="0"]')).toHaveAttribute('data-state', 'done');
+  await board(page, fixture.rollout(lamps, 2));
+  await expect(page.getByTestId('rollout-result')).toContainText(`${lamps} of ${lamps} run Lamp firmware 2.4.0.`);
+  const [report] = await Promise.all([page.waitForEvent('download'), page.getByTestId('rollout-csv').click()]);
+  expect(report.suggestedFilename()).toMatch(/^hall-ceiling-firmware-2\.4\.0-.*\.csv$/);
+  await page.emulateMedia({ media: 'print' });
+  await expect(page.getByTestId('rollout-report')).toBeVisible();
+  await expect(page.getByTestId('rollout')).toBeHidden();
+  await page.close();
+});
+
+test('a rollout that stopped says the first cause, and retries only when asked', async () => {
+  const page = await open('jobs/fw1', fixture.snapshot(lamps, [fixture.stopped(lamps)]), { retryJob: fixture.snapshot(lamps, [fixture.stopped(lamps)]).jobs[0]! });
+  await expect(page.getByTestId('rollout-failure')).toContainText('did not start');
+  await expect(page.locator('[data-testid=rollout-device][data-state=reverted]')).toHaveCount(1);
+  await expect(page.getByTestId('rollout-device')).toHaveCount(2);
+  await page.getByTestId('rollout-view-all').click();
+  await expect(page.getByTestId('rollout-device')).toHaveCount(lamps);
+  await page.getByTestId('rollout-retry').click();
+  expect(await calls(page, 'retryJob')).toEqual([['fw1']]);
+  await page.close();
+});
+
+test('a keyboard alone drops nothing and still gets there', async () => {
+  const page = await open(`firmware/${fixture.group}`, fixture.snapshot(lamps), { firmwareImages: [fixture.image] });
+  const reach = async (name: string) => {
+    for (let i = 0; i < 40; i++) {
+      if (await page.evaluate((name) => document.activeElement?.getAttribute('data-testid') === name, name)) return;
+      await page.keyboard.press('Tab');
+    }
+    throw new Error(name + ' is not reached');
+  };
+  await reach('firmware-kept');
+  await page.keyboard.press('Enter');
+  await expect(page.getByTestId('firmware-start')).toBeEnabled();
+  await reach('firmware-start');
+  await page.keyboard.press('Enter');
+  expect(await calls(page, 'startFirmware')).toHaveLength(1);
+  await page.close();
+});
+
+const states: [string, string, Snapshot, Replies, string[]][] = [
+  ['file', `firmware/${fixture.group}`, fixture.snapshot(lamps), { firmwareImages: [fixture.image] }, []],
+  ['wrong', `firmware/${fixture.group}`, fixture.snapshot(lamps), {}, ['wrong']],
+  ['plan', `firmware/${fixture.group}`, fixture.snapshot(lamps), { planFirmware: fixture.plan(lamps, 4) }, ['file', 'firmware-options']],
+  ['sending', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 0.68)]), {}, ['rollout-view-all']],
+  ['hundred', 'jobs/fw1', fixture.snapshot(100, [fixture.rollout(100, 0.68)]), {}, []],
+  ['switching', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 1.4)]), {}, []],
+  ['waits', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 1.17, { waits: true })]), {}, []],
+  ['stopped', 'jobs/fw1', fixture.snapshot(lamps, [fixture.stopped(lamps)]), {}, []],
+  ['done', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 2)]), {}, []],
+  ['jobs', 'jobs', fixture.snapshot(lamps, [fixture.rollout(lamps, 0.68)]), {}, []],
+];
+
+for (const [name, route, snapshot, replies, steps] of states) {
+  test(`${name}: accessible and large enough to touch in each theme, size and density`, async () => {
+    const page = await open(route, snapshot, replies);
+    for (const step of steps) {
+      if (step === 'file' || step === 'wrong') await page.getByTestId('firmware-file').setInputFiles(step === 'file' ? suit : file('manual.pdf', '%PDF'));
+      else await page.getByTestId(step).click();
+    }
+    for (const [size, view] of [['wide', wide], ['tablet', tablet]] as const) {
+      await page.setViewportSize(view);
+      for (const [theme, density] of [['light', 'normal'], ['dark', 'normal'], ['sun', 'normal'], ['light', 'gloves']] as const) {
+        await page.evaluate(([theme, density]) => Object.assign(document.documentElement.dataset, { theme, density }), [theme, density]);
+        await page.waitForTimeout(250); // colours fade for 160 ms
+        if (pictures) await page.screenshot({ path: join(pictures, `${name}-${theme}${density === 'gloves' ? '-gloves' : ''}-${size}.png`) });
+        const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze();
+        expect(found.violations.map((v) => `${size} ${theme} ${density}: ${v.id} ${v.nodes[0]?.html}`)).toEqual([]);
+        expect(await small(page, density === 'gloves' ? 72 : 48), `${size} ${density}`).toEqual([]);
+        expect(await page.evaluate(() => Math.max(document.documentElement.scrollWidth - innerWidth, document.querySelector('main')!.scrollWidth - document.querySelector('main')!.clientWidth)), `${size} ${theme} ${density} scrolls sideways`).toBeLessThanOrEqual(0);
+      }
+    }
+    await page.close();
+  });
+}
+
+// small lists visible controls of the screen below a size, but for those inside a larger label.
+function small(page: Page, least: number): Promise<string[]> {
+  return page.evaluate((least) => [...document.querySelectorAll<HTMLElement>('main :is(button, a[href], input, select, textarea, summary)')]
+    .filter((e) => e.checkVisibility() && !e.classList.contains('sr') && !e.closest('label'))
+    .map((e) => ({ e, box: e.getBoundingClientRect() }))
+    .filter(({ box }) => box.height < least - 0.5 || box.width < least - 0.5)
+    .map(({ e, box }) => `${e.dataset['testid'] ?? e.outerHTML.slice(0, 80)} ${Math.round(box.width)}x${Math.round(box.height)}`), least);
+}
