@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 
 	"lamplighter/internal/cbor"
@@ -175,7 +176,8 @@ func (e *Envelope) open() error {
 		return err
 	}
 	e.Manifest = m
-	for element, item := range e.severed {
+	for _, element := range slices.Sorted(maps.Keys(e.severed)) {
+		item := e.severed[element]
 		digest, ok := m.Severed[element]
 		if !ok {
 			return fmt.Errorf("%w: %v is in the envelope and was not severed", ErrDecode, element)

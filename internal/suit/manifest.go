@@ -35,7 +35,7 @@ func parseManifest(data []byte) (m Manifest, text []byte, err error) {
 	if err != nil {
 		return m, nil, err
 	}
-	for label := range raw {
+	for label := range raw.each {
 		if label != elementVersion && label != elementSequence && label != elementCommon && label != elementReferenceURI &&
 			!Element(label).severable() && !Element(label).unseverable() {
 			return m, nil, unsupported("%s in the manifest", named("element", elementNames, label))
@@ -44,7 +44,7 @@ func parseManifest(data []byte) (m Manifest, text []byte, err error) {
 	if err := m.readHead(raw); err != nil {
 		return m, nil, err
 	}
-	for label, item := range raw {
+	for label, item := range raw.each {
 		element := Element(label)
 		if !element.severable() && !element.unseverable() {
 			continue
@@ -72,26 +72,26 @@ func parseManifest(data []byte) (m Manifest, text []byte, err error) {
 
 // readHead reads version, sequence number, common and the reference URI. Sections
 // 8.4.1 to 8.4.5.
-func (m *Manifest) readHead(raw map[int64][]byte) error {
-	version := cbor.NewReader(raw[elementVersion])
+func (m *Manifest) readHead(raw fields) error {
+	version := cbor.NewReader(raw.items[elementVersion])
 	if v := version.Uint(); version.End() == nil && v != 1 {
 		return unsupported("version %d of the manifest", v)
 	}
-	number := cbor.NewReader(raw[elementSequence])
+	number := cbor.NewReader(raw.items[elementSequence])
 	m.Sequence = number.Uint()
 	for _, r := range []*cbor.Reader{version, number} {
 		if err := r.End(); err != nil {
 			return fmt.Errorf("%w: the manifest's version and sequence number: %w", ErrDecode, err)
 		}
 	}
-	if item, ok := raw[elementReferenceURI]; ok {
+	if item, ok := raw.items[elementReferenceURI]; ok {
 		r := cbor.NewReader(item)
 		m.ReferenceURI = r.Text()
 		if err := r.End(); err != nil {
 			return fmt.Errorf("%w: suit-reference-uri: %w", ErrDecode, err)
 		}
 	}
-	common, err := contentOf("suit-common", raw[elementCommon])
+	common, err := contentOf("suit-common", raw.items[elementCommon])
 	if err != nil {
 		return err
 	}
@@ -104,15 +104,15 @@ func (m *Manifest) readCommon(data []byte) error {
 	if err != nil {
 		return err
 	}
-	for label := range raw {
+	for label := range raw.each {
 		if label != commonComponents && label != commonShared {
 			return unsupported("%s in suit-common", named("element", commonNames, label))
 		}
 	}
-	if m.Components, err = parseComponents(raw[commonComponents]); err != nil {
+	if m.Components, err = parseComponents(raw.items[commonComponents]); err != nil {
 		return err
 	}
-	item, ok := raw[commonShared]
+	item, ok := raw.items[commonShared]
 	if !ok {
 		return nil
 	}
@@ -173,23 +173,39 @@ func componentOf(r *cbor.Reader) [][]byte {
 	return id
 }
 
-// mapOf reads a map with integers as keys that fills data, and returns its values
-// as they are encoded.
-func mapOf(name string, data []byte) (map[int64][]byte, error) {
-	r, raw := cbor.NewReader(data), map[int64][]byte{}
+// fields are the values of a map as they are encoded.
+type fields struct {
+	labels []int64 // in their order
+	items  map[int64][]byte
+}
+
+// each goes through the fields in their order, so that of several errors always the
+// same is told.
+func (f fields) each(yield func(label int64, item []byte) bool) {
+	for _, label := range f.labels {
+		if !yield(label, f.items[label]) {
+			return
+		}
+	}
+}
+
+// mapOf reads a map with integers as keys that fills data.
+func mapOf(name string, data []byte) (fields, error) {
+	r, raw := cbor.NewReader(data), fields{items: map[int64][]byte{}}
 	var bad error
 	r.Map(func(key *cbor.Reader) {
 		label := key.Int()
 		if err := key.End(); err != nil {
 			bad = err
 		}
-		raw[label] = r.Item()
+		raw.labels = append(raw.labels, label)
+		raw.items[label] = r.Item()
 	})
 	if err := r.End(); err != nil {
 		bad = err
 	}
 	if bad != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDecode, name, bad)
+		return fields{}, fmt.Errorf("%w: %s: %w", ErrDecode, name, bad)
 	}
 	return raw, nil
 }

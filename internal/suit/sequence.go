@@ -133,11 +133,11 @@ func (m *Manifest) parseParameters(data []byte, name string) (*Parameters, error
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) == 0 {
+	if len(raw.labels) == 0 {
 		return nil, fmt.Errorf("%w: %s: %v without parameters", ErrDecode, name, OverrideParameters)
 	}
 	p := &Parameters{}
-	for label, item := range raw {
+	for label, item := range raw.each {
 		known, err := p.set(label, item)
 		if !known {
 			return nil, unsupported("%s in %s", named("parameter", parameterNames, label), name)

@@ -93,7 +93,7 @@ func (t *ComponentText) read(data []byte) error {
 	if err != nil {
 		return err
 	}
-	for label, item := range raw {
+	for label, item := range raw.each {
 		text, err := textOf(item)
 		if err != nil {
 			return err
