@@ -26,6 +26,7 @@ type reply struct {
 	answer Answer
 	status firmware.Status // of a FETCH
 	err    error
+	of     int // blocks that had been sent to the group when it was asked
 }
 
 // code is the answer's; 0 when there is none.

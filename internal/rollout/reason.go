@@ -68,6 +68,7 @@ var (
 	reasonStoppedCanary = &Reason{"fw-stopped-canary", "A device of the first wave failed. No other device was switched.", ""}
 	reasonStopped       = &Reason{"fw-stopped", "More devices failed than was allowed. The others were not switched.", ""}
 	reasonPassed        = &Reason{"fw-time-passed", "The time of the switch went by while nobody was here.", "Let the switch begin by hand."}
+	reasonAborted       = &Reason{"fw-aborted", "The update was aborted.", ""}
 	reasonNobody        = &Reason{"fw-nobody", "The image reached no device.", ""}
 )
 

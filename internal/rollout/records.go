@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	overheadGroup    = 104              // bytes of a block message in group mode beside the block
-	overheadPairwise = 60               // of one in pairwise mode, and of its answer
+	overheadGroup    = firmware.OverheadGroup
+	overheadPairwise = firmware.OverheadPairwise + firmware.OverheadAnswer
 	switchTime       = 30 * time.Second // that a wave takes, roughly
 )
 
@@ -69,7 +69,7 @@ func (s *State) number() {
 // record is what is known of a device from the plan.
 func (f *Fit) record(p *Plan) DeviceRecord {
 	d := DeviceRecord{ID: f.ID, Name: f.Name, Zone: f.Zone, Emergency: f.Emergency, State: Waiting, Reason: f.Reason,
-		Version: f.Version, Hardware: f.Hardware, Parity: f.ability.Parity, Wave: -1}
+		Version: f.Version, Hardware: f.Hardware, Parity: f.ability.Parity, Wave: -1, Before: f.status.Result, Based: !p.Started}
 	switch {
 	case !f.Fits:
 		d.State = LeftOut

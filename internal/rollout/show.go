@@ -43,7 +43,7 @@ func (s *Sender) View() View {
 		Phase: st.Phase, Paused: st.Paused, Waits: st.Waits, Started: st.Started, Ended: st.Ended,
 		Blocks: s.l.Blocks(), BlockSize: st.Block, Sent: st.Sent, Parity: st.Parity, Sweeps: st.Sweeps, Unicast: st.Unicast, Bytes: st.Bytes,
 		Samples: slices.Clone(st.Samples), Predicted: st.Predicted, ByUnicast: st.ByUnicast, Left: s.left(),
-		Problem: st.Problem, ProblemDevice: st.ProblemDevice,
+		Problem: st.Problem, ProblemDevice: st.ProblemDevice, Stop: st.Stop,
 	}
 	if st.Paused && !st.Phase.Over() {
 		v.Phase = Paused

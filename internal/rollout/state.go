@@ -44,6 +44,7 @@ type State struct {
 
 	Problem       *Reason `cbor:"28,keyasint"`
 	ProblemDevice string  `cbor:"29,keyasint"`
+	Stop          *Reason `cbor:"30,keyasint"` // why nobody else is switched
 }
 
 // GenerationState is what was sent of a generation.
@@ -53,6 +54,7 @@ type GenerationState struct {
 	Parity uint     // how many were sent
 	Owed   uint     // how many more follow the source blocks
 	Sent   uint     // source and parity
+	Open   bool     // source blocks went out; what is owed is not decided
 }
 
 // DeviceRecord is what is known of a device.
@@ -64,10 +66,11 @@ type DeviceRecord struct {
 	State     DeviceState `cbor:"5,keyasint"`
 	Reason    *Reason     `cbor:"6,keyasint"`
 	Deficits  []byte      `cbor:"7,keyasint"` // nil: not known
-	Heard     uint        `cbor:"8,keyasint"` // at the last measurement
-	HeardOf   uint        `cbor:"9,keyasint"` // of so many that had been sent then
-	Measured  bool        `cbor:"10,keyasint"`
+	Heard     uint        `cbor:"8,keyasint"` // what it counted when it was measured last
+	HeardOf   uint        `cbor:"9,keyasint"` // blocks that had been sent to the group then
+	Based     bool        `cbor:"10,keyasint"` // those two are known
 	Loss      float64     `cbor:"11,keyasint"`
+	Span      uint        `cbor:"21,keyasint"` // blocks over which Loss was measured
 	Version   string      `cbor:"12,keyasint"`
 	Hardware  string      `cbor:"13,keyasint"`
 	Parity    uint        `cbor:"14,keyasint"` // blocks that its decoder can hold
@@ -76,6 +79,10 @@ type DeviceRecord struct {
 	SwitchBy  time.Time   `cbor:"17,keyasint"` // when it should have been confirmed
 	Wave      int         `cbor:"18,keyasint"`
 	Tries     uint        `cbor:"19,keyasint"` // offers that it got alone
+
+	missing []byte // bitmap of source blocks, in bitmap mode
+
+	Before firmware.Result `cbor:"20,keyasint"` // what it said before the rollout
 }
 
 // WaveRecord is one wave.

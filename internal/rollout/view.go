@@ -76,6 +76,7 @@ type View struct {
 	Left      time.Duration
 
 	Problem       *Reason // the first failure
+	Stop          *Reason // why a stopped rollout stopped
 	ProblemDevice string
 }
 

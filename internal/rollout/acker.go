@@ -1,0 +1,104 @@
+package rollout
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"lamplighter/internal/firmware"
+)
+
+// ask asks the next acker. With Parallel it is not waited for: its answer is taken
+// at the next look.
+func (s *Sender) ask(ctx context.Context) error {
+	if s.acker != nil {
+		select {
+		case r := <-s.acker:
+			s.acker = nil
+			if err := s.answered(ctx, r); err != nil {
+				return err
+			}
+		default:
+			return nil // it is slow; more questions do not help
+		}
+	}
+	id := s.nextAcker()
+	if id == "" {
+		return nil
+	}
+	req, of := fetchRequest(firmware.FieldProgress, s.st.Session, 0), s.st.Sent
+	if s.p.Parallel == 1 {
+		r := call(ctx, &s.p, id, req)
+		r.of = of
+		return s.answered(ctx, r)
+	}
+	answer := make(chan reply, 1)
+	s.acker = answer
+	go func() {
+		r := call(ctx, &s.p, id, req)
+		r.of = of
+		answer <- r
+	}()
+	return nil
+}
+
+// answered takes an acker's answer: the loss since it was asked before moves the
+// rate, and whoever has missed the opening gets it.
+func (s *Sender) answered(ctx context.Context, r reply) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.note(&r)
+	d := s.device(r.device)
+	if d == nil || d.State != Receiving {
+		return nil
+	}
+	before := *d
+	s.mu.Lock()
+	s.take(d, r, r.of)
+	s.sample()
+	s.mu.Unlock()
+	if d.State == Waiting && d.Tries == 0 {
+		if err := s.offerOne(ctx, r.device); err != nil {
+			return err
+		}
+	}
+	if r.err == nil && d.State == Receiving {
+		s.judge(&before, r)
+	}
+	return nil
+}
+
+// judge moves the rate: a tenth up after a window as expected, to a half after a step
+// in the loss. What counts as a step leaves room for bursts.
+func (s *Sender) judge(before *DeviceRecord, r reply) {
+	sent := r.of - int(before.HeardOf)
+	if sent < leastWindow || !before.Based {
+		return
+	}
+	lost := float64(sent) - float64(int(r.status.Heard)-int(before.Heard))
+	expected := float64(sent) * max(s.loss(), 0.01)
+	if lost-expected > 4*math.Sqrt(expected)+3 && lost > float64(sent)/4 {
+		s.adjust(decrease)
+		return
+	}
+	s.adjust(increase)
+}
+
+// sample keeps a measurement for the chart. Under mu.
+func (s *Sender) sample() {
+	worst := 0.0
+	for i := range s.st.Devices {
+		if d := &s.st.Devices[i]; d.Span > 0 && !d.final() {
+			worst = max(worst, d.Loss)
+		}
+	}
+	if len(s.st.Samples) >= maxSamples { // every other one says enough
+		kept := s.st.Samples[:0:0]
+		for i := 0; i < len(s.st.Samples); i += 2 {
+			kept = append(kept, s.st.Samples[i])
+		}
+		s.st.Samples = kept
+	}
+	s.st.Samples = append(slices.Clip(s.st.Samples), Sample{At: s.p.Clock.Now(), Loss: s.loss(), Worst: worst, Rate: s.st.Rate})
+}

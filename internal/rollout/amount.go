@@ -1,0 +1,59 @@
+package rollout
+
+import "math"
+
+// amount is how many further blocks of generation g the devices are sent: at least
+// the largest deficit / (1 - loss); then more, as long as a block costs less than the
+// part of a further round that it saves.
+func (s *Sender) amount(ids []string, g int) int {
+	least := 0
+	for _, id := range ids {
+		d := s.device(id)
+		if g < len(d.Deficits) {
+			least = max(least, int(math.Ceil(float64(d.Deficits[g])/(1-min(d.Loss, 0.9))-0.5)))
+			least = max(least, int(d.Deficits[g]))
+		}
+	}
+	if least == 0 {
+		return 0
+	}
+	block := float64(s.st.Block + overheadGroup)
+	worth := block / (s.sweepBytes() + block)
+	n, fails := least, s.shortfall(ids, g, least)
+	for n < least+least/2+4 {
+		next := s.shortfall(ids, g, n+1)
+		if fails-next < worth {
+			break
+		}
+		n, fails = n+1, next
+	}
+	return n
+}
+
+// shortfall is how probable it is that n blocks do not complete generation g at one of
+// the devices.
+func (s *Sender) shortfall(ids []string, g, n int) float64 {
+	good := 1.0
+	for _, id := range ids {
+		d := s.device(id)
+		if g >= len(d.Deficits) || d.Deficits[g] == 0 {
+			continue
+		}
+		loss := d.Loss
+		if d.Span == 0 {
+			loss = s.loss()
+		}
+		good *= 1 - fewer(int(d.Deficits[g]), n, 1-min(max(loss, 0.005), 0.9))
+	}
+	return 1 - good
+}
+
+// fewer is P(X < d) of X binomial with n draws of probability p.
+func fewer(d, n int, p float64) (sum float64) {
+	term := math.Pow(1-p, float64(n)) // P(X = 0)
+	for x := range d {
+		sum += term
+		term *= float64(n-x) / float64(x+1) * p / (1 - p)
+	}
+	return min(sum, 1)
+}

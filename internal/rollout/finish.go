@@ -1,0 +1,86 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+
+	"lamplighter/internal/firmware"
+)
+
+const (
+	finishTries  = 4 // looks at what one device lacks
+	finishSilent = 3 // blocks without an answer until it counts as silent
+)
+
+// finish sends one device alone what it lacks: source blocks, of each generation as
+// many as it needs.
+func (s *Sender) finish(ctx context.Context, id string) error {
+	for range finishTries {
+		r := s.call(ctx, id, fetchRequest(firmware.FieldProgress|firmware.FieldMissing, s.st.Session, 0))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		d := s.device(id)
+		s.take(d, r, s.st.Sent)
+		s.mu.Unlock()
+		if d.State != Receiving || d.lacks() == 0 {
+			return nil
+		}
+		if err := s.finishBlocks(ctx, d, r.status.Missing); err != nil {
+			return err
+		}
+		if d.State != Receiving {
+			return nil
+		}
+	}
+	if err := s.check(ctx, id, firmware.FieldProgress); err != nil {
+		return err
+	}
+	if d := s.device(id); d.State == Receiving && d.lacks() > 0 {
+		s.giveUp([]string{id}, reasonSlow)
+	}
+	return nil
+}
+
+// finishBlocks sends a device the first missing blocks of each generation.
+func (s *Sender) finishBlocks(ctx context.Context, d *DeviceRecord, missing []byte) error {
+	need, silent := append([]byte(nil), d.Deficits...), 0
+	defer func() { // what it heard so does not count for the loss of multicast
+		s.mu.Lock()
+		d.Based = false
+		s.mu.Unlock()
+	}()
+	for b := range s.l.Blocks() {
+		g, idx := s.l.Place(b)
+		if need[g] == 0 || !bit(missing, b) {
+			continue
+		}
+		if err := s.gate(ctx); err != nil {
+			return err
+		}
+		r := s.tellBlock(ctx, d.ID, g, idx)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if errors.Is(r.err, ErrGone) {
+			silent = finishSilent
+		}
+		if !accepted(r) {
+			if silent++; silent >= finishSilent {
+				s.mu.Lock()
+				s.unheard(d, r)
+				s.mu.Unlock()
+				return nil
+			}
+			continue
+		}
+		need[g]--
+		silent = 0
+		s.mu.Lock()
+		d.Deficits[g] = need[g]
+		s.mu.Unlock()
+		s.show(false)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package rollout
+
+import (
+	"bytes"
+	"context"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/firmware"
+)
+
+// offerAfter are after how many blocks manifest and opening are said again. One
+// burst of losses takes neighbours; a device that hears the second or third lacks
+// few blocks.
+var offerAfter = [...]int{0, 8, 24}
+
+// offerCopies are the identical copies of the first.
+const offerCopies = 2
+
+func (s *Sender) manifest() *coap.Message {
+	return request(coap.PUT, firmware.PathManifest, s.p.Envelope)
+}
+
+func (s *Sender) session(op firmware.Op) *coap.Message {
+	body := firmware.SessionRequest{Session: s.st.Session, Op: op}
+	if op == firmware.OpOpen {
+		body.Block, body.K = uint(s.st.Block), uint(s.st.K)
+	}
+	return request(coap.POST, firmware.PathSession, body.Append(nil))
+}
+
+// begin opens the session at the devices, or asks those of a session that goes on
+// what they have.
+func (s *Sender) begin(ctx context.Context) error {
+	if s.fresh {
+		return s.resync(ctx)
+	}
+	if s.st.Phase != Planning {
+		return nil
+	}
+	if s.taking() <= 1 { // nothing is gained by multicast
+		s.mu.Lock()
+		clear(s.st.Todo)
+		s.mu.Unlock()
+	}
+	return s.enter(Sending)
+}
+
+// offer says manifest and opening to all, when it is time again.
+func (s *Sender) offer(ctx context.Context) error {
+	if s.st.Offers >= len(offerAfter) || s.st.Sent < offerAfter[s.st.Offers] {
+		return nil
+	}
+	copies := 1
+	if s.st.Offers == 0 {
+		copies = offerCopies
+	}
+	for _, req := range []*coap.Message{s.manifest(), s.session(firmware.OpOpen)} {
+		if err := s.send(ctx, req, copies); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.st.Offers++
+	for i := range s.st.Devices {
+		if d := &s.st.Devices[i]; d.State == Waiting {
+			d.State = Receiving
+		}
+	}
+	s.mu.Unlock()
+	return s.keep()
+}
+
+// offerOne says manifest and opening to one device.
+func (s *Sender) offerOne(ctx context.Context, id string) error {
+	s.mu.Lock()
+	s.device(id).Tries++
+	s.mu.Unlock()
+	for _, req := range []*coap.Message{s.manifest(), s.session(firmware.OpOpen)} {
+		r := s.call(ctx, id, req)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if coap.Class(r.code()) != 2 {
+			return s.refused(ctx, id, r)
+		}
+	}
+	return s.check(ctx, id, firmware.FieldProgress)
+}
+
+// refused notes why a device did not take the manifest or the opening.
+func (s *Sender) refused(ctx context.Context, id string, r reply) error {
+	why := r.problem()
+	switch code := r.code(); {
+	case code == coap.Conflict:
+		why = reasonBusy
+	case coap.Class(code) == 4 && why != reasonDenied && why != reasonNone:
+		status := s.call(ctx, id, fetchRequest(firmware.FieldProgress, s.st.Session, 0))
+		if why = ofResult(status.status.Result); why == nil {
+			why = reasonRefused.with("%s", sentence(r.answer.Resp.Payload))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.device(id); r.err != nil && ctx.Err() == nil {
+		s.unheard(d, r)
+	} else if r.err == nil {
+		s.fail(d, Broken, why)
+	}
+	return ctx.Err()
+}
+
+// sentence is a diagnostic payload for a person.
+func sentence(payload []byte) string {
+	const most = 200
+	text := bytes.ToValidUTF8(payload, nil)
+	return string(text[:min(len(text), most)])
+}
+
+// call makes a request to one device and counts its bytes.
+func (s *Sender) call(ctx context.Context, id string, req *coap.Message) reply {
+	r := call(ctx, &s.p, id, req)
+	s.note(&r)
+	return r
+}
+
+// callAll makes a request to each and counts the bytes.
+func (s *Sender) callAll(ctx context.Context, ids []string, req *coap.Message) []reply {
+	replies := callAll(ctx, &s.p, ids, req)
+	for i := range replies {
+		s.note(&replies[i])
+	}
+	return replies
+}
+
+// note counts an exchange.
+func (s *Sender) note(r *reply) {
+	s.count(r.answer.Sent + r.answer.Size)
+	if r.answer.RTT > 0 {
+		if s.rtt == 0 {
+			s.rtt = r.answer.RTT
+		}
+		s.rtt = (7*s.rtt + r.answer.RTT) / 8 // RFC 6298, Section 2
+	}
+}
+
+// check asks one device and takes what it says.
+func (s *Sender) check(ctx context.Context, id string, fields firmware.Field) error {
+	of := s.st.Sent
+	r := s.call(ctx, id, fetchRequest(fields, s.st.Session, 0))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.take(s.device(id), r, of)
+	s.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,264 @@
+package rollout
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"lamplighter/internal/firmware"
+)
+
+const (
+	aloneRounds  = 8 // after so many rounds of repair to all, the rest get theirs alone
+	worstRounds  = 4 // after so many, those that lose much more than the others do
+	verifyWait   = time.Second
+	verifyChecks = 60
+)
+
+// repair asks what is missing and sends it, until every device has all or nothing
+// more helps.
+func (s *Sender) repair(ctx context.Context) error {
+	if s.st.Phase != Verifying {
+		return nil
+	}
+	asked, last := s.fresh, false
+	s.fresh = false
+	for checks := 0; ; {
+		if !asked {
+			fields := firmware.FieldProgress
+			if s.st.Bitmap {
+				fields |= firmware.FieldMissing
+			}
+			if _, err := s.sweep(ctx, fields); err != nil {
+				return err
+			}
+		}
+		if err := s.newcomers(ctx); err != nil {
+			return err
+		}
+		if err := s.openAgain(ctx); err != nil {
+			return err
+		}
+		needy := s.needy()
+		switch verifying := s.countState(Receiving) - len(needy); {
+		case len(needy) > 0:
+			toAll, err := s.round(ctx, needy)
+			if err != nil {
+				return err
+			}
+			asked = !toAll
+		case verifying > 0 && checks < verifyChecks:
+			checks++
+			if err := s.verifying(ctx); err != nil {
+				return err
+			}
+			asked = true
+		case verifying > 0:
+			s.giveUp(s.list(Receiving), reasonIntegrity)
+		case !last && s.countState(Silent) > 0: // once more, those that were gone
+			last, asked = true, true
+			if err := s.revive(ctx); err != nil {
+				return err
+			}
+		default:
+			return s.enter(Switching)
+		}
+	}
+}
+
+// needy are the devices that lack blocks.
+func (s *Sender) needy() (ids []string) {
+	for _, id := range s.list(Receiving) {
+		if s.device(id).lacks() > 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// lacks is how many blocks a device lacks.
+func (d *DeviceRecord) lacks() (n int) {
+	for _, x := range d.Deficits {
+		n += int(x)
+	}
+	return n
+}
+
+// openAgain offers manifest and opening to those that do not have the session.
+func (s *Sender) openAgain(ctx context.Context) error {
+	for _, id := range s.list(Waiting) {
+		if err := s.gate(ctx); err != nil {
+			return err
+		}
+		if err := s.offerOne(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifying waits for devices that have all blocks and compute the digest.
+func (s *Sender) verifying(ctx context.Context) error {
+	if err := s.sleep(ctx, s.p.Clock.Now().Add(verifyWait)); err != nil {
+		return err
+	}
+	return s.checkAll(ctx, s.list(Receiving))
+}
+
+// revive asks those that were silent once more.
+func (s *Sender) revive(ctx context.Context) error {
+	var ids []string
+	for _, id := range s.list(Silent) {
+		if !s.device(id).Executed {
+			ids = append(ids, id)
+		}
+	}
+	return s.checkAll(ctx, ids)
+}
+
+func (s *Sender) checkAll(ctx context.Context, ids []string) error {
+	of := s.st.Sent
+	replies := s.callAll(ctx, ids, fetchRequest(firmware.FieldProgress, s.st.Session, 0))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, r := range replies {
+		s.take(s.device(r.device), r, of)
+	}
+	s.mu.Unlock()
+	return s.keep()
+}
+
+func (s *Sender) giveUp(ids []string, why *Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		s.fail(s.device(id), Broken, why)
+	}
+}
+
+// round repairs once: parity to all for most, blocks to single devices where that
+// takes fewer bytes. It reports whether anything went to all.
+func (s *Sender) round(ctx context.Context, needy []string) (toAll bool, err error) {
+	s.mu.Lock()
+	s.st.Round++
+	s.mu.Unlock()
+	alone, all := s.divide(needy)
+	if len(all) > 0 {
+		if s.st.Bitmap {
+			err = s.sendMissing(ctx, all)
+		} else {
+			err = s.sendParity(ctx, all)
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+	for _, id := range alone {
+		if err := s.gate(ctx); err != nil {
+			return true, err
+		}
+		if err := s.finish(ctx, id); err != nil {
+			return true, err
+		}
+	}
+	return len(all) > 0, s.keep()
+}
+
+// divide says who gets blocks alone and who by multicast: two devices or fewer
+// alone; else the split that takes the fewest bytes; after several rounds those
+// alone that lose much more than the others, as they would set the cost for all.
+func (s *Sender) divide(needy []string) (alone, all []string) {
+	if len(needy) <= 2 || s.st.Round > aloneRounds {
+		return needy, nil
+	}
+	alone, needy = s.beyondDecoder(needy)
+	slices.SortStableFunc(needy, func(a, b string) int { return s.device(b).lacks() - s.device(a).lacks() })
+	if best := s.cheapest(needy); best > 0 || s.st.Round <= worstRounds {
+		return append(alone, needy[:best]...), needy[best:]
+	}
+	limit := 2*s.loss() + 0.05
+	for _, id := range needy {
+		if s.device(id).Loss > limit {
+			alone = append(alone, id)
+		} else {
+			all = append(all, id)
+		}
+	}
+	return alone, all
+}
+
+// beyondDecoder parts the devices that lack more of a generation than their decoders
+// hold: they need source blocks.
+func (s *Sender) beyondDecoder(needy []string) (alone, others []string) {
+	for _, id := range needy {
+		if d := s.device(id); !s.st.Bitmap && uint(slices.Max(d.Deficits)) > d.Parity {
+			alone = append(alone, id)
+		} else {
+			others = append(others, id)
+		}
+	}
+	return alone, others
+}
+
+// cheapest is how many of the devices, the ones that lack most first, get theirs
+// alone at the least cost in bytes.
+func (s *Sender) cheapest(needy []string) (best int) {
+	pair, group := float64(s.st.Block+overheadPairwise), float64(s.st.Block+overheadGroup)
+	costs := make([]float64, len(needy)+1) // of multicast to needy[i:]
+	worst := make([]float64, s.l.Generations())
+	for i := len(needy) - 1; i >= 0; i-- {
+		d := s.device(needy[i])
+		sum := 0.0
+		for g, n := range d.Deficits {
+			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-min(d.Loss, 0.9))))
+			sum += worst[g]
+		}
+		costs[i] = sum*group + s.sweepBytes()
+	}
+	least, alone := costs[0], 0.0
+	for i, id := range needy {
+		d := s.device(id)
+		arrives := (1 - min(d.Loss, 0.9)) * (1 - min(d.Loss, 0.9))
+		alone += float64(d.lacks())*pair/arrives + overheadPairwise
+		if cost := alone + costs[i+1]; cost < least {
+			least, best = cost, i+1
+		}
+	}
+	return best
+}
+
+func (s *Sender) sweepBytes() float64 {
+	return overheadGroup + float64(s.answer*(len(s.st.Devices)-s.countState(LeftOut)))
+}
+
+// sendParity sends as many new parity blocks of each generation as the devices need,
+// interleaved.
+func (s *Sender) sendParity(ctx context.Context, ids []string) error {
+	s.mu.Lock()
+	for g := range s.st.Generations {
+		s.st.Generations[g].Owed = uint(s.amount(ids, g))
+	}
+	s.mu.Unlock()
+	if err := s.keep(); err != nil {
+		return err
+	}
+	return s.proactive(ctx)
+}
+
+// sendMissing sends the source blocks that devices without a decoder lack.
+func (s *Sender) sendMissing(ctx context.Context, ids []string) error {
+	for _, b := range order(s.l) {
+		lacking := slices.ContainsFunc(ids, func(id string) bool { return bit(s.device(id).missing, b) })
+		if !lacking {
+			continue
+		}
+		g, idx := s.l.Place(b)
+		if err := s.block(ctx, g, idx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package rollout
+
+import (
+	"context"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/firmware"
+)
+
+// sweepSlack is what the answers to a sweep may be late beyond their spread.
+const sweepSlack = 2 * time.Second
+
+// gather asks all by one request to the group and returns who answered.
+func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[string]reply, error) {
+	if err := s.gate(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.due(ctx); err != nil {
+		return nil, err
+	}
+	spread := max(s.spread(n), time.Millisecond)
+	req, of := fetchRequest(fields, s.st.Session, uint(spread.Milliseconds())), s.st.Sent
+	got := map[string]reply{}
+	err := unpaused(ctx, s.p.Clock, func() error {
+		return s.p.Group.Ask(ctx, req, spread+2*s.rtt+sweepSlack, func(a Answer) {
+			r := reply{device: a.Device, answer: a, of: of}
+			r.read()
+			got[a.Device] = r
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	size := 0
+	for _, r := range got {
+		s.note(&reply{answer: Answer{Sent: r.answer.Sent, Size: r.answer.Size}})
+		size += r.answer.Size
+	}
+	if size > 0 {
+		s.answer = size / len(got)
+	}
+	return got, ctx.Err()
+}
+
+// sweep asks all what they lack, and each that stays silent on its own.
+func (s *Sender) sweep(ctx context.Context, fields firmware.Field) (map[string]reply, error) {
+	of := s.st.Sent
+	got, err := s.gather(ctx, fields, len(s.st.Devices))
+	if err != nil {
+		return nil, err
+	}
+	var silent []string
+	for _, id := range s.list(Waiting, Receiving, Verified, Switched, OnTest) {
+		if _, ok := got[id]; !ok {
+			silent = append(silent, id)
+		}
+	}
+	for _, r := range s.callAll(ctx, silent, fetchRequest(fields, s.st.Session, 0)) {
+		got[r.device] = r
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.st.Sweeps++
+	for i := range s.st.Devices {
+		if r, ok := got[s.st.Devices[i].ID]; ok {
+			s.take(&s.st.Devices[i], r, of)
+		}
+	}
+	s.sample()
+	s.mu.Unlock()
+	if err := s.keep(); err != nil {
+		return nil, err
+	}
+	s.show(true)
+	return got, nil
+}
+
+// resync asks the devices of a session that goes on what they have. Source blocks
+// that most of them lack are those that were not sent yet; the rest is a matter of
+// repair.
+func (s *Sender) resync(ctx context.Context) error {
+	got, err := s.sweep(ctx, firmware.FieldProgress|firmware.FieldMissing|firmware.FieldRunning)
+	if err != nil {
+		return err
+	}
+	if err := s.newcomers(ctx); err != nil {
+		return err
+	}
+	if s.st.Phase == Switching && s.taking() == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	todo := s.unsent(got)
+	clear(s.st.Todo)
+	for _, b := range todo {
+		setBit(s.st.Todo, b, true)
+	}
+	s.st.Phase, s.st.Offers = Sending, len(offerAfter)
+	if len(todo) == 0 && s.owed() == 0 {
+		s.st.Phase = Verifying
+	}
+	without := s.countState(Waiting)
+	if without > 2 { // the opening is said to all again
+		s.st.Offers = 0
+	}
+	s.mu.Unlock()
+	return s.keep()
+}
+
+func (s *Sender) owed() (n uint) {
+	for _, g := range s.st.Generations {
+		n += g.Owed
+	}
+	return n
+}
+
+// unsent are the blocks that most devices lack; none when only one or two devices
+// take any, as they get theirs alone.
+func (s *Sender) unsent(got map[string]reply) (blocks []int) {
+	if s.taking() <= 2 {
+		return nil
+	}
+	lack, holders := make([]int, s.l.Blocks()), 0
+	for i := range s.st.Devices {
+		d := &s.st.Devices[i]
+		if d.State != Receiving && d.State != Verified {
+			continue
+		}
+		r, ok := got[d.ID]
+		if !ok || d.State == Receiving && len(r.status.Missing) != (len(lack)+7)/8 {
+			continue
+		}
+		holders++
+		if d.State == Receiving {
+			s.countMissing(lack, d, r.status.Missing)
+		}
+	}
+	for b, n := range lack {
+		if n*2 > holders || holders == 0 {
+			blocks = append(blocks, b)
+		}
+	}
+	return blocks
+}
+
+// countMissing counts what a device lacks of generations that are not complete.
+func (s *Sender) countMissing(lack []int, d *DeviceRecord, missing []byte) {
+	for b := range lack {
+		if g, _ := s.l.Place(b); bit(missing, b) && d.Deficits[g] > 0 {
+			lack[b]++
+		}
+	}
+}
+
+// newcomers takes devices in that joined the group, and out those that left it.
+func (s *Sender) newcomers(ctx context.Context) error {
+	s.mu.Lock()
+	joins, leaves := s.ctl.joins, s.ctl.leaves
+	s.ctl.joins, s.ctl.leaves = nil, nil
+	for _, id := range leaves {
+		if d := s.device(id); d != nil && !d.final() {
+			s.fail(d, LeftOut, reasonGone)
+		}
+	}
+	s.mu.Unlock()
+	if len(joins) == 0 {
+		return nil
+	}
+	plan := &Plan{params: s.p, Layout: s.l, Session: s.st.Session, Started: true}
+	for _, d := range joins {
+		plan.Fits = append(plan.Fits, Fit{Device: d})
+	}
+	if err := plan.survey(ctx, s.p); err != nil {
+		s.mu.Lock()
+		s.ctl.joins = append(joins, s.ctl.joins...)
+		s.mu.Unlock()
+		return err
+	}
+	s.mu.Lock()
+	for i := range plan.Fits {
+		s.admit(plan, &plan.Fits[i])
+	}
+	s.index()
+	s.mu.Unlock()
+	return s.keep()
+}
+
+// lateWave is where devices switch that came while the rollout went on.
+const lateWave = "Joined later"
+
+// admit puts a device that came later into the records. Under mu.
+func (s *Sender) admit(plan *Plan, f *Fit) {
+	if f.Fits && (f.ability.Block < uint(s.l.Block) || f.ability.K < uint(s.l.K)) {
+		f.Fits, f.Reason = false, reasonBlocks
+	}
+	rec := f.record(plan)
+	if d := s.device(f.ID); d == nil {
+		s.st.Devices = append(s.st.Devices, rec)
+	} else {
+		*d = rec
+	}
+	s.index()
+	if !f.Fits {
+		return
+	}
+	last := len(s.st.Waves) - 1
+	if last < 0 || s.st.Waves[last].Name != lateWave || last < s.st.Wave {
+		s.st.Waves = append(s.st.Waves, WaveRecord{Name: lateWave, State: WaveWaiting})
+		last++
+	}
+	w := &s.st.Waves[last]
+	w.Devices = append(append([]string(nil), w.Devices...), f.ID)
+	s.st.number()
+}
+
+// pairwise requests of one device's block.
+func (s *Sender) tellBlock(ctx context.Context, id string, g, index int) reply {
+	if err := s.due(ctx); err != nil {
+		return reply{device: id, err: err}
+	}
+	start := s.p.Clock.Now()
+	r := s.call(ctx, id, s.blockRequest(g, index))
+	s.spend(start, 0)
+	s.next = s.next.Add(s.air(r.answer.Sent))
+	s.mu.Lock()
+	s.st.Unicast++
+	s.mu.Unlock()
+	return r
+}
+
+// accepted reports whether a device took what it was told.
+func accepted(r reply) bool { return r.err == nil && coap.Class(r.code()) == 2 }

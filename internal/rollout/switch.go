@@ -1,0 +1,318 @@
+package rollout
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/firmware"
+)
+
+const (
+	switchTimes = 5                      // how often a switch is announced, each time with what remains
+	switchGap   = 200 * time.Millisecond // between two announcements, at least
+	fewNonces   = 8                      // up to so many devices are asked for nonces one by one
+	fewAlone    = 2                      // up to so many are told to switch one by one
+	earlier     = time.Minute            // before a time that was set, nonces are asked for
+	noBootYet   = time.Second            // after a switch nobody answers
+	lostGrace   = time.Minute            // after the time to confirm, until a device counts as lost
+)
+
+// switchAll goes through the waves.
+func (s *Sender) switchAll(ctx context.Context) error {
+	if s.st.Phase != Switching {
+		return nil
+	}
+	for s.st.Wave < len(s.st.Waves) {
+		if err := s.gate(ctx); err != nil {
+			return err
+		}
+		if s.inWave(Verified, Switched, OnTest) != nil || s.wave().State == WaveSoaking {
+			if err := s.runWave(ctx); err != nil || s.st.Phase.Over() {
+				return err
+			}
+		} else {
+			s.setWave(s.outcome())
+		}
+		s.mu.Lock()
+		s.st.Wave++
+		s.mu.Unlock()
+		if err := s.keep(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sender) wave() *WaveRecord { return &s.st.Waves[s.st.Wave] }
+
+func (s *Sender) setWave(state WaveState) {
+	s.mu.Lock()
+	s.wave().State = state
+	s.mu.Unlock()
+	s.show(true)
+}
+
+// inWave lists the devices of the wave in one of the states.
+func (s *Sender) inWave(states ...DeviceState) (ids []string) {
+	for _, id := range s.list(states...) {
+		if s.device(id).Wave == s.st.Wave {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// outcome is how a wave that has nothing more to do ended.
+func (s *Sender) outcome() WaveState {
+	if s.inWave(Confirmed) == nil && s.inWave(Broken, Reverted, Silent) != nil {
+		return WaveFailed
+	}
+	return WaveDone
+}
+
+// runWave switches the devices of a wave, in parts as small as the zones ask for.
+func (s *Sender) runWave(ctx context.Context) error {
+	at, err := s.mayBegin(ctx)
+	if err != nil {
+		return err
+	}
+	for s.wave().State != WaveSoaking {
+		if err := s.gate(ctx); err != nil {
+			return err
+		}
+		ids := s.part()
+		if len(ids) > 0 {
+			s.setWave(WaveSwitching)
+			if err := s.tellSwitch(ctx, ids, at); err != nil {
+				return err
+			}
+		}
+		at = time.Time{}
+		under := s.inWave(Switched, OnTest)
+		if len(under) == 0 && s.part() == nil {
+			break
+		}
+		s.setWave(WaveChecking)
+		if err := s.watch(ctx, under); err != nil {
+			return err
+		}
+		if s.exceeded() {
+			return s.stop()
+		}
+	}
+	s.holdBack()
+	if err := s.soak(ctx); err != nil {
+		return err
+	}
+	if s.exceeded() {
+		return s.stop()
+	}
+	s.setWave(s.outcome())
+	return nil
+}
+
+// mayBegin waits until the wave may begin: for a person, or for the time that was
+// set. It returns when its devices switch; zero: as soon as they can.
+func (s *Sender) mayBegin(ctx context.Context) (at time.Time, err error) {
+	if s.wave().State != WaveWaiting {
+		return at, nil
+	}
+	if executed, _ := s.executed(); executed > 0 {
+		if s.st.Options.Hold {
+			err = s.person(ctx)
+		}
+		return at, err
+	}
+	at = s.st.Options.At
+	if at.IsZero() {
+		return at, nil
+	}
+	if s.p.Clock.Now().After(at.Add(earlier)) { // nobody expects it now
+		s.mu.Lock()
+		s.blame("", reasonPassed)
+		s.mu.Unlock()
+		return time.Time{}, s.person(ctx)
+	}
+	return at, s.sleep(ctx, at.Add(-earlier))
+}
+
+// part is the next devices that may switch together: of no zone more than may be
+// away at a time.
+func (s *Sender) part() (ids []string) {
+	most, away := s.st.Options.MaxUnavailable, map[string]int{}
+	for i := range s.st.Devices {
+		if d := &s.st.Devices[i]; d.away() {
+			away[d.Zone]++
+		}
+	}
+	for _, id := range s.inWave(Verified) {
+		d := s.device(id)
+		if most > 0 && away[d.Zone] >= most {
+			continue
+		}
+		away[d.Zone]++
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// away reports whether a device gives no light because of the rollout.
+func (d *DeviceRecord) away() bool {
+	return d.State == Switched || d.State == OnTest || d.Executed && d.State == Silent
+}
+
+// holdBack says of devices whose zone has too many that did not come back that they
+// are not switched.
+func (s *Sender) holdBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.inWave(Verified) {
+		s.device(id).Reason = reasonZone
+	}
+}
+
+// ready is a device that may be told to switch.
+type ready struct {
+	id    string
+	nonce []byte
+}
+
+// nonces asks devices for fresh nonces. Only those that say that they hold the image
+// of this session, verified, are returned.
+func (s *Sender) nonces(ctx context.Context, ids []string) ([]ready, error) {
+	const fields = firmware.FieldNonce | firmware.FieldProgress | firmware.FieldRunning
+	of, got := s.st.Sent, map[string]reply{}
+	if len(ids) > fewNonces && 4*len(ids) > len(s.st.Devices) {
+		var err error
+		if got, err = s.gather(ctx, fields, len(s.st.Devices)); err != nil {
+			return nil, err
+		}
+	}
+	var silent []string
+	for _, id := range ids {
+		if _, ok := got[id]; !ok {
+			silent = append(silent, id)
+		}
+	}
+	for _, r := range s.callAll(ctx, silent, fetchRequest(fields, s.st.Session, 0)) {
+		got[r.device] = r
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var able []ready
+	for _, id := range ids {
+		d, r := s.device(id), got[id]
+		s.take(d, r, of)
+		switch {
+		case r.problem() != nil && d.State == Verified:
+			s.fail(d, Silent, r.problem())
+		case d.State == Verified && s.holds(&r.status):
+			able = append(able, ready{id, r.status.Nonce})
+		}
+	}
+	return able, nil
+}
+
+// holds reports whether a status says that the device has the verified image of this
+// session and gives a nonce: nothing else is ever told to switch.
+func (s *Sender) holds(st *firmware.Status) bool {
+	return st.State == firmware.Downloaded && bytes.Equal(st.Session, s.st.Session) &&
+		bytes.Equal(st.Ready, s.p.digest()) && len(st.Nonce) == firmware.NonceSize
+}
+
+// tellSwitch tells devices to switch at a time, or as soon as all may have heard it.
+func (s *Sender) tellSwitch(ctx context.Context, ids []string, at time.Time) error {
+	able, err := s.nonces(ctx, ids)
+	if err != nil || len(able) == 0 {
+		return err
+	}
+	chunks := (len(able) + firmware.MaxNonces - 1) / firmware.MaxNonces
+	lead := switchTimes * (s.air(chunks*overheadGroup+len(able)*firmware.NonceSize) + switchGap)
+	if now := s.p.Clock.Now(); at.Before(now.Add(lead)) {
+		at = now.Add(lead)
+	}
+	s.mu.Lock()
+	for _, r := range able {
+		d := s.device(r.id)
+		d.State, d.Executed, d.SwitchBy = Switched, true, at.Add(s.st.Options.ConfirmWithin)
+	}
+	s.mu.Unlock()
+	if err := s.keep(); err != nil { // before the first message: a switch is never forgotten
+		return err
+	}
+	s.show(true)
+	if len(able) <= fewAlone {
+		return s.tellEach(ctx, able, at)
+	}
+	return s.announce(ctx, able, at)
+}
+
+func (s *Sender) activate(mode firmware.Mode, in time.Duration, nonces []byte) *coap.Message {
+	body := firmware.ActivateRequest{Session: s.st.Session, Digest: s.p.digest(), Mode: mode, Nonces: nonces}
+	if mode == firmware.ModeTest {
+		body.In = uint(max(0, in.Milliseconds()))
+		body.Within = uint(s.st.Options.ConfirmWithin / time.Second)
+	}
+	return request(coap.POST, firmware.PathActivate, body.Append(nil))
+}
+
+// tellEach tells a few devices one by one.
+func (s *Sender) tellEach(ctx context.Context, able []ready, at time.Time) error {
+	for _, r := range able {
+		s.call(ctx, r.id, s.activate(firmware.ModeTest, at.Sub(s.p.Clock.Now()), r.nonce))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return s.sleepBusy(ctx, at)
+}
+
+// announce says the switch to all, several times, each time with what remains. Only
+// the devices whose nonces are in it obey.
+func (s *Sender) announce(ctx context.Context, able []ready, at time.Time) error {
+	every := at.Sub(s.p.Clock.Now()) / switchTimes
+	for i := range switchTimes {
+		for start := 0; start < len(able); start += firmware.MaxNonces {
+			var nonces []byte
+			for _, r := range able[start:min(start+firmware.MaxNonces, len(able))] {
+				nonces = append(nonces, r.nonce...)
+			}
+			if err := s.due(ctx); err != nil {
+				return err
+			}
+			if err := s.send(ctx, s.activate(firmware.ModeTest, at.Sub(s.p.Clock.Now()), nonces), 1); err != nil {
+				return err
+			}
+		}
+		if i < switchTimes-1 {
+			if err := s.p.Clock.Sleep(ctx, min(every, 10*time.Second)); err != nil {
+				return err
+			}
+		}
+	}
+	return s.sleepBusy(ctx, at)
+}
+
+// sleepBusy waits although the rollout is paused, as devices are about to switch.
+func (s *Sender) sleepBusy(ctx context.Context, t time.Time) error {
+	for {
+		s.mu.Lock()
+		abort := s.ctl.abort
+		s.mu.Unlock()
+		if abort {
+			return ErrAborted
+		}
+		d := t.Sub(s.p.Clock.Now())
+		if d <= 0 {
+			return ctx.Err()
+		}
+		if err := s.p.Clock.Sleep(ctx, min(d, time.Second)); err != nil {
+			return err
+		}
+	}
+}

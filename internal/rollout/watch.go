@@ -1,0 +1,222 @@
+package rollout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"lamplighter/internal/firmware"
+)
+
+const (
+	watchFirst  = time.Second // between two looks at devices that switch, at first
+	watchLast   = 15 * time.Second
+	mostSwitch  = 3 // how often one device is told to switch
+	mostProbes  = 3 // how often a probe may fail
+)
+
+// watch looks after devices that were told to switch until each is confirmed, has
+// gone back, or counts as lost. A pause does not stop it.
+func (s *Sender) watch(ctx context.Context, ids []string) error {
+	if err := s.sleepBusy(ctx, s.p.Clock.Now().Add(noBootYet)); err != nil {
+		return err
+	}
+	told := map[string]int{}
+	for every := watchFirst; len(ids) > 0; every = min(every*3/2, watchLast) {
+		if err := s.lookAt(ctx, ids, told); err != nil {
+			return err
+		}
+		still := ids[:0:0]
+		for _, id := range ids {
+			if st := s.device(id).State; st == Switched || st == OnTest {
+				still = append(still, id)
+			}
+		}
+		if ids = still; len(ids) == 0 {
+			break
+		}
+		if err := s.sleepBusy(ctx, s.p.Clock.Now().Add(every)); err != nil {
+			return err
+		}
+	}
+	return s.keep()
+}
+
+// verdict is what is to be done about a device after a look at it.
+type verdict uint8
+
+const (
+	wait verdict = iota
+	confirm
+	again // it has to be told to switch once more
+)
+
+// lookAt asks devices where they stand and does what that asks for.
+func (s *Sender) lookAt(ctx context.Context, ids []string, told map[string]int) error {
+	const fields = firmware.FieldRunning | firmware.FieldProgress | firmware.FieldNonce
+	replies := s.callAll(ctx, ids, fetchRequest(fields, s.st.Session, 0))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var confirms, repeats []reply
+	s.mu.Lock()
+	for _, r := range replies {
+		switch s.look(s.device(r.device), r) {
+		case confirm:
+			confirms = append(confirms, r)
+		case again:
+			repeats = append(repeats, r)
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range repeats {
+		if err := s.tellAgain(ctx, r, told); err != nil {
+			return err
+		}
+	}
+	if err := s.confirmAll(ctx, confirms); err != nil {
+		return err
+	}
+	if err := s.keep(); err != nil {
+		return err
+	}
+	s.show(true)
+	return nil
+}
+
+// look says what a device's answer means. Under mu.
+func (s *Sender) look(d *DeviceRecord, r reply) verdict {
+	st := &r.status
+	late := s.p.Clock.Now().After(d.SwitchBy.Add(lostGrace))
+	if errors.Is(r.err, ErrGone) {
+		s.fail(d, LeftOut, reasonGone)
+		return wait
+	}
+	if r.problem() != nil || st.Running == nil {
+		if late {
+			s.fail(d, Silent, reasonLost)
+		}
+		return wait
+	}
+	d.Version = st.Running.Version
+	switch {
+	case s.runsNew(st) && st.State == firmware.Testing:
+		d.State = OnTest
+		return confirm
+	case s.runsNew(st):
+		d.State, d.Reason, d.Boots = Confirmed, nil, st.Running.Boots
+	case st.State == firmware.Updating:
+		if late {
+			s.fail(d, Broken, reasonNoSwitch)
+		}
+	case d.State == Switched && s.holds(st):
+		return again
+	case st.State == firmware.Downloaded && bytes.Equal(st.Session, s.st.Session) && !bytes.Equal(st.Ready, s.p.digest()):
+		s.fail(d, Broken, reasonLies)
+	default: // the image before runs
+		s.fail(d, Reverted, wentBack(st))
+	}
+	return wait
+}
+
+// wentBack says why a device runs the image before.
+func wentBack(st *firmware.Status) *Reason {
+	if why := ofResult(st.Result); why != nil && st.Result != firmware.ResultCanceled && st.Result != firmware.ResultExpired {
+		return why
+	}
+	return reasonReverted
+}
+
+// tellAgain tells a device to switch that has missed it or has restarted since.
+func (s *Sender) tellAgain(ctx context.Context, r reply, told map[string]int) error {
+	if told[r.device]++; told[r.device] > mostSwitch {
+		s.mu.Lock()
+		s.fail(s.device(r.device), Broken, reasonNoSwitch)
+		s.mu.Unlock()
+		return nil
+	}
+	s.call(ctx, r.device, s.activate(firmware.ModeTest, 0, r.status.Nonce))
+	s.mu.Lock()
+	s.device(r.device).SwitchBy = s.p.Clock.Now().Add(s.st.Options.ConfirmWithin)
+	s.mu.Unlock()
+	return ctx.Err()
+}
+
+// confirmAll probes devices that run the new image on test, and tells them to keep
+// it.
+func (s *Sender) confirmAll(ctx context.Context, replies []reply) error {
+	failed := make([]error, len(replies))
+	kept := make([]bool, len(replies))
+	each(len(replies), s.p.Parallel, func(i int) {
+		r := &replies[i]
+		if s.p.Probe != nil {
+			if failed[i] = s.p.Probe(ctx, r.device); failed[i] != nil {
+				return
+			}
+		}
+		answer := s.call(ctx, r.device, s.activate(firmware.ModeConfirm, 0, r.status.Nonce))
+		kept[i] = accepted(answer)
+	})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i, r := range replies {
+		if kept[i] {
+			s.mu.Lock()
+			d := s.device(r.device)
+			d.State, d.Reason, d.Boots = Confirmed, nil, r.status.Running.Boots
+			s.mu.Unlock()
+		} else if failed[i] != nil {
+			if err := s.probeFailed(ctx, r.device, failed[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// probeFailed sends a device back that does not do its work, after a few probes.
+func (s *Sender) probeFailed(ctx context.Context, id string, cause error) error {
+	if s.probes[id]++; s.probes[id] < mostProbes {
+		return nil
+	}
+	delete(s.probes, id)
+	if err := s.sendBack(ctx, id); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.fail(s.device(id), Reverted, reasonProbe.with("(%v.)", cause))
+	s.mu.Unlock()
+	return nil
+}
+
+// sendBack tells a device on test to go back to the image before.
+func (s *Sender) sendBack(ctx context.Context, id string) error {
+	r := s.call(ctx, id, fetchRequest(firmware.FieldNonce, s.st.Session, 0))
+	if r.err == nil && len(r.status.Nonce) > 0 {
+		s.call(ctx, id, s.activate(firmware.ModeRevert, 0, r.status.Nonce))
+	}
+	return ctx.Err()
+}
+
+// each calls f for 0 to n-1, a few at a time.
+func each(n, parallel int, f func(i int)) {
+	if parallel == 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var all sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for i := range n {
+		slots <- struct{}{}
+		all.Go(func() {
+			f(i)
+			<-slots
+		})
+	}
+	all.Wait()
+}
