@@ -172,4 +172,3 @@ func (s *Sender) retry() {
 	}
 	s.ctl.abort, s.fresh = false, true
 }
-

@@ -93,9 +93,11 @@ func (s *Sender) refused(ctx context.Context, id string, r reply) error {
 	switch code := r.code(); {
 	case code == coap.Conflict:
 		why = reasonBusy
-	case coap.Class(code) == 4 && why != reasonDenied && why != reasonNone:
+	case coap.Class(code) >= 4 && code != coap.NotFound:
 		status := s.call(ctx, id, fetchRequest(firmware.FieldProgress, s.st.Session, 0))
-		if why = ofResult(status.status.Result); why == nil {
+		if known := ofResult(status.status.Result); known != nil {
+			why = known
+		} else if why != reasonDenied {
 			why = reasonRefused.with("%s", sentence(r.answer.Resp.Payload))
 		}
 	}

@@ -65,9 +65,9 @@ type DeviceRecord struct {
 	Emergency bool        `cbor:"4,keyasint"`
 	State     DeviceState `cbor:"5,keyasint"`
 	Reason    *Reason     `cbor:"6,keyasint"`
-	Deficits  []byte      `cbor:"7,keyasint"` // nil: not known
-	Heard     uint        `cbor:"8,keyasint"` // what it counted when it was measured last
-	HeardOf   uint        `cbor:"9,keyasint"` // blocks that had been sent to the group then
+	Deficits  []byte      `cbor:"7,keyasint"`  // nil: not known
+	Heard     uint        `cbor:"8,keyasint"`  // what it counted when it was measured last
+	HeardOf   uint        `cbor:"9,keyasint"`  // blocks that had been sent to the group then
 	Based     bool        `cbor:"10,keyasint"` // those two are known
 	Loss      float64     `cbor:"11,keyasint"`
 	Span      uint        `cbor:"21,keyasint"` // blocks over which Loss was measured

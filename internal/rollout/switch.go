@@ -15,7 +15,7 @@ const (
 	fewNonces   = 8                      // up to so many devices are asked for nonces one by one
 	fewAlone    = 2                      // up to so many are told to switch one by one
 	earlier     = time.Minute            // before a time that was set, nonces are asked for
-	noBootYet   = time.Second            // after a switch nobody answers
+	noBootYet   = 5 * time.Second        // after a switch nobody answers: devices restart
 	lostGrace   = time.Minute            // after the time to confirm, until a device counts as lost
 )
 

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	watchFirst  = time.Second // between two looks at devices that switch, at first
-	watchLast   = 15 * time.Second
-	mostSwitch  = 3 // how often one device is told to switch
-	mostProbes  = 3 // how often a probe may fail
+	watchFirst = time.Second // between two looks at devices that switch, at first
+	watchLast  = 15 * time.Second
+	mostSwitch = 3 // how often one device is told to switch
+	mostProbes = 3 // how often a probe may fail
 )
 
 // watch looks after devices that were told to switch until each is confirmed, has
