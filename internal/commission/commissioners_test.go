@@ -10,13 +10,14 @@ import (
 )
 
 // hired is the engine of a person with a role at the one site of this test.
-func (w *world) hired(name string, role as.Role, at string) *browser {
+func (w *world) hired(name string, role as.Role, at string, edits ...func(*Config)) *browser {
 	w.t.Helper()
 	inv, err := w.as.InvitePerson(w.t.Context(), as.InviteParams{Name: name, Role: role, Groups: []string{hall, stage}, Site: "school"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	b := w.engine(nil, func(c *Config) { c.Exchange = w.net.From(netip.MustParseAddrPort(at)) })
+	own := func(c *Config) { c.Exchange = w.net.From(netip.MustParseAddrPort(at)) }
+	b := w.engine(nil, append([]func(*Config){own}, edits...)...)
 	b.must(b.AcceptInvitation(w.t.Context(), "http://bridge.test/#"+Invitation{
 		AccessCode: "open sesame", ID: []byte(inv.ID), Secret: inv.Secret,
 		ASAddress: asAddr.String(), ASCred: w.cred.as, GMAddress: gmAddr.String(), GMCred: w.cred.gm,

@@ -78,6 +78,7 @@ type world struct {
 	kind  gm.GroupConfig
 	cred  struct{ as, gm []byte }
 	lamps []*lamp
+	equip func(*lamp) // before a lamp is started first; nil: as it is
 
 	mu   sync.Mutex
 	skew time.Duration
@@ -192,6 +193,9 @@ func (w *world) addLamp(n byte) *lamp {
 		ID: [8]byte{0, 0x0b, 0x57, 0xff, 0xfe, 0x40, 0x1a, n}, Model: "lamp-dim-1", HW: "1", FW: "1.0.0",
 		LabelSecret: fmt.Appendf(nil, "label secret %03d", n), Store: store.NewMemory(), GroupAddr: groupAddr,
 		Now: w.now,
+	}
+	if w.equip != nil {
+		w.equip(l)
 	}
 	w.boot(l)
 	w.net.JoinGroup(groupAddr, l.addr)
