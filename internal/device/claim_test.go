@@ -19,7 +19,7 @@ import (
 type plain struct{ in *installer }
 
 func (p plain) Call(ctx context.Context, req *coap.Message) (*coap.Message, error) {
-	return p.in.ex.Exchange(ctx, lampAddr, req)
+	return p.in.ex.Exchange(ctx, p.in.w.addr, req)
 }
 
 func (in *installer) id() (a idAnswer) {

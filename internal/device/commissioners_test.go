@@ -19,7 +19,7 @@ func (in *installer) commissionerSession() coap.Caller {
 	if err != nil {
 		in.w.t.Fatal(err)
 	}
-	return oscore.NewPSKClient(psk, in.ex, lampAddr, in.w.rand)
+	return oscore.NewPSKClient(psk, in.ex, in.w.addr, in.w.rand)
 }
 
 func (in *installer) list(version uint64, list ...commissioner) error {

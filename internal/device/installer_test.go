@@ -56,7 +56,7 @@ func (in *installer) token(clientID string, roles ace.Role) (*ace.TokenResponse,
 // register makes the lamp known to the Authorization Server.
 func (in *installer) register(cred []byte) error {
 	sum := cose.Thumbprint(cred)
-	return do(in.as, coap.PUT, "/devices/"+label.FormatID(lampID), map[int]any{1: sum[:], 2: "lamp-dim-1"}, nil)
+	return do(in.as, coap.PUT, "/devices/"+label.FormatID(in.w.cfg.ID), map[int]any{1: sum[:], 2: "lamp-dim-1"}, nil)
 }
 
 // installer is a browser with a site credential.
@@ -93,7 +93,7 @@ func (w *world) claimFor(in *installer) claimRequest {
 // labelSession and ownerSession are fresh sessions with the lamp, as of a browser
 // that was just opened.
 func (in *installer) labelSession() coap.Caller {
-	return oscore.NewPSKClient(oscore.NewPSK(lampID[:], in.w.cfg.LabelSecret, oscore.SaltLabel), in.ex, lampAddr, in.w.rand)
+	return oscore.NewPSKClient(oscore.NewPSK(in.w.cfg.ID[:], in.w.cfg.LabelSecret, oscore.SaltLabel), in.ex, in.w.addr, in.w.rand)
 }
 
 func (in *installer) ownerSession() coap.Caller {
@@ -101,7 +101,7 @@ func (in *installer) ownerSession() coap.Caller {
 	if err != nil {
 		in.w.t.Fatal(err)
 	}
-	return oscore.NewPSKClient(oscore.NewPSK(in.cred, secret, oscore.SaltOwner), in.ex, lampAddr, in.w.rand)
+	return oscore.NewPSKClient(oscore.NewPSK(in.cred, secret, oscore.SaltOwner), in.ex, in.w.addr, in.w.rand)
 }
 
 func (in *installer) claim() error {
@@ -124,7 +124,7 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	if err := in.register(offer.Cred); err != nil {
 		return nil, err
 	}
-	tok, err := in.token(label.FormatID(lampID), roles)
+	tok, err := in.token(label.FormatID(w.cfg.ID), roles)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	}
 	req := made.Request(proof.Proof, true)
 	if w.tells {
-		req.ControlURI = "coap://" + lampAddr.String() + "/ace-group/" + in.where + "/node"
+		req.ControlURI = "coap://" + w.addr.String() + "/ace-group/" + in.where + "/node"
 	}
 	got, err := join.Join(ctx, oscore.NewClient(octx, in.ex, gmAddr), in.where, req)
 	if err != nil {
@@ -281,7 +281,7 @@ func (in *installer) ask(req *coap.Message, kid []byte) (*reply, error) {
 	if err != nil {
 		in.w.t.Fatal(err)
 	}
-	m, err := in.ex.Exchange(in.w.t.Context(), lampAddr, outer)
+	m, err := in.ex.Exchange(in.w.t.Context(), in.w.addr, outer)
 	if err != nil {
 		return nil, err
 	}

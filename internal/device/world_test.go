@@ -58,8 +58,9 @@ type world struct {
 	gmCred  []byte
 	tokens  ace.TokenKey
 
-	cfg  Config
+	cfg  Config // of the lamp under test
 	lamp *Device
+	addr netip.AddrPort
 
 	controls uint64 // how many pretended to be the Group Manager
 	tells    bool   // the Group Manager tells members by itself
@@ -83,7 +84,7 @@ var worlds atomic.Uint64
 func newWorld(t testing.TB, edits ...func(*Config)) *world {
 	t.Helper()
 	w := &world{
-		t: t, net: sim.NewNetwork(1), clock: &clock{now: time.Unix(1_800_000_000, 0)},
+		t: t, net: sim.NewNetwork(1), addr: lampAddr, clock: &clock{now: time.Unix(1_800_000_000, 0)},
 		rand: cose.SharedRandom(rand.NewChaCha8([32]byte{byte(worlds.Add(1)), byte(worlds.Load() >> 8)})),
 	}
 	w.startGM()
@@ -96,7 +97,7 @@ func newWorld(t testing.TB, edits ...func(*Config)) *world {
 	for _, edit := range edits {
 		edit(&w.cfg)
 	}
-	w.net.JoinGroup(groupAddr, lampAddr)
+	w.net.JoinGroup(groupAddr, w.addr)
 	w.boot()
 	return w
 }
@@ -139,9 +140,9 @@ func (w *world) boot() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	lamp.Bind(w.net.From(lampAddr))
+	lamp.Bind(w.net.From(w.addr))
 	w.lamp = lamp
-	w.net.Attach(lampAddr, lamp.Handler())
+	w.net.Attach(w.addr, lamp.Handler())
 	w.t.Cleanup(lamp.Close)
 }
 
