@@ -183,6 +183,7 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 	clear(d.members)
 	clear(d.gone)
 	d.setSessions()
+	d.dropFirmware(ctx)
 	d.log.Info("released")
 	return done(coap.Deleted)
 }

@@ -142,6 +142,7 @@ type Device struct {
 	psk     *oscore.PSKServer
 	gms     *oscore.Server   // the associations with Group Managers, see gm.go
 	fw      *updater.Updater // nil: a device without firmware
+	fwOwn   *coap.Mux        // its resources, for the device itself
 	stir    chan struct{}    // something may be due
 	handler coap.Handler
 	held    chan struct{} // one token for each request that waits for the Group Manager

@@ -31,8 +31,26 @@ func (d *Device) bootFirmware() error {
 	if err != nil {
 		return fmt.Errorf("starting the firmware: %w", err)
 	}
-	d.fw = fw
+	d.fw, d.fwOwn = fw, coap.NewMux()
+	fw.Register(d.fwOwn, func(h coap.HandlerFunc) coap.HandlerFunc { return h })
 	return nil
+}
+
+// dropFirmware ends the transfer that is under way, and a switch that is to come: what
+// one owner began is not the next one's. An image that is tested goes by itself.
+func (d *Device) dropFirmware(ctx context.Context) {
+	if d.fw == nil {
+		return
+	}
+	session := d.fw.Status(firmware.FieldProgress).Session
+	if session == nil {
+		return
+	}
+	abort := firmware.SessionRequest{Session: session, Op: firmware.OpAbort}
+	resp := d.fwOwn.Serve(ctx, &coap.Request{Message: coap.NewRequest(coap.POST, firmware.PathSession, abort.Append(nil))})
+	if resp.Code != coap.Changed {
+		d.log.Warn("the transfer of firmware goes on", "why", string(resp.Payload))
+	}
 }
 
 // registerFirmware adds the resources of the updater.
