@@ -69,6 +69,9 @@ func newUpdater(cfg Config) (*Updater, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.MaxImage > 0 {
+		r.slot = min(r.slot, cfg.MaxImage)
+	}
 	return &Updater{cfg: cfg, log: cfg.Logger, areas: r, opened: cfg.Now()}, nil
 }
 

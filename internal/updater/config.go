@@ -23,7 +23,8 @@ type Config struct {
 	Factory         []byte
 	FactorySequence uint64
 
-	Ability Ability
+	Ability  Ability
+	MaxImage int // bytes of an image, at most; 0: what a slot holds
 
 	// Start starts an image that was verified and returns its version. An error is a
 	// crash: the boot loader goes back to the image before.
