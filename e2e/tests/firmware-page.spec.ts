@@ -135,6 +135,16 @@ test('the board follows the rollout from the first block to the report', async (
   await page.close();
 });
 
+test('the end of an update is said on every screen', async () => {
+  const before = fixture.snapshot(lamps, [fixture.rollout(lamps, 1.9)]);
+  const page = await open('devices', before);
+  await page.evaluate((job) => stub.emit({ type: 'job', job: { ...job, state: 'done', ended: Date.now(), done: job.total } }), before.jobs[0]!);
+  await expect(page.getByTestId('toast')).toContainText(`Updated Hall ceiling: done, ${lamps} of ${lamps}.`);
+  await page.getByTestId('toast-action').click();
+  await expect(page.getByTestId('rollout')).toBeVisible();
+  await page.close();
+});
+
 test('a rollout that stopped says the first cause, and retries only when asked', async () => {
   const page = await open('jobs/fw1', fixture.snapshot(lamps, [fixture.stopped(lamps)]), { retryJob: fixture.snapshot(lamps, [fixture.stopped(lamps)]).jobs[0]! });
   await expect(page.getByTestId('rollout-failure')).toContainText('did not start');

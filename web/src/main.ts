@@ -2,6 +2,7 @@
 
 import { connect, engine, takeBootInvitation } from "./engine/start";
 import { acceptInvitation } from "./invite";
+import { watchUpdates } from "./news";
 import { follow } from "./route";
 import type { App } from "./shell/app";
 import "./shell/app";
@@ -29,6 +30,7 @@ async function ready(): Promise<void> {
 }
 
 connect();
+watchUpdates();
 follow((fragment) => void invited(fragment), () => app().arrive());
 if (engine) {
   const invitation = takeBootInvitation();

@@ -31,6 +31,8 @@ class State {
   rollouts = new Map<string, Rollout>();
   log: Entry[] = [];
   version = "";
+  /** is told of each job that changes, and how it was before */
+  onJob: ((job: Job, before: Job | undefined) => void) | undefined;
   #watchers = new Set<() => void>();
   #scheduled = false;
   #next = 0; // when to draw again at the earliest
@@ -109,6 +111,7 @@ class State {
         this.groups.set(event.group.name, event.group);
         break;
       case "job":
+        this.onJob?.(event.job, this.jobs.get(event.job.id));
         this.jobs.set(event.job.id, event.job);
         break;
       case "rollout":

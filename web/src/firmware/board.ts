@@ -96,7 +96,7 @@ export class Board extends View {
     const failed = taking(rollout).filter(troubled).length;
     const rest = taking(rollout).length - inState(taking(rollout), "confirmed").length;
     return html`
-      ${rest ? this.#button("rollout-retry", failed ? `Retry the ${failed === 1 ? "one" : failed} that failed` : "Go on with the rest", "job", () => engine.retryJob(rollout.job), true) : nothing}
+      ${rest ? this.#button("rollout-retry", failed ? `Retry the ${failed === 1 ? "one" : failed} that failed` : "Go on with the rest", "job", () => engine.retryJob(rollout.job), rollout.problem?.retry !== false) : nothing}
       <button class="btn" data-testid="rollout-csv" @click=${() => this.#csv(rollout)}>${icon("download")}Report as CSV</button>
       <button class="btn" data-testid="rollout-print" @click=${() => print()}>${icon("log")}Print</button>`;
   }
@@ -174,7 +174,7 @@ export class Board extends View {
       { value: sent ? sent.toFixed(2) + "\u00a0×" : "–", label: `blocks sent for each block of the image${rollout.unicast ? `, ${rollout.unicast} to single devices` : ""}`, testid: "stat-ratio" },
       { value: last ? percent(last.loss) : "–", label: last ? `loss ${over ? "at the end" : "now"}, worst device ${percent(last.worst)}` : "loss, not measured yet", testid: "stat-loss" },
       { value: last ? rate(last.rate) : "–", label: `pace, ${profileName(rollout.options.profile)}`, testid: "stat-pace" },
-      { value: duration(rollout.predictedSeconds), label: `predicted for sending; one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" },
+      { value: duration(rollout.predictedSeconds), label: `predicted for sending${over || rollout.ended || !rollout.left ? "" : `, ends ${clock(Date.now() + rollout.left * 1000)}`}; one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" },
     ]);
   }
 

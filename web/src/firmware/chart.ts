@@ -54,7 +54,7 @@ export function chart(one: Chart): TemplateResult {
     </figcaption>
     ${enough
       ? html`<div class="plot" role="img" aria-label="${one.title} ${span}: now ${now}; highest ${peak}" data-testid=${one.testid}>
-            <span class="top">${one.say(top)}</span>
+            <span class="most">${one.say(top)}</span>
             <svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" aria-hidden="true">
               ${[0, 0.5, 1].map((part) => svg`<line class="grid" x1="0" x2=${width} y1=${part * height} y2=${part * height}></line>`)}
               ${one.lines.map((line) => svg`<path class=${line.dashed ? "dashed" : "solid"} d=${path(one.times, line.values, top)}></path>`)}

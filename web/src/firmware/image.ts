@@ -40,12 +40,10 @@ export function pick(one: Pick) {
       ${icon("upload")}
       <h2>Drop the firmware file here</h2>
       <p>The file that the vendor signed, with the image in it. You see what it is and whom it fits before anything is sent.</p>
-      <div role="status">
-        ${one.doing ? html`<span class="st busy" data-testid="firmware-reading">${icon("wait")}${one.doing}</span>` : nothing}
-      </div>
+      <div role="status">${one.doing ? html`<span class="st busy" data-testid="firmware-reading">${icon("wait")}${one.doing}</span>` : nothing}</div>
       <div class="row">
         <input class="sr" type="file" id="firmware-file" data-testid="firmware-file" ?disabled=${!!one.doing} @change=${choose} />
-        <label class="btn go" for="firmware-file">${icon("open")}Choose a file</label>
+        <label class="btn go" for="firmware-file">${icon("plus")}Choose a file</label>
       </div>
     </section>
     <div role="alert">${one.wrong ? note({ tone: "fail", icon: "fail", testid: "firmware-problem", title: one.wrong.text, text: one.wrong.next }) : nothing}</div>
@@ -77,7 +75,7 @@ export function imageCard(image: FirmwareImage, other: () => void) {
       <dl class="facts">
         <dt>Size</dt><dd>${bytes(image.size)}</dd>
         <dt>Signed by</dt><dd>${image.signer ? html`vendor key <span class="id">${image.signer}</span>` : "a key that no device here has shown yet"}${image.algorithm ? html` <span class="muted">(${image.algorithm})</span>` : nothing}</dd>
-        <dt>Sequence</dt><dd>${image.sequence} <span class="muted">devices take only a higher number than they have</span></dd>
+        <dt>Sequence</dt><dd>${image.sequence} <span class="muted">(a device refuses one below its own)</span></dd>
         <dt>For</dt><dd>class <span class="id" title=${image.class}>${brief(image.class)}</span> of vendor <span class="id" title=${image.vendor}>${brief(image.vendor)}</span></dd>
         <dt>Image</dt><dd class="id" title=${image.digest}>SHA-256 ${brief(image.digest)}</dd>
       </dl>

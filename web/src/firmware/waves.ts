@@ -44,7 +44,7 @@ function all(rollout: Rollout): Step[] {
         : `${count(rollout.blocks, "block")}, ${repaired} more for repair`,
       tone: tone("sending", !sending),
     },
-    { id: "verified", title: "Verified", text: have || !sending ? `${have} of ${devices.length}, by ${devices.length === 1 ? "its" : "each one’s"} own digest` : "each one’s own digest", tone: tone("verifying", !sending && now !== "verifying") },
+    { id: "verified", title: "Verified", text: have || !sending ? `${have} of ${devices.length}, by their own digest` : "each lamp’s own digest", tone: tone("verifying", !sending && now !== "verifying") },
     {
       id: "switched",
       title: "Switched",
@@ -86,7 +86,7 @@ function wave(rollout: Rollout, one: FirmwareWave, index: number, byId: Map<stri
   const size = lamps(ids.map((id) => state.devices.get(id)));
   return html`<li class="wave" data-testid="wave" data-wave=${index} data-state=${one.state} data-done=${one.done} data-failed=${one.failed}>
     <strong>${one.name}</strong>
-    <span class="small muted">${size}${most ? `, at most ${most} of a place at a time` : places > 1 ? `, ${places} places` : ""}</span>
+    <span class="small muted">${size}${most ? `, at most ${most} a place` : places > 1 ? `, ${places} places` : ""}</span>
     ${guard([devices], () => html`<div class="squares" role="img" aria-label="${one.name}, ${size}: ${tally(devices)}" data-testid="wave-lamps">${devices.map((device) => html`<i class=${look(device)}></i>`)}</div>`)}
     ${status(words, "wave-state")}
   </li>`;

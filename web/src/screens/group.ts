@@ -9,13 +9,13 @@ import { icon } from "../icons";
 import { answers, type Row } from "../parts/answers";
 import { bones, empty } from "../parts/empty";
 import "../parts/group-admin";
-import { deviceName, lamps } from "../parts/job";
+import { deviceName, jobProgress, jobs, lamps, live } from "../parts/job";
 import "../parts/lamp";
 import "../parts/light";
 import { note } from "../parts/note";
 import { stats } from "../parts/stats";
 import { keep, recall } from "../prefs";
-import { href } from "../route";
+import { go, href } from "../route";
 import { attempt } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
@@ -37,7 +37,7 @@ export class GroupScreen extends View {
         ${empty("group", "There is no such group", "Perhaps it has another name now.", html`<a class="btn go" data-testid="group-all" href=${href("groups")}>All groups</a>`)}`;
     }
     const members = group.members ?? [];
-    return html`${this.#head(group)} ${this.#trouble(group)} ${members.length ? this.#members(group) : this.#empty()}
+    return html`${this.#head(group)} ${this.#trouble(group)} ${this.#update(group)} ${members.length ? this.#members(group) : this.#empty()}
       ${(group.manage ?? []).includes("read") ? html`<ll-group-admin .group=${group}></ll-group-admin>` : nothing}`;
   }
 
@@ -75,6 +75,12 @@ export class GroupScreen extends View {
       return note({ tone: "fail", icon: "fail", title: group.ended === "deleted" ? "This group was deleted." : "This group uses algorithms that this version does not have." });
     }
     return group.paused ? note({ tone: "warn", icon: "pause", title: "This group is paused.", text: "Its lamps obey nothing until an administrator resumes it." }) : nothing;
+  }
+
+  /** An update of its firmware that goes on. */
+  #update(group: Group) {
+    const job = jobs().find((one) => one.kind === "firmware" && one.group === group.name && live(one));
+    return job ? note({ tone: "busy", icon: "upload", title: "Its firmware is being updated.", text: `${jobProgress(job)} so far`, action: { word: "Open the board", testid: "firmware-running", run: () => go("jobs", job.id) } }) : nothing;
   }
 
   #empty() {
