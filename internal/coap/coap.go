@@ -41,6 +41,11 @@ type Request struct {
 	Multicast bool           // it was sent to a group address
 	Peer      Peer           // who sent it, as far as that is proven
 
+	// Spread asks that the answer to a group request leaves after a random time up to
+	// d, in place of the endpoint's own Leisure: the client knows how many it asks, and
+	// how fast its network is. nil where there is no such delay. RFC 7252, Section 8.2.
+	Spread func(d time.Duration)
+
 	// Push sends a further response to this request: a notification (RFC 7641).
 	// It does not wait: a newer one replaces one that is not yet out. It fails
 	// when the client has gone ([ErrReset], [ErrTimeout]), and is nil where the

@@ -40,7 +40,12 @@ type Inbound struct {
 	responded bool   // the response is out, or there is none
 	timer     timer
 	stream    *stream // its notifications
+	leisure   time.Duration
 }
+
+// Spread has the answer to a group request leave after a random time up to d, in place
+// of the parameters' Leisure. RFC 7252, Section 8.2.
+func (in *Inbound) Spread(d time.Duration) { in.leisure = d }
 
 // Receive takes a datagram in. RFC 7252, Sections 4.2 to 4.5 and 8.1.
 func (l *Layer) Receive(now time.Time, from netip.AddrPort, datagram []byte, multicast bool) Event {
@@ -134,7 +139,7 @@ func (l *Layer) remember(now time.Time, from netip.AddrPort, m *Message, datagra
 	}
 	in = &Inbound{
 		from: from, mid: uint16(m.MessageID), token: slices.Clone(m.Token), sum: sum, typ: m.Type,
-		multicast: multicast, expires: now.Add(l.params.ExchangeLifetime),
+		multicast: multicast, expires: now.Add(l.params.ExchangeLifetime), leisure: l.params.Leisure,
 	}
 	l.seen.add(key, in)
 	return in, false
@@ -207,8 +212,8 @@ func (l *Layer) Answer(now time.Time, in *Inbound, resp *Message) error {
 // emitLater sends at once, or within Leisure when the request went to a group.
 func (l *Layer) emitLater(now time.Time, in *Inbound, b []byte) {
 	delay := time.Duration(0)
-	if in.multicast && l.params.Leisure > 0 {
-		delay = time.Duration(float64(l.params.Leisure) * l.random.fraction())
+	if in.multicast && in.leisure > 0 {
+		delay = time.Duration(float64(in.leisure) * l.random.fraction())
 	}
 	if delay == 0 || len(l.timers) >= l.params.MaxSeen {
 		l.emit(in.from, b)

@@ -246,6 +246,30 @@ func TestGroupRequest(t *testing.T) {
 	drain(t, server, 0)
 }
 
+// A handler has the answer to a group request spread over another time than the
+// endpoint's own, longer or shorter.
+func TestSpread(t *testing.T) {
+	for _, spread := range []time.Duration{time.Hour, time.Millisecond} {
+		var last time.Duration
+		for n := range 20 {
+			server := newTestLayer(byte(n), func(p *LayerParams) { p.Leisure = 5 * time.Second })
+			m := confirmable("tok")
+			m.Type, m.MessageID = NonConfirmable, 7
+			b, _ := MarshalUDP(m)
+			in := server.Receive(start, addrA, b, true).Inbound
+			in.Spread(spread)
+			if err := server.Answer(start, in, Respond(Content, NoFormat, nil)); err != nil {
+				t.Fatal(err)
+			}
+			at, _ := server.Next()
+			last = max(last, at.Sub(start))
+		}
+		if last > spread || last < spread/2 {
+			t.Errorf("of 20 answers the last is planned after %v, of %v", last, spread)
+		}
+	}
+}
+
 func TestNStart(t *testing.T) {
 	client := newTestLayer(1, func(p *LayerParams) { p.NStart, p.MaxQueue = 1, 2 })
 	first := send(t, client, start, addrB, confirmable("1"))

@@ -72,7 +72,7 @@ func groupFlag(m *Message) bool {
 // serveOpened has h answer what was inside of a protected request. The No-Response
 // Option travels there (RFC 8613, Section 4.1.3.6) and is heeded here.
 func serveOpened(ctx context.Context, h Handler, outer *Request, opened *Opened) *Message {
-	inner := &Request{Message: opened.Message, From: outer.From, Multicast: outer.Multicast, Peer: opened.Peer}
+	inner := &Request{Message: opened.Message, From: outer.From, Multicast: outer.Multicast, Peer: opened.Peer, Spread: outer.Spread}
 	push := &sealedPush{outer: outer.Push, seal: opened.Seal}
 	if outer.Push != nil {
 		inner.Push = push.push

@@ -80,6 +80,7 @@ func (d *Device) byInstaller(p coap.Peer) bool {
 // device for each block would be a storm.
 func (d *Device) stirred(h coap.HandlerFunc) coap.HandlerFunc {
 	return func(ctx context.Context, req *coap.Request) *coap.Message {
+		spread(req)
 		resp := h(ctx, req)
 		select {
 		case d.stir <- struct{}{}:
@@ -89,6 +90,19 @@ func (d *Device) stirred(h coap.HandlerFunc) coap.HandlerFunc {
 			return nil
 		}
 		return resp
+	}
+}
+
+// maxSpread bounds how long a sender can have answers wait.
+const maxSpread = 2 * time.Minute
+
+// spread heeds within which time a sender wants the answers to a group request.
+func spread(req *coap.Request) {
+	if req.Spread == nil || req.Code != coap.FETCH {
+		return
+	}
+	if r, err := firmware.ParseStatusRequest(req.Payload); err == nil && r.Spread > 0 {
+		req.Spread(min(time.Duration(r.Spread)*time.Millisecond, maxSpread))
 	}
 }
 

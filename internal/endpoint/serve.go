@@ -65,6 +65,9 @@ func (x *exchanges) serve(ev coap.Event, from netip.AddrPort, multicast bool) {
 		Message: ev.Message, From: from, Multicast: multicast, Peer: x.peer,
 		Push: func(m *coap.Message) error { return x.push(ev.Inbound, m) },
 	}
+	if multicast {
+		req.Spread = ev.Inbound.Spread
+	}
 	resp := x.handle(req)
 	if resp != nil && (multicast && coap.Class(resp.Code) != 2 || coap.Unwanted(ev.Message, resp.Code)) {
 		resp = nil
