@@ -247,15 +247,15 @@ type tap struct {
 	coap.Exchanger
 	mu   sync.Mutex
 	sent int
-	at   map[int]func() // called before the message with that number, from 1
-	cut  bool           // the link is down
+	at   map[int]func(context.Context) // called before the message with that number, from 1
+	cut  bool                          // the link is down
 }
 
-func (x *tap) when(n int, do func()) *tap {
+func (x *tap) when(n int, do func(context.Context)) *tap {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.at == nil {
-		x.at = map[int]func(){}
+		x.at = map[int]func(context.Context){}
 	}
 	x.at[n] = do
 	return x
@@ -293,7 +293,7 @@ func (x *tap) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 		do := x.at[x.sent]
 		x.mu.Unlock()
 		if do != nil {
-			do()
+			do(ctx)
 		}
 	}
 	if ctx.Err() != nil {

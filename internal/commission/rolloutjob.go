@@ -131,6 +131,7 @@ func (s *site) senderOf(ctx context.Context, j *job, r *fwRollout, g *group) (se
 			plan, err := s.planRollout(ctx, way, image, devices, rec.Options)
 			if err == nil {
 				sender = rollout.New(plan)
+				s.setImage(r, image)
 			}
 			return err
 		})
@@ -163,6 +164,14 @@ func (s *site) devicesOf(j *job) (list []*device) {
 		list = append(list, it.dev)
 	}
 	return list
+}
+
+// setImage shows who signed the image, which the devices may just have told.
+func (s *site) setImage(r *fwRollout, image *imageRecord) {
+	view := s.imageView(image)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.rec.Image, r.board.Image = view, view
 }
 
 // saver makes a sender's state durable.
@@ -241,8 +250,10 @@ func (r *fwRollout) end(now int64, canceled bool, failed *Error) {
 		b.Phase = PhaseStopped
 	case failed != nil:
 		b.Phase = PhaseFailed
-	case !b.Phase.over(): // nothing was to do
-		b.Phase = PhaseDone
+	case r.upToDate(): // nothing was to do
+		b.Phase, b.Problem, b.ProblemDevice = PhaseDone, nil, ""
+	case !b.Phase.over():
+		b.Phase = PhaseFailed
 	}
 	if failed == nil {
 		return
@@ -255,6 +266,16 @@ func (r *fwRollout) end(now int64, canceled bool, failed *Error) {
 			d.State, d.Problem = RolloutFailed, &failed.Problem
 		}
 	}
+}
+
+// upToDate reports whether all devices have run the image before; site.mu is held.
+func (r *fwRollout) upToDate() bool {
+	for _, d := range r.board.Devices {
+		if d.State != RolloutLeftOut || d.Problem == nil || d.Problem.ID != reasonRunning {
+			return false
+		}
+	}
+	return true
 }
 
 func (p RolloutPhase) over() bool {
@@ -275,11 +296,12 @@ func (s *site) endItems(j *job, r *fwRollout) (writes []write) {
 	rows := r.rows()
 	for _, it := range j.items {
 		it.rec = rows[it.dev.id].item(it.rec)
-		if it.rec.State == itemWorking || it.rec.State == itemTodo && !j.canceled { // the rollout stopped before
+		aborted := it.rec.Problem != nil && it.rec.Problem.ID == "fw-aborted"
+		switch open := it.rec.State == itemWorking || it.rec.State == itemTodo; {
+		case j.canceled && (open || aborted):
+			it.rec.State, it.rec.Problem = itemTodo, nil
+		case open: // the rollout stopped before
 			it.rec.State, it.rec.Problem = itemFailed, r.board.Problem
-			if j.canceled {
-				it.rec.State, it.rec.Problem = itemTodo, nil
-			}
 		}
 		writes = append(writes, write{j.itemKey(it.dev.id), it.rec})
 	}

@@ -18,6 +18,8 @@ const (
 	rolloutPace  = 250 * time.Millisecond // between two events about one rollout
 	endedShown   = 5                      // rollouts that have ended in a snapshot
 	csvTimestamp = time.RFC3339
+
+	reasonRunning = "fw-running" // of internal/rollout: what was wanted is so already
 )
 
 // feed takes a view of the sender over: onto the board, and into the job's items.
@@ -102,7 +104,7 @@ func (d RolloutDevice) item(it itemRecord) itemRecord {
 		it.State, it.Step, it.Problem = itemDone, "runs "+d.Version, nil
 	case RolloutLeftOut:
 		it.State, it.Step = itemFailed, "left out"
-		if d.Problem != nil && d.Problem.ID == "fw-running" {
+		if d.Problem != nil && d.Problem.ID == reasonRunning {
 			it.State, it.Step, it.Problem = itemDone, "runs it already", nil
 		}
 	case RolloutReverted, RolloutFailed, RolloutSilent:
