@@ -154,7 +154,7 @@ func (s *Sender) retry() {
 		switch {
 		case d.State == Broken || d.State == Reverted || d.State == Silent:
 			*d = DeviceRecord{ID: d.ID, Name: d.Name, Zone: d.Zone, Emergency: d.Emergency, State: Waiting,
-				Version: d.Version, Hardware: d.Hardware, Parity: d.Parity, Wave: d.Wave, Boots: d.Boots}
+				Version: d.Version, Hardware: d.Hardware, Parity: d.Parity, Wave: d.Wave, Boots: d.Boots, Again: true}
 			if d.Wave >= 0 {
 				first = min(first, d.Wave)
 				s.st.Waves[d.Wave].State = WaveWaiting

@@ -34,6 +34,7 @@ func (s *Sender) pass(ctx context.Context) error {
 	if s.st.Phase != Sending {
 		return nil
 	}
+	s.fresh = false // what devices were asked before says nothing of what follows
 	if err := s.sources(ctx); err != nil {
 		return err
 	}

@@ -83,6 +83,7 @@ type DeviceRecord struct {
 	missing []byte // bitmap of source blocks, in bitmap mode
 
 	Before firmware.Result `cbor:"20,keyasint"` // what it said before the rollout
+	Again  bool            `cbor:"22,keyasint"` // it is tried again, and has not said anything since
 }
 
 // WaveRecord is one wave.

@@ -79,6 +79,9 @@ func (s *Sender) takeProgress(d *DeviceRecord, st *firmware.Status, of int) {
 // takeOther deals with a device that does not have the session open: it was not
 // heard or dropped it, and is offered it again; what ended it by itself is final.
 func (s *Sender) takeOther(d *DeviceRecord, st *firmware.Status, of int) {
+	if d.Again { // what it says is of the try before
+		d.Again, d.Before = false, st.Result
+	}
 	why := ofResult(st.Result)
 	switch {
 	case why != nil && (st.Result != d.Before || d.Tries > 0) && st.Result != firmware.ResultCanceled && st.Result != firmware.ResultExpired:
