@@ -35,13 +35,13 @@ type cli struct {
 
 	Firmware firmwareCmd `cmd:"" help:"Send firmware to a whole group, and look after rollouts."`
 
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file."`
 
-	Config    kong.ConfigFlag  `placeholder:"FILE" help:"Read flags from this file (YAML; docs/operating.md)."`
-	LogFormat string           `help:"How to log: text or json." enum:"text,json" default:"text" env:"LAMPLIGHTER_LOG_FORMAT"`
-	Log       string           `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission and firmware." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
-	NonceLog  string           `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
-	Version   kong.VersionFlag `help:"Print the version and exit."`
+	Config    kong.ConfigFlag `placeholder:"FILE" help:"Read flags from this file (YAML; docs/operating.md)."`
+	LogFormat string          `help:"How to log: text or json." enum:"text,json" default:"text" env:"LAMPLIGHTER_LOG_FORMAT"`
+	Log       string          `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission and firmware." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
+	NonceLog  string          `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
 }
 
 type asCommands struct {
@@ -57,11 +57,26 @@ type gmCommands struct {
 	Restore gmRestoreCmd `cmd:"" help:"Make the state of a new server of a backup."`
 }
 
+// versionCmd is a command and no flag: firmware sign has one of that name.
+type versionCmd struct{}
+
+func (versionCmd) Run() error {
+	fmt.Println(version)
+	return nil
+}
+
+// arguments are those of the command line; --version alone is the command.
+func arguments(args []string) []string {
+	if len(args) == 1 && args[0] == "--version" {
+		return []string{"version"}
+	}
+	return args
+}
+
 func newParser(c *cli) (parser *kong.Kong) {
 	parser = kong.Must(c,
 		kong.Name("lamplighter"),
 		kong.Description("Commission secure CoAP multicast groups from a browser.\n\nTo see it work: lamplighter demo"),
-		kong.Vars{"version": version},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.UsageOnError(),
 		kong.Configuration(loadConfig(func() *kong.Application { return parser.Model })),
@@ -72,7 +87,7 @@ func newParser(c *cli) (parser *kong.Kong) {
 func main() {
 	var c cli
 	parser := newParser(&c)
-	command, err := parser.Parse(os.Args[1:])
+	command, err := parser.Parse(arguments(os.Args[1:]))
 	parser.FatalIfErrorf(err)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

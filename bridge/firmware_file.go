@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lamplighter/internal/cose"
+	"lamplighter/internal/suit"
+)
+
+// maxFirmware bounds a firmware file that is read, in bytes.
+const maxFirmware = 256 << 20
+
+// signatureAlgorithms are the values of --algorithm.
+var signatureAlgorithms = map[string]cose.Algorithm{
+	"": cose.Null, "es256": cose.ES256, "esp256": cose.ESP256, "eddsa": cose.EdDSA, "ed25519": cose.AlgEd25519,
+}
+
+type firmwareKeygenCmd struct {
+	Out   string `required:"" short:"o" type:"path" placeholder:"FILE" help:"File for the private key; the public key goes beside it, with .pub at its end. Neither may exist."`
+	Curve string `enum:"ed25519,p256" default:"ed25519" help:"Kind of key: ed25519 or p256."`
+}
+
+// Help is what `lamplighter firmware keygen --help` adds.
+func (firmwareKeygenCmd) Help() string {
+	return "Keep the private key off the net, better in a token. Devices get the public key in the factory: what it signs, they run."
+}
+
+func (c firmwareKeygenCmd) Run() error { return c.run(os.Stdout) }
+
+func (c firmwareKeygenCmd) run(out io.Writer) error {
+	private, public, key, err := drawKey(c.Curve)
+	if err != nil {
+		return err
+	}
+	beside := strings.TrimSuffix(c.Out, ".pem") + ".pub"
+	if _, err := os.Lstat(beside); err == nil {
+		return fmt.Errorf("%s exists already", beside)
+	}
+	if err := writeFresh(c.Out, private, 0o600); err != nil {
+		return err
+	}
+	if err := writeFresh(beside, public, 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Private key: %s\nPublic key:  %s\nKey id:      %x\n", c.Out, beside, suit.KeyID(key))
+	return nil
+}
+
+type firmwareSignCmd struct {
+	Image    string `arg:"" type:"existingfile" help:"Firmware image."`
+	Out      string `required:"" short:"o" type:"path" placeholder:"FILE" help:"Firmware file to write, such as lamp-2.4.0.suit."`
+	Sequence uint64 `required:"" help:"Sequence number; devices take only what is above what they have."`
+	Vendor   string `placeholder:"DOMAIN" help:"Vendor's domain name, such as example.com."`
+	Class    string `placeholder:"NAME" help:"Class of the devices, such as the model's name."`
+	VendorID string `placeholder:"UUID" help:"Vendor id, if it is not made of the domain name."`
+	ClassID  string `placeholder:"UUID" help:"Class id, if it is not made of the vendor id and the class."`
+	Device   string `placeholder:"UUID" help:"Only the device with this id. Default: all of the class."`
+	Version  string `help:"Version, for people to read."`
+	Name     string `help:"Vendor's name, for people to read."`
+	Model    string `help:"Model's name, for people to read."`
+	Text     string `help:"What the update is about, for people to read."`
+	URI      string `name:"uri" help:"Where the image is; it is then left out of the file."`
+
+	Key       string `type:"existingfile" placeholder:"FILE" help:"Private key, PEM (PKCS #8)."`
+	Signer    string `placeholder:"COMMAND" help:"Instead of a key: a command, for the shell, that signs what comes on its standard input."`
+	Public    string `type:"existingfile" placeholder:"FILE" help:"Public key of --signer, PEM."`
+	Algorithm string `enum:",es256,esp256,eddsa,ed25519" default:"" help:"es256, esp256, eddsa or ed25519. Default: esp256 or ed25519, whichever is the key's."`
+}
+
+// Help is what `lamplighter firmware sign --help` adds.
+func (firmwareSignCmd) Help() string {
+	return "The command of --signer gets the bytes to be signed, not their hash, and writes the signature alone: 64 bytes, R | S or r | s; for P-256 also in DER. With OpenSSL:\n\n" +
+		"  --signer 'openssl pkeyutl -sign -rawin -digest sha256 -inkey key.pem -in /dev/stdin' --public key.pub"
+}
+
+func (c firmwareSignCmd) Run(ctx context.Context) error { return c.run(ctx, os.Stdout) }
+
+func (c firmwareSignCmd) run(ctx context.Context, out io.Writer) error {
+	signer, err := c.signer(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := c.params()
+	if err != nil {
+		return err
+	}
+	data, err := suit.Sign(p, signer)
+	if err != nil {
+		return err
+	}
+	if _, _, err := suit.Open(data, signer.Public()); err != nil {
+		return fmt.Errorf("checking what was made: %w", err)
+	}
+	if err := replaceFile(c.Out, data, 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: %d bytes, signed by key %x\n", c.Out, len(data), suit.KeyID(signer.Public()))
+	return nil
+}
+
+// signer is a key in a file, or a command.
+func (c firmwareSignCmd) signer(ctx context.Context) (suit.Signer, error) {
+	alg := signatureAlgorithms[c.Algorithm]
+	switch {
+	case c.Key != "" && c.Signer == "" && c.Public == "":
+		key, err := readPrivateKey(c.Key)
+		if err != nil {
+			return nil, err
+		}
+		return suit.NewSigner(alg, key)
+	case c.Key == "" && c.Signer != "" && c.Public != "":
+		public, err := readAnchor(c.Public)
+		if err != nil {
+			return nil, err
+		}
+		if alg, err = suit.AlgorithmOf(alg, public); err != nil {
+			return nil, err
+		}
+		return commandSigner{ctx: ctx, command: c.Signer, alg: alg, public: public}, nil
+	}
+	return nil, errors.New("say who signs: --key FILE, or --signer COMMAND with --public FILE")
+}
+
+func (c firmwareSignCmd) params() (p suit.Params, err error) {
+	p = suit.Params{
+		Sequence: c.Sequence, Vendor: c.Vendor, Class: c.Class, URI: c.URI, Integrate: c.URI == "",
+		Version: c.Version, VendorName: c.Name, Model: c.Model, Description: c.Text,
+	}
+	for _, id := range []struct {
+		text string
+		to   *suit.UUID
+	}{{c.VendorID, &p.VendorID}, {c.ClassID, &p.ClassID}, {c.Device, &p.Device}} {
+		if id.text == "" {
+			continue
+		}
+		if *id.to, err = suit.ParseUUID(id.text); err != nil {
+			return p, err
+		}
+	}
+	p.Image, err = readFirmware(c.Image)
+	return p, err
+}
+
+type firmwareInspectCmd struct {
+	File string `arg:"" type:"existingfile" help:"Firmware file."`
+}
+
+// Help is what `lamplighter firmware inspect --help` adds.
+func (firmwareInspectCmd) Help() string {
+	return "It checks all digests in the file, and not who signed it: that is lamplighter firmware verify."
+}
+
+func (c firmwareInspectCmd) Run() error { return c.run(os.Stdout) }
+
+func (c firmwareInspectCmd) run(out io.Writer) error {
+	data, err := readFirmware(c.File)
+	if err != nil {
+		return err
+	}
+	e, err := suit.Parse(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	printEnvelope(out, filepath.Base(c.File), len(data), e)
+	return nil
+}
+
+type firmwareVerifyCmd struct {
+	File string   `arg:"" type:"existingfile" help:"Firmware file."`
+	Key  []string `required:"" type:"existingfile" placeholder:"FILE" help:"Public key that may have signed it, PEM. May be given several times."`
+}
+
+func (c firmwareVerifyCmd) Run() error { return c.run(os.Stdout) }
+
+func (c firmwareVerifyCmd) run(out io.Writer) error {
+	data, err := readFirmware(c.File)
+	if err != nil {
+		return err
+	}
+	var anchors []cose.PublicKey
+	for _, file := range c.Key {
+		key, err := readAnchor(file)
+		if err != nil {
+			return err
+		}
+		anchors = append(anchors, key)
+	}
+	e, signer, err := suit.Open(data, anchors...)
+	if err != nil {
+		return fmt.Errorf("%s is not to be trusted: %w", c.File, err)
+	}
+	for i, key := range anchors {
+		if key.Equal(signer) {
+			fmt.Fprintf(out, "%s is signed by the key in %s (key id %x).\n", c.File, c.Key[i], suit.KeyID(key))
+			break
+		}
+	}
+	if len(e.Integrated) == 0 {
+		fmt.Fprintln(out, "The image is not in the file, so it could not be checked.")
+		return nil
+	}
+	fmt.Fprintln(out, "The image is the one that was signed.")
+	return nil
+}
+
+// readFirmware reads an image or a firmware file.
+func readFirmware(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFirmware+1))
+	if err == nil && len(data) > maxFirmware {
+		err = fmt.Errorf("%s is larger than %d MiB", path, maxFirmware>>20)
+	}
+	return data, err
+}
