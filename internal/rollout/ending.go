@@ -64,7 +64,7 @@ func (s *Sender) soak(ctx context.Context) error {
 	if err := s.sleep(ctx, until); err != nil {
 		return err
 	}
-	replies := s.callAll(ctx, s.inWave(Confirmed), fetchRequest(firmware.FieldRunning, s.st.Session, 0))
+	replies := s.callTwice(ctx, s.inWave(Confirmed), fetchRequest(firmware.FieldRunning, s.st.Session, 0))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *Sender) retry() {
 				s.st.Waves[d.Wave].State = WaveWaiting
 			}
 		case d.State == LeftOut && d.Reason != nil && (d.Reason.ID == reasonSilent.ID || d.Reason.ID == reasonBusy.ID || d.Reason.ID == reasonGone.ID):
-			s.ctl.joins = append(s.ctl.joins, Device{ID: d.ID, Name: d.Name, Zone: d.Zone, Emergency: d.Emergency})
+			s.rejoin(d)
 		}
 	}
 	s.st.Wave, s.st.Round, s.st.Ended = min(s.st.Wave, first), 0, time.Time{}

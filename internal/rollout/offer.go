@@ -3,6 +3,8 @@ package rollout
 import (
 	"bytes"
 	"context"
+	"errors"
+	"slices"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
@@ -130,6 +132,21 @@ func (s *Sender) callAll(ctx context.Context, ids []string, req *coap.Message) [
 	replies := callAll(ctx, &s.p, ids, req)
 	for i := range replies {
 		s.note(&replies[i])
+	}
+	return replies
+}
+
+// callTwice is callAll that asks once more who did not answer: bursts of losses end.
+func (s *Sender) callTwice(ctx context.Context, ids []string, req *coap.Message) []reply {
+	replies := s.callAll(ctx, ids, req)
+	var again []string
+	for _, r := range replies {
+		if errors.Is(r.err, coap.ErrTimeout) {
+			again = append(again, r.device)
+		}
+	}
+	for _, r := range s.callAll(ctx, again, req) {
+		replies[slices.Index(ids, r.device)] = r
 	}
 	return replies
 }

@@ -56,7 +56,7 @@ func (s *Sender) repair(ctx context.Context) error {
 			asked = true
 		case verifying > 0:
 			s.giveUp(s.list(Receiving), reasonIntegrity)
-		case !last && s.countState(Silent) > 0: // once more, those that were gone
+		case !last && s.countState(Silent)+len(s.leftSilent()) > 0: // once more, those that were gone
 			last, asked = true, true
 			if err := s.revive(ctx); err != nil {
 				return err
@@ -106,9 +106,18 @@ func (s *Sender) verifying(ctx context.Context) error {
 	return s.checkAll(ctx, s.list(Receiving))
 }
 
-// revive asks those that were silent once more.
+// revive asks those that were silent once more, also those that were so when the
+// plan was made.
 func (s *Sender) revive(ctx context.Context) error {
 	var ids []string
+	s.mu.Lock()
+	for _, id := range s.leftSilent() {
+		s.rejoin(s.device(id))
+	}
+	s.mu.Unlock()
+	if err := s.newcomers(ctx); err != nil {
+		return err
+	}
 	for _, id := range s.list(Silent) {
 		if !s.device(id).Executed {
 			ids = append(ids, id)

@@ -14,6 +14,7 @@ const (
 	switchGap   = 200 * time.Millisecond // between two announcements, at least
 	fewNonces   = 8                      // up to so many devices are asked for nonces one by one
 	fewAlone    = 2                      // up to so many are told to switch one by one
+	aloneLead   = 8 * time.Second        // so that a retransmission comes before the restart. RFC 7252, Section 4.8
 	earlier     = time.Minute            // before a time that was set, nonces are asked for
 	noBootYet   = 5 * time.Second        // after a switch nobody answers: devices restart
 	lostGrace   = time.Minute            // after the time to confirm, until a device counts as lost
@@ -196,7 +197,7 @@ func (s *Sender) nonces(ctx context.Context, ids []string) ([]ready, error) {
 			silent = append(silent, id)
 		}
 	}
-	for _, r := range s.callAll(ctx, silent, fetchRequest(fields, s.st.Session, 0)) {
+	for _, r := range s.callTwice(ctx, silent, fetchRequest(fields, s.st.Session, 0)) {
 		got[r.device] = r
 	}
 	if err := ctx.Err(); err != nil {
@@ -233,6 +234,9 @@ func (s *Sender) tellSwitch(ctx context.Context, ids []string, at time.Time) err
 	}
 	chunks := (len(able) + firmware.MaxNonces - 1) / firmware.MaxNonces
 	lead := switchTimes * (s.air(chunks*overheadGroup+len(able)*firmware.NonceSize) + switchGap)
+	if len(able) <= fewAlone {
+		lead = max(lead, aloneLead)
+	}
 	if now := s.p.Clock.Now(); at.Before(now.Add(lead)) {
 		at = now.Add(lead)
 	}

@@ -108,9 +108,27 @@ func (s *Sender) unheard(d *DeviceRecord, r reply) {
 
 // comeback lets a device in that was silent when the plan was made.
 func (s *Sender) comeback(d *DeviceRecord, r reply) {
-	if d == nil || d.State != LeftOut || d.Reason == nil || d.Reason.ID != reasonSilent.ID || r.problem() != nil {
-		return
+	if d != nil && d.leftSilent() && r.problem() == nil {
+		s.rejoin(d)
 	}
+}
+
+// leftSilent reports whether a device was left out because it did not answer.
+func (d *DeviceRecord) leftSilent() bool {
+	return d.State == LeftOut && d.Reason != nil && d.Reason.ID == reasonSilent.ID
+}
+
+func (s *Sender) leftSilent() (ids []string) {
+	for _, id := range s.list(LeftOut) {
+		if s.device(id).leftSilent() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// rejoin lets a device be looked at as one that has just joined. Under mu.
+func (s *Sender) rejoin(d *DeviceRecord) {
 	s.ctl.joins = append(s.ctl.joins, Device{ID: d.ID, Name: d.Name, Zone: d.Zone, Emergency: d.Emergency})
 }
 
