@@ -21,6 +21,9 @@ func (s *Sender) take(d *DeviceRecord, r reply, of int) {
 	}
 	if d.State == Silent { // it is back
 		d.State, d.Reason = Waiting, nil
+		if s.st.ProblemDevice == d.ID {
+			s.st.Problem, s.st.ProblemDevice = nil, ""
+		}
 	}
 	st := &r.status
 	if st.Running != nil {
