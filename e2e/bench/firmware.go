@@ -101,7 +101,11 @@ func firmwareRollout() ([]result, error) {
 			return all, err
 		}
 		if alone[s.loss] == 0 {
-			if alone[s.loss], err = unicast(s.loss); err != nil {
+			err := bubble(func() (err error) {
+				alone[s.loss], err = unicast(s.loss)
+				return err
+			})
+			if err != nil {
 				return all, err
 			}
 		}
@@ -139,7 +143,11 @@ func (s scene) figures(coded, bitmap outcome, unicast float64) []result {
 func (s scene) mean() (sum outcome, err error) {
 	runs := s.runs()
 	for seed := range runs {
-		o, err := s.transfer(uint64(seed + 1))
+		var o outcome
+		err := bubble(func() (err error) {
+			o, err = s.transfer(uint64(seed + 1))
+			return err
+		})
 		if err != nil {
 			return outcome{}, fmt.Errorf("%d devices, loss %g, burst %g, bitmap %v: %w", s.n, s.loss, s.burst, s.bitmap, err)
 		}
@@ -158,6 +166,7 @@ func (s scene) transfer(seed uint64) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	defer f.Close()
 	release, err := f.Release(image.Image{Version: "2.0.0"}, 2, imageSize)
 	if err != nil {
 		return outcome{}, err
@@ -170,6 +179,7 @@ func (s scene) transfer(seed uint64) (outcome, error) {
 	params := f.Params(release, rollout.Options{
 		Profile: rollout.Profile{Name: "bench", Rate: imageRate, Block: firmware.MaxBlock},
 	})
+	params.Parallel = 4
 	params.Progress = func(v rollout.View) {
 		if ended.IsZero() && (v.Phase == rollout.Switching || v.Phase.Over()) {
 			last, counted, ended = v, f.Net.Counters(), f.Clock.Now()
@@ -183,6 +193,7 @@ func (s scene) transfer(seed uint64) (outcome, error) {
 	if plan.Eligible() != s.n || plan.Bitmap != s.bitmap {
 		return outcome{}, fmt.Errorf("the plan has %d devices, bitmap %v", plan.Eligible(), plan.Bitmap)
 	}
+	f.SetLinks(s.link)
 	before, began := f.Net.Counters(), f.Clock.Now()
 	if err := rollout.New(plan).Run(ctx); err != nil && ctx.Err() == nil {
 		return outcome{}, err
@@ -200,7 +211,7 @@ func (s scene) transfer(seed uint64) (outcome, error) {
 
 func (s scene) fleet(seed uint64) (*fleet.Fleet, error) {
 	return fleet.New(fleet.Config{
-		N: s.n, Seed: seed, Rate: imageRate, Link: s.link, Parallel: runtime.GOMAXPROCS(0), ShareVerify: s.n >= 1000,
+		N: s.n, Seed: seed, Rate: imageRate, Real: true, Parallel: runtime.GOMAXPROCS(0), ShareVerify: s.n >= 1000,
 		Ability: func(int) updater.Ability {
 			a := fleet.Able
 			if s.bitmap {
@@ -219,6 +230,8 @@ func unicast(loss float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer f.Close()
+	f.SetLinks(s.link)
 	body := make([]byte, imageSize)
 	for _, d := range f.Devices {
 		if err := f.Unicast(context.Background(), d, body); err != nil {

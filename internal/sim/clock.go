@@ -6,7 +6,35 @@ import (
 	"time"
 )
 
-// Clock is simulated time: it stands still until somebody sleeps or a [Network]
+// Time is what a [Network] takes time from: a [Clock], or [Real].
+type Time interface {
+	Now() time.Time
+	Sleep(ctx context.Context, d time.Duration) error // ctx's error when that ended before
+}
+
+// Real is the time of package time. In a bubble of testing/synctest that is simulated
+// too, and goroutines wait beside each other as they would.
+type Real struct{}
+
+// Now is the time.
+func (Real) Now() time.Time { return time.Now() }
+
+// Sleep waits.
+func (Real) Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Clock is simulated time for one goroutine at a time: it stands still until somebody sleeps or a [Network]
 // carries a datagram. Who sleeps at the same time as another sleeps in the same
 // time. It is safe for concurrent use.
 type Clock struct {

@@ -13,6 +13,7 @@ type Gilbert struct {
 	rng   *rand.Rand
 	begin float64 // probability that a burst begins with the next datagram
 	end   float64 // probability that it is over with the next datagram
+	loss  float64
 	lossy bool
 }
 
@@ -41,7 +42,15 @@ func (g *Gilbert) Set(loss, burst float64) {
 		}
 		g.begin = g.end * loss / (1 - loss)
 	}
+	g.loss = loss
 	g.lossy = g.rng.Float64() < loss
+}
+
+// rest forgets whether a burst goes on.
+func (g *Gilbert) rest() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lossy = g.rng.Float64() < g.loss
 }
 
 // Lost says whether the next datagram is lost.

@@ -14,7 +14,13 @@ type Link struct {
 }
 
 // link is a Link at work.
-type link struct{ to, from *Gilbert }
+type link struct {
+	to, from *Gilbert
+	used     time.Time // when it carried something last
+}
+
+// quiet is how long nothing is carried until a burst is over for certain.
+const quiet = time.Second
 
 // SetLink changes the link of the endpoint at addr from now on. Losses depend only on
 // the network's seed, the address and how many datagrams the link carried.
@@ -31,7 +37,7 @@ func (n *Network) SetLink(addr netip.AddrPort, l Link) {
 		seed = (seed ^ uint64(b)) * 1099511628211
 	}
 	seed = (seed ^ uint64(addr.Port())) * 1099511628211
-	n.links[addr] = &link{NewGilbert(seed, l.Loss, l.Burst), NewGilbert(^seed, l.Loss, l.Burst)}
+	n.links[addr] = &link{to: NewGilbert(seed, l.Loss, l.Burst), from: NewGilbert(^seed, l.Loss, l.Burst)}
 }
 
 // Traffic counts datagrams and their bytes, UDP payloads.
@@ -68,22 +74,31 @@ func (n *Network) Counters() Counters {
 
 // SetClock gives the network a time: each datagram takes its bits at rate (bit/s, 0:
 // none), one after the other; a retransmission waits for RFC 7252's timeout, and a
-// group request for all of the time that it is given, unless its context ends.
-func (n *Network) SetClock(c *Clock, rate float64) {
+// group request for all of the time that it is given, unless its context ends. Then a
+// burst of losses on a link does not outlive a second in which the link is idle.
+func (n *Network) SetClock(c Time, rate float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.clock, n.rate = c, rate
 }
 
-// carry counts a datagram and lets the time pass that it takes.
+// carry counts a datagram and waits until it is over the air.
 func (n *Network) carry(size int, kind func(*Counters) *Traffic) {
 	n.mu.Lock()
 	kind(&n.counters).add(size)
-	clock, rate := n.clock, n.rate
-	n.mu.Unlock()
-	if clock != nil && rate > 0 {
-		clock.Advance(time.Duration(float64(size) * 8 / rate * float64(time.Second)))
+	clock := n.clock
+	if clock == nil || n.rate <= 0 {
+		n.mu.Unlock()
+		return
 	}
+	now := clock.Now()
+	if n.busy.Before(now) {
+		n.busy = now
+	}
+	n.busy = n.busy.Add(time.Duration(float64(size) * 8 / n.rate * float64(time.Second)))
+	wait := n.busy.Sub(now)
+	n.mu.Unlock()
+	_ = clock.Sleep(context.Background(), wait)
 }
 
 func toGroup(c *Counters) *Traffic  { return &c.Group }
@@ -93,10 +108,18 @@ func response(c *Counters) *Traffic { return &c.Response }
 // lost draws whether the link of an endpoint loses a datagram, to it or from it.
 func (n *Network) lost(end netip.AddrPort, kind Kind) bool {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	at := n.links[end]
-	n.mu.Unlock()
 	if at == nil {
 		return false
+	}
+	if n.clock != nil {
+		now := n.clock.Now()
+		if now.Sub(at.used) >= quiet {
+			at.to.rest()
+			at.from.rest()
+		}
+		at.used = now
 	}
 	if kind == Request {
 		return at.to.Lost()
@@ -109,8 +132,8 @@ func (n *Network) pass(ctx context.Context, begun time.Time, d time.Duration) {
 	n.mu.Lock()
 	clock := n.clock
 	n.mu.Unlock()
-	if clock != nil && ctx.Err() == nil {
-		clock.To(begun.Add(d))
+	if clock != nil {
+		_ = clock.Sleep(ctx, begun.Add(d).Sub(clock.Now()))
 	}
 }
 

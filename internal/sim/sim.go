@@ -7,7 +7,7 @@
 // their seed as long as one goroutine sends.
 //
 // For measurements there are links that lose more or less, and in bursts ([Link]), a
-// simulated clock that datagrams and waiting move on ([Network.SetClock]), counters,
+// clock that datagrams and waiting take time of ([Network.SetClock]), counters,
 // and groups that are served by several goroutines ([Network.Parallel]).
 //
 // It is no model of a message layer's timing; internal/coap tests that with a
@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"time"
 
 	"lamplighter/internal/coap"
 )
@@ -68,8 +69,9 @@ type Network struct {
 	from     map[netip.AddrPort]*exchanger
 	links    map[netip.AddrPort]*link
 	counters Counters
-	clock    *Clock // nil: time stands still
+	clock    Time // nil: it stands still
 	rate     float64
+	busy     time.Time // until when datagrams are on the air
 }
 
 // NewNetwork makes a network without faults. Equal seeds make equal faults.

@@ -8,6 +8,7 @@
 package fleet
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
@@ -34,6 +35,11 @@ type Config struct {
 	Flash   int                         // bytes of a device's flash; default 1 MiB
 	Boot    time.Duration               // that a device is gone for when it restarts; default 3 s
 
+	// Real takes the fleet's time from package time, for a bubble of testing/synctest
+	// in which a sender does several things at a time; [Fleet.Close] ends it. Without
+	// it time is a [sim.Clock] for a sender that does one thing at a time.
+	Real bool
+
 	// Parallel is how many devices handle a group request at a time; default 1.
 	Parallel int
 
@@ -52,7 +58,7 @@ var Able = updater.Ability{Block: 1024, K: 64, Parity: 64}
 // Fleet is the devices, the network and the clock.
 type Fleet struct {
 	Net     *sim.Network
-	Clock   *sim.Clock
+	Clock   sim.Time
 	Devices []*Device
 
 	cfg     Config
@@ -62,6 +68,8 @@ type Fleet struct {
 	params  group.Params // what all members share
 	sender  *Group
 	verify  *verifier
+	over    context.CancelFunc
+	ended   sync.WaitGroup
 
 	mu     sync.Mutex
 	looked time.Time // when the devices' timers were looked at
@@ -86,8 +94,9 @@ func New(cfg Config) (*Fleet, error) {
 	}
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], cfg.Seed)
-	f := &Fleet{Net: sim.NewNetwork(cfg.Seed), Clock: sim.NewClock(start), cfg: cfg, rand: rand.NewChaCha8(seed), verify: &verifier{}}
+	f := &Fleet{Net: sim.NewNetwork(cfg.Seed), cfg: cfg, rand: rand.NewChaCha8(seed), verify: &verifier{}}
 	f.Net.Parallel = cfg.Parallel
+	f.Clock, f.over = f.clock(), func() {}
 	f.Net.SetClock(f.Clock, cfg.Rate)
 	f.vendor = f.key()
 	f.factory = factoryImage()
@@ -105,8 +114,48 @@ func New(cfg Config) (*Fleet, error) {
 			return nil, fmt.Errorf("making device %d: %w", i, err)
 		}
 	}
-	f.Clock.OnAdvance(f.look)
+	f.tick()
 	return f, nil
+}
+
+// clock makes the fleet's time.
+func (f *Fleet) clock() sim.Time {
+	if f.cfg.Real {
+		return sim.Real{}
+	}
+	clock := sim.NewClock(start)
+	clock.OnAdvance(f.look)
+	return clock
+}
+
+// tick has the devices look at their timers from now on.
+func (f *Fleet) tick() {
+	if !f.cfg.Real {
+		return // the clock does
+	}
+	ctx, over := context.WithCancel(context.Background())
+	f.over = over
+	f.ended.Go(func() {
+		for f.Clock.Sleep(ctx, lookEvery) == nil {
+			f.look(f.Clock.Now())
+		}
+	})
+}
+
+// Close ends what runs by itself.
+func (f *Fleet) Close() {
+	f.over()
+	f.ended.Wait()
+}
+
+// Wait lets d pass.
+func (f *Fleet) Wait(d time.Duration) { _ = f.Clock.Sleep(context.Background(), d) }
+
+// SetLinks changes the links of all devices.
+func (f *Fleet) SetLinks(link func(i int) sim.Link) {
+	for i, d := range f.Devices {
+		f.Net.SetLink(d.Addr, link(i))
+	}
 }
 
 // add makes device i and joins it to the group.
@@ -150,10 +199,13 @@ func (f *Fleet) Group() *Group { return f.sender }
 // Device returns a device by its id; nil when there is none.
 func (f *Fleet) Device(id string) *Device { return f.sender.byID[id] }
 
-// look has the devices do what is due, as time passes; at most every 50 ms.
+// lookEvery is how often devices look at their timers.
+const lookEvery = 50 * time.Millisecond
+
+// look has the devices do what is due, as time passes.
 func (f *Fleet) look(now time.Time) {
 	f.mu.Lock()
-	due := now.Sub(f.looked) >= 50*time.Millisecond
+	due := now.Sub(f.looked) >= lookEvery
 	if due {
 		f.looked = now
 	}

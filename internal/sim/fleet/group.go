@@ -96,7 +96,7 @@ func (g *Group) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 		}
 		heard[d] = true
 		if len(heard) == len(g.byID) {
-			g.fleet.Clock.To(begun.Add(min(spread(req), wait))) // the last one answers at the end
+			g.fleet.Wait(begun.Add(min(spread(req), wait)).Sub(g.fleet.Clock.Now())) // the last one answers at the end
 			stop()
 		}
 		each(rollout.Answer{Device: d.ID, Resp: plain, Sent: sent, Size: datagram(resp), RTT: g.fleet.Clock.Now().Sub(begun)})

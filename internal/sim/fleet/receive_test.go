@@ -54,7 +54,7 @@ func TestReceive(t *testing.T) {
 		f.Net.SetLink(d.Addr, sim.Link{})
 		activate(t, f, d, session, s, firmware.ModeTest)
 	}
-	f.Clock.Advance(10 * time.Second)
+	f.Wait(10 * time.Second)
 	for _, d := range f.Devices {
 		s := d.Updater().Status(firmware.FieldNonce | firmware.FieldRunning)
 		if s.State != firmware.Testing || s.Running.Version != "2.0.0" || s.Running.Sequence != 2 {
@@ -65,7 +65,7 @@ func TestReceive(t *testing.T) {
 			activate(t, f, d, session, s, firmware.ModeConfirm)
 		}
 	}
-	f.Clock.Advance(20 * time.Minute)
+	f.Wait(20 * time.Minute)
 	for i, d := range f.Devices {
 		running, _ := d.Image()
 		if want := map[bool]string{true: "1.0.0", false: "2.0.0"}[i == 0]; running.Version != want || d.Brick() != nil {
