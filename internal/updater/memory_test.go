@@ -25,8 +25,9 @@ type memory struct {
 	dead bool
 	rng  *rand.Rand
 
-	bad, stuck map[int]bool // programming fails there; bits of it are not cleared
-	writes     int          // bytes programmed, and a byte for each that was erased
+	bad, stuck map[int]bool  // programming fails there; bits of it are not cleared
+	writes     int           // bytes programmed, and a byte for each that was erased
+	note       func(off int, erasing bool) // is called for each
 }
 
 func newMemory(size, sector int) *memory {
@@ -69,7 +70,7 @@ func (m *memory) Program(off int, p []byte) error {
 	}
 	for i, v := range p {
 		switch at := off + i; {
-		case m.cut():
+		case m.cut(at, false):
 			m.b[at] &= v | byte(m.rng.Uint32())
 			return errPower
 		case m.bad[at]:
@@ -91,7 +92,7 @@ func (m *memory) Erase(off int) error {
 	}
 	m.wear[off/m.sector]++
 	for i := off; i < off+m.sector; i++ {
-		if m.cut() {
+		if m.cut(i, true) {
 			m.garble(off)
 			return errPower
 		}
@@ -120,9 +121,12 @@ func (m *memory) garble(off int) {
 	}
 }
 
-// cut counts a byte and says whether the power goes in it.
-func (m *memory) cut() bool {
+// cut counts a byte that is written and says whether the power goes in it.
+func (m *memory) cut(off int, erasing bool) bool {
 	m.writes++
+	if m.note != nil {
+		m.note(off, erasing)
+	}
 	if m.left < 0 {
 		return false
 	}
