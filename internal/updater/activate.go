@@ -69,7 +69,9 @@ func (u *Updater) activate(r *firmware.ActivateRequest) error {
 	}
 	switch r.Mode {
 	case firmware.ModeTest:
-		u.switching = nil
+		if err := u.disarm(); err != nil {
+			return err
+		}
 		return u.schedule(r, n.value)
 	case firmware.ModeConfirm:
 		return u.confirm(r)
@@ -203,7 +205,12 @@ func (u *Updater) cancel(r *firmware.ActivateRequest) error {
 	if u.testing {
 		return refuse(errConflict, "The device runs the image already: revert it.")
 	}
-	if u.rec.Trial != nil {
+	return u.disarm()
+}
+
+// disarm takes back a switch that is to come, also from the boot loader.
+func (u *Updater) disarm() error {
+	if u.rec.Trial != nil && !u.testing {
 		next := u.rec.clone()
 		next.Trial = nil
 		if err := u.commit(next); err != nil {

@@ -110,9 +110,9 @@ func (d *device) tryBoot() (err error) {
 }
 
 // run lets time pass, with its timers, and restarts when that is asked for.
-func (d *device) run(for_ time.Duration) {
+func (d *device) run(span time.Duration) {
 	d.t.Helper()
-	for end := d.now.Add(for_); ; {
+	for end := d.now.Add(span); ; {
 		at, ok := d.u.Due()
 		if !ok || at.After(end) {
 			d.now = end
