@@ -10,7 +10,7 @@ import (
 )
 
 // ready is a device that has the image of a transfer and has verified it.
-func ready(t *testing.T) (*device, *transfer) {
+func ready(t testing.TB) (*device, *transfer) {
 	d := newDevice(t, small())
 	x := makeTransfer(t, makeImage("2.0", 700), 20, 64, 8)
 	d.begin(x)

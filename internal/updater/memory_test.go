@@ -25,8 +25,8 @@ type memory struct {
 	dead bool
 	rng  *rand.Rand
 
-	bad, stuck map[int]bool  // programming fails there; bits of it are not cleared
-	writes     int           // bytes programmed, and a byte for each that was erased
+	bad, stuck map[int]bool                // programming fails there; bits of it are not cleared
+	writes     int                         // bytes programmed, and a byte for each that was erased
 	note       func(off int, erasing bool) // is called for each
 }
 
