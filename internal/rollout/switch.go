@@ -185,7 +185,7 @@ type ready struct {
 func (s *Sender) nonces(ctx context.Context, ids []string) ([]ready, error) {
 	const fields = firmware.FieldNonce | firmware.FieldProgress | firmware.FieldRunning
 	of, got := s.st.Sent, map[string]reply{}
-	if len(ids) > fewNonces && 4*len(ids) > len(s.st.Devices) {
+	if s.many(ids) {
 		var err error
 		if got, err = s.gather(ctx, fields, len(s.st.Devices)); err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,12 @@ import (
 const (
 	watchFirst = time.Second // between two looks at devices that switch, at first
 	watchLast  = 15 * time.Second
-	mostSwitch = 3 // how often one device is told to switch
-	mostProbes = 3 // how often a probe may fail
+	lookFields = firmware.FieldRunning | firmware.FieldProgress | firmware.FieldNonce
+	lookAtOnce = 16 // devices that are asked one by one until what they say is acted on
+
+	confirmAtOnce = 64 // devices that are probed until they are confirmed
+	mostSwitch    = 3  // how often one device is told to switch
+	mostProbes    = 3  // how often a probe may fail
 )
 
 // watch looks after devices that were told to switch until each is confirmed, has
@@ -25,16 +30,10 @@ func (s *Sender) watch(ctx context.Context, ids []string) error {
 	}
 	told := map[string]int{}
 	for every := watchFirst; len(ids) > 0; every = min(every*3/2, watchLast) {
-		if err := s.lookAt(ctx, ids, told); err != nil {
+		if err := s.lookRound(ctx, ids, told); err != nil {
 			return err
 		}
-		still := ids[:0:0]
-		for _, id := range ids {
-			if st := s.device(id).State; st == Switched || st == OnTest {
-				still = append(still, id)
-			}
-		}
-		if ids = still; len(ids) == 0 {
+		if ids = s.under(ids); len(ids) == 0 {
 			break
 		}
 		if err := s.sleepBusy(ctx, s.p.Clock.Now().Add(every)); err != nil {
@@ -42,6 +41,58 @@ func (s *Sender) watch(ctx context.Context, ids []string) error {
 		}
 	}
 	return s.keep()
+}
+
+// under are those of the devices that still are on their way; the ones that answered
+// before come first.
+func (s *Sender) under(ids []string) (still []string) {
+	for _, state := range []DeviceState{OnTest, Switched} {
+		for _, id := range ids {
+			if s.device(id).State == state {
+				still = append(still, id)
+			}
+		}
+	}
+	return still
+}
+
+// lookRound asks all devices once: by one request to the group when they are a good
+// part of it, then those that are left a few at a time, as each that does not answer
+// takes long.
+func (s *Sender) lookRound(ctx context.Context, ids []string, told map[string]int) error {
+	if s.many(ids) {
+		got, err := s.gather(ctx, lookFields, len(s.st.Devices))
+		if err != nil {
+			return err
+		}
+		var replies []reply
+		for _, id := range ids {
+			if r, ok := got[id]; ok && r.problem() == nil {
+				replies = append(replies, r)
+			}
+		}
+		if err := s.lookAt(ctx, replies, told); err != nil {
+			return err
+		}
+		if ids = s.under(ids); len(replies) > 0 && s.many(ids) {
+			return nil // the next round may ask all again
+		}
+	}
+	for part := range slices.Chunk(ids, lookAtOnce) {
+		replies := s.callAll(ctx, part, fetchRequest(lookFields, s.st.Session, 0))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.lookAt(ctx, replies, told); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// many reports whether a request to all is cheaper than one to each of the devices.
+func (s *Sender) many(ids []string) bool {
+	return len(ids) > fewNonces && 4*len(ids) > len(s.st.Devices)
 }
 
 // verdict is what is to be done about a device after a look at it.
@@ -53,13 +104,8 @@ const (
 	again // it has to be told to switch once more
 )
 
-// lookAt asks devices where they stand and does what that asks for.
-func (s *Sender) lookAt(ctx context.Context, ids []string, told map[string]int) error {
-	const fields = firmware.FieldRunning | firmware.FieldProgress | firmware.FieldNonce
-	replies := s.callAll(ctx, ids, fetchRequest(fields, s.st.Session, 0))
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// lookAt takes what devices say of where they stand, and does what that asks for.
+func (s *Sender) lookAt(ctx context.Context, replies []reply, told map[string]int) error {
 	var confirms, repeats []reply
 	s.mu.Lock()
 	for _, r := range replies {
@@ -76,8 +122,10 @@ func (s *Sender) lookAt(ctx context.Context, ids []string, told map[string]int) 
 			return err
 		}
 	}
-	if err := s.confirmAll(ctx, confirms); err != nil {
-		return err
+	for part := range slices.Chunk(confirms, confirmAtOnce) {
+		if err := s.confirmAll(ctx, part); err != nil {
+			return err
+		}
 	}
 	if err := s.keep(); err != nil {
 		return err
@@ -148,33 +196,46 @@ func (s *Sender) tellAgain(ctx context.Context, r reply, told map[string]int) er
 // it.
 func (s *Sender) confirmAll(ctx context.Context, replies []reply) error {
 	failed := make([]error, len(replies))
-	kept := make([]bool, len(replies))
-	each(len(replies), s.p.Parallel, func(i int) {
-		r := &replies[i]
-		if s.p.Probe != nil {
-			if failed[i] = s.p.Probe(ctx, r.device); failed[i] != nil {
-				return
-			}
-		}
-		answer := s.call(ctx, r.device, s.activate(firmware.ModeConfirm, 0, r.status.Nonce))
-		kept[i] = accepted(answer)
-	})
+	if s.p.Probe != nil {
+		each(len(replies), s.p.Parallel, func(i int) { failed[i] = s.p.Probe(ctx, replies[i].device) })
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var good []reply
 	for i, r := range replies {
-		if kept[i] {
-			s.mu.Lock()
-			d := s.device(r.device)
-			d.State, d.Reason, d.Boots = Confirmed, nil, r.status.Running.Boots
-			s.mu.Unlock()
-		} else if failed[i] != nil {
-			if err := s.probeFailed(ctx, r.device, failed[i]); err != nil {
-				return err
-			}
+		if failed[i] == nil {
+			good = append(good, r)
+		} else if err := s.probeFailed(ctx, r.device, failed[i]); err != nil {
+			return err
 		}
 	}
-	return nil
+	if len(good) > fewNonces {
+		return s.confirmTogether(ctx, good)
+	}
+	kept := make([]bool, len(good))
+	each(len(good), s.p.Parallel, func(i int) {
+		kept[i] = accepted(s.call(ctx, good[i].device, s.activate(firmware.ModeConfirm, 0, good[i].status.Nonce)))
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range good {
+		if kept[i] {
+			d := s.device(r.device)
+			d.State, d.Reason, d.Boots = Confirmed, nil, r.status.Running.Boots
+		}
+	}
+	return ctx.Err()
+}
+
+// confirmTogether confirms many devices by one message that quotes the nonce of each.
+// The next look tells who has heard it.
+func (s *Sender) confirmTogether(ctx context.Context, replies []reply) error {
+	var nonces []byte
+	for _, r := range replies {
+		nonces = append(nonces, r.status.Nonce...)
+	}
+	return s.send(ctx, s.activate(firmware.ModeConfirm, 0, nonces), 2)
 }
 
 // probeFailed sends a device back that does not do its work, after a few probes.
