@@ -2,6 +2,7 @@ package commission
 
 import (
 	"context"
+	"slices"
 
 	"lamplighter/internal/rollout"
 )
@@ -39,6 +40,13 @@ func (e *Engine) PlanFirmware(ctx context.Context, group, image string, options 
 func (s *site) planRollout(ctx context.Context, way *groupWay, rec *imageRecord, devices []*device, options FirmwareOptions) (*rollout.Plan, error) {
 	if !way.g.algorithms().HasGroupMode() {
 		return nil, errFwMode
+	}
+	if slices.ContainsFunc(devices, func(d *device) bool { return !s.of(d).address().IsValid() }) {
+		if all, err := s.search(ctx, "", nil); err == nil {
+			if err := s.noteFound(ctx, all); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for again := false; ; again = true {
 		params, err := s.params(ctx, way, rec, devices, options)

@@ -8,6 +8,7 @@ import (
 	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore"
+	oscoregroup "lamplighter/internal/oscore/group"
 )
 
 const (
@@ -197,6 +198,10 @@ func (c *campaign) exchange(ctx context.Context, d *device, challenge *coap.Mess
 		req = oscore.WithEcho(req, challenge)
 	}
 	outer, binding, err := c.g.protect(req, kid)
+	var stranger *oscoregroup.UnknownPeerError // somebody else claimed it: its credential is the Group Manager's to give
+	if errors.As(err, &stranger) && c.s.fetchPeers(ctx, c.g, [][]byte{kid})[string(kid)] {
+		outer, binding, err = c.g.protect(req, kid)
+	}
 	if err != nil {
 		return a, err
 	}

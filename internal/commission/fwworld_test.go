@@ -321,8 +321,7 @@ func (w *fwWorld) team(tap *tap) (ann, bert *browser) {
 	if j := ann.job(ann.UpdateCommissioners(w.t.Context())); j.State != JobDone {
 		w.t.Fatal(ann.failures(j))
 	}
-	if j := bert.job(bert.Join(w.t.Context(), hall, w.ids())); j.State != JobDone {
-		w.t.Log(bert.failures(j))
-	}
+	_, err := bert.GroupMembers(w.t.Context(), hall)
+	bert.must(nil, err)
 	return ann, bert
 }

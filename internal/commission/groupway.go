@@ -16,6 +16,7 @@ import (
 const (
 	callTries = 2               // requests to one device that nothing answers
 	callSteps = 8               // requests in one call: lost ones, Echo, after new keys
+	seekAgain = time.Minute     // between two searches for a device that does not answer
 	settle    = 2 * time.Second // how long members get to take new keys before the group is sent to again
 )
 
@@ -32,8 +33,9 @@ type groupWay struct {
 	progress func(rollout.View)
 	rests    func(paused bool) // hears whether the group is paused; nil: nobody
 
-	mu    sync.Mutex
-	epoch uint64 // of the keys that were sent under last
+	mu     sync.Mutex
+	epoch  uint64               // of the keys that were sent under last
+	sought map[string]time.Time // when a device was searched for last
 }
 
 // wayTo is the way to a group's devices.
@@ -148,7 +150,7 @@ func (w *groupWay) Call(ctx context.Context, id string, req *coap.Message) (roll
 		case errors.Is(err, errOutdated):
 			w.catchUp(ctx, c, d)
 		case silent(err):
-			if quiet++; quiet >= callTries {
+			if quiet++; quiet >= callTries && !w.moved(ctx, d) {
 				return rollout.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
 			}
 		case errors.Is(err, errNoKID):
@@ -165,6 +167,26 @@ func (w *groupWay) Call(ctx context.Context, id string, req *coap.Message) (roll
 		}
 	}
 	return rollout.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
+}
+
+// moved searches for a device that does not answer where it was, once a while, and
+// reports whether it is elsewhere now.
+func (w *groupWay) moved(ctx context.Context, d *device) bool {
+	now := w.clock.Now()
+	w.mu.Lock()
+	recent := now.Sub(w.sought[d.id]) < seekAgain
+	if w.sought == nil {
+		w.sought = map[string]time.Time{}
+	}
+	if !recent {
+		w.sought[d.id] = now
+	}
+	w.mu.Unlock()
+	before := w.s.of(d).address()
+	if recent || w.s.locate(ctx, d) != nil {
+		return false
+	}
+	return w.s.of(d).address() != before
 }
 
 // catchUp does what can be done about a device that could not read a request: one

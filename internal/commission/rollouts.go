@@ -196,3 +196,40 @@ func (s *site) manifest(rec *imageRecord) (m rollout.Manifest, err error) {
 	}
 	return m, nil
 }
+
+// followMember tells the rollouts that are under way where a device is a member now,
+// and where not any more. Those for chosen devices take in no others.
+func (s *site) followMember(ctx context.Context, d *device) {
+	var writes []write
+	var tell []func()
+	s.mu.Lock()
+	for id, r := range s.rollouts {
+		j := s.jobs[id]
+		if j.ended() || j.canceled {
+			continue
+		}
+		member := d.rec.in(j.rec.Group) != nil
+		part := slices.Contains(j.rec.Devices, d.id)
+		sender := r.sender
+		switch {
+		case member && !part && len(r.rec.Options.Devices) == 0:
+			j.rec.Devices = append(slices.Clone(j.rec.Devices), d.id)
+			j.items = append(slices.Clone(j.items), &item{dev: d, rec: itemRecord{State: itemTodo}})
+			writes = append(writes, write{preJob + id, j.rec})
+			if sender != nil {
+				tell = append(tell, func() { sender.Add(s.lightOf(d)) })
+			}
+		case !member && part && sender != nil:
+			tell = append(tell, func() { sender.Remove(d.id) })
+		}
+	}
+	s.mu.Unlock()
+	if len(writes) > 0 {
+		if err := s.commit(ctx, writes...); err != nil {
+			s.e.logProblem(d.id, "adding the device to an update that is under way", err)
+		}
+	}
+	for _, t := range tell {
+		t()
+	}
+}

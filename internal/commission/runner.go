@@ -205,8 +205,10 @@ func (s *site) attempt(ctx context.Context, j *job, it *item) error {
 		s.e.cfg.Logger.Debug("a try failed", "job", j.rec.ID, "device", it.dev.id, "problem", p.ID, "err", err)
 		it.register = it.register || p.ID == errUnknown.ID
 		it.relocate = it.relocate || p.ID == errSilent.ID || p.ID == errOther.ID
+		return err
 	}
-	return err
+	s.followMember(ctx, it.dev)
+	return nil
 }
 
 func (s *site) working(j *job, it *item, working bool) {
