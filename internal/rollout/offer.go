@@ -154,6 +154,8 @@ func (s *Sender) callTwice(ctx context.Context, ids []string, req *coap.Message)
 // note counts an exchange.
 func (s *Sender) note(r *reply) {
 	s.count(r.answer.Sent + r.answer.Size)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if r.answer.RTT > 0 {
 		if s.rtt == 0 {
 			s.rtt = r.answer.RTT

@@ -29,11 +29,11 @@ type Sender struct {
 
 	// Of Run's goroutine.
 	shown  time.Time
-	next   time.Time // when the next datagram may leave
-	since  int       // bytes since the last drain
-	rtt    time.Duration
-	answer int // bytes of an answer to a sweep, about
-	turn   int // of the ackers
+	next   time.Time     // when the next datagram may leave
+	since  int           // bytes since the last drain
+	rtt    time.Duration // under mu, too
+	answer int           // bytes of an answer to a sweep, about
+	turn   int           // of the ackers
 	acker  chan reply
 	probes map[string]int // device: how often its probe failed
 }
