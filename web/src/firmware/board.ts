@@ -18,7 +18,7 @@ import { View } from "../view";
 import { chart } from "./chart";
 import { devices } from "./devices";
 import { parts } from "./parts";
-import { inState, ratio, stage, taking } from "./progress";
+import { inState, ratio, stage, taking, withImage } from "./progress";
 import { report } from "./report";
 import { bytes, duration, percent, rate } from "./units";
 import { steps, waves } from "./waves";
@@ -142,7 +142,7 @@ export class Board extends View {
     }
     const words: Record<string, string> = {
       sending: "All lamps listen at once. Nobody switches before it has checked the whole image.",
-      verifying: "Each lamp computes the digest of what it received.",
+      verifying: withImage(rollout) < all.length ? "What was lost is made up for until each lamp has the whole image and has checked it." : "Each lamp has checked the whole image.",
       switching: "One wave after the other starts the new firmware, is tried, and keeps it. What does not come back goes back by itself.",
     };
     return html`<p class="muted" data-testid="rollout-next">${words[stage(rollout)] ?? ""}</p>`;
@@ -174,7 +174,9 @@ export class Board extends View {
       { value: sent ? sent.toFixed(2) + "\u00a0×" : "–", label: `blocks sent for each block of the image${rollout.unicast ? `, ${rollout.unicast} to single devices` : ""}`, testid: "stat-ratio" },
       { value: last ? percent(last.loss) : "–", label: last ? `loss ${over ? "at the end" : "now"}, worst device ${percent(last.worst)}` : "loss, not measured yet", testid: "stat-loss" },
       { value: last ? rate(last.rate) : "–", label: `pace, ${profileName(rollout.options.profile)}`, testid: "stat-pace" },
-      { value: duration(rollout.predictedSeconds), label: `predicted for sending${over || rollout.ended || !rollout.left ? "" : `, ends ${clock(Date.now() + rollout.left * 1000)}`}; one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" },
+      rollout.ended
+        ? { value: duration((rollout.ended - rollout.started) / 1000), label: `in all; sending was predicted to take ${duration(rollout.predictedSeconds)}, one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" }
+        : { value: duration(rollout.predictedSeconds), label: `predicted for sending${over || !rollout.left ? "" : `, ends ${clock(Date.now() + rollout.left * 1000)}`}; one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" },
     ]);
   }
 

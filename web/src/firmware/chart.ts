@@ -43,7 +43,7 @@ export function path(times: number[], values: number[], top: number): string {
 
 export function chart(one: Chart): TemplateResult {
   const most = Math.max(one.least, ...one.lines.flatMap((line) => line.values));
-  const top = nice(most);
+  const top = nice(most * 1.05);
   const enough = one.times.length > 1;
   const now = one.lines.map((line) => `${line.name} ${one.say(line.values.at(-1) ?? 0)}`).join(", ");
   const peak = one.lines.map((line) => one.say(Math.max(0, ...line.values))).join(" and ");

@@ -8,16 +8,17 @@ import { state } from "../state";
 import { taking } from "./progress";
 
 const room = 10; // of a bar, with the gap to the next
+const gap = 0.6;
 const height = 100;
 
 /** One bar: what went out stands behind what is complete. */
 function bar(one: RolloutGeneration, index: number, devices: number) {
   const sent = one.k ? Math.min(1, one.sent / one.k) * height : 0;
   const have = Math.min(1, one.complete / devices) * height;
-  const x = index * room + 1;
-  return svg`<rect class="track" x=${x} y="0" width=${room - 2} height=${height}></rect>
-    <rect class="sent" x=${x} y=${height - sent} width=${room - 2} height=${sent}></rect>
-    <rect class="have" x=${x} y=${height - have} width=${room - 2} height=${have}></rect>`;
+  const x = index * room + gap / 2;
+  return svg`<rect class="track" x=${x} y="0" width=${room - gap} height=${height}></rect>
+    <rect class="sent" x=${x} y=${height - sent} width=${room - gap} height=${sent}></rect>
+    <rect class="have" x=${x} y=${height - have} width=${room - gap} height=${have}></rect>`;
 }
 
 /** A bar for each part of the image: whether it was sent, and how many have it. */

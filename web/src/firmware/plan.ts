@@ -41,12 +41,12 @@ export function planCard(one: PlanCard) {
       <h2 id="plan">What it would take</h2>
       <span role="status">${one.planning ? html`<span class="st busy" data-testid="firmware-planning">${icon("wait")}asking the lamps of ${one.group} what they run</span>` : nothing}</span>
     </div>
-    ${plan ? numbers(plan) : one.planning ? bones() : nothing}
+    ${plan?.fits ? numbers(plan) : !plan && one.planning ? bones() : nothing}
     <div class="body">
       ${plan?.problem ? note({ tone: "warn", icon: "warn", testid: "firmware-plan-problem", title: plan.problem.text, text: plan.problem.next }) : nothing}
       ${profileChoice(one)}
       ${plan && plan.fits ? html`<p data-testid="firmware-waves"><strong>Switching:</strong> ${wavesInWords(plan)}. Each lamp is tried after its restart; one that does not come back well goes back by itself.</p>` : nothing}
-      ${optionFields(one.options, plan, one.change)}
+      ${optionFields(one.options, one.change)}
       <div class="acts">
         <p class="muted small">Nothing has been sent yet.</p>
         <button class="btn go" data-testid="firmware-start" ?disabled=${!plan || !plan.fits || !!plan.problem || one.planning || one.starting} aria-busy=${one.starting} @click=${one.start}>

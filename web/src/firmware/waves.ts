@@ -34,15 +34,16 @@ function all(rollout: Rollout): Step[] {
   const tone = (mine: typeof now, is: boolean): Tone => (is ? "ok" : now !== mine ? "plain" : broken ? "fail" : "busy");
   const repaired = rollout.parity + rollout.unicast;
   const sending = now === "sending";
+  const repairing = now === "verifying" && have < devices.length;
   return [
     { id: "checked", title: "Checked", text: left ? `${left} of ${count(left + devices.length, "device")} left out` : "signature, hardware, space", tone: "ok" },
     {
       id: "sending",
-      title: sending ? `Sending ${Math.floor(received(rollout) * 100)}\u00a0%` : "Sent",
+      title: sending || repairing ? `${sending ? "Sending" : "Repairing"} ${Math.min(99, Math.floor(received(rollout) * 100))}\u00a0%` : "Sent",
       text: sending
         ? `${Math.min(rollout.sent, rollout.blocks)} of ${count(rollout.blocks, "block")}${rollout.left && !rollout.paused && !rollout.ended ? `, ${duration(rollout.left)} left` : ""}`
         : `${count(rollout.blocks, "block")}, ${repaired} more for repair`,
-      tone: tone("sending", !sending),
+      tone: repairing ? tone(now, false) : tone("sending", !sending),
     },
     { id: "verified", title: "Verified", text: have || !sending ? `${have} of ${devices.length}, by their own digest` : "each lamp’s own digest", tone: tone("verifying", !sending && now !== "verifying") },
     {

@@ -7,10 +7,10 @@ const deviceWords: Record<RolloutState, Words> = {
   "left-out": { tone: "plain", icon: "stop", word: "left out" },
   waiting: { tone: "doubt", icon: "wait", word: "waiting" },
   receiving: { tone: "busy", icon: "download", word: "receiving" },
-  verified: { tone: "ok", icon: "shield", word: "image complete" },
+  verified: { tone: "ok", icon: "shield", word: "complete" },
   switching: { tone: "busy", icon: "wait", word: "switching" },
   testing: { tone: "busy", icon: "wait", word: "trying it" },
-  confirmed: { tone: "ok", icon: "ok", word: "runs it" },
+  confirmed: { tone: "ok", icon: "ok", word: "updated" },
   reverted: { tone: "fail", icon: "fail", word: "went back" },
   failed: { tone: "fail", icon: "fail", word: "failed" },
   silent: { tone: "fail", icon: "doubt", word: "silent" },
@@ -48,7 +48,7 @@ export function waveState(wave: FirmwareWave, devices: RolloutDevice[], rollout:
   if (receiving) {
     return { tone: "busy", icon: "download", word: complete ? `receiving, ${complete} complete` : "receiving" };
   }
-  return complete && complete === devices.filter((one) => !troubled(one)).length ? deviceWords.verified : waveWords.waiting;
+  return complete && complete === devices.filter((one) => !troubled(one)).length ? { ...deviceWords.verified, word: "image complete" } : waveWords.waiting;
 }
 
 /** Whether a key that devices here trust signed it. */

@@ -6,6 +6,7 @@ import { clock, count } from "../format";
 import { icon } from "../icons";
 import { href } from "../route";
 import { attempt } from "../shell/toasts";
+import { state } from "../state";
 import { itemState, jobState, status } from "../words";
 import { deviceName, failures, jobProgress, jobTitle, live } from "./job";
 import { Part } from "./part";
@@ -26,8 +27,10 @@ export class JobCard extends Part {
 
   protected override render() {
     const job = this.job;
-    const failed = failures(job);
-    const bar = job.state === "done" ? "ok" : !live(job) && failed.length ? "fail" : "";
+    const update = job.kind === "firmware"; // its board tells of each device
+    const failed = update ? [] : failures(job);
+    const why = update ? state.rollouts.get(job.id)?.problem : undefined;
+    const bar = job.state === "done" ? "ok" : !live(job) && job.failed ? "fail" : "";
     const words = { ...jobState(job.state), word: live(job) ? jobProgress(job) : `${jobState(job.state).word}, ${jobProgress(job)}` };
     return html`<section class="card job" aria-label=${jobTitle(job)} data-testid="job" data-job=${job.id} data-kind=${job.kind} data-state=${job.state}>
       <header>
@@ -38,6 +41,7 @@ export class JobCard extends Part {
       <progress class="prog ${bar}" max=${job.total || 1} .value=${job.done} aria-label=${jobTitle(job)} data-testid="job-progress"></progress>
       ${live(job) ? html`<p class="now" data-testid="job-now">${this.#now()}</p>` : nothing}
       ${this.full ? html`<p class="muted small">Started ${clock(job.started)}${job.ended ? `, ended ${clock(job.ended)}` : ""} · <span class="id">${job.id}</span></p>` : nothing}
+      ${why ? html`<p class="error">${icon("fail")}<span>${why.text} ${why.next}</span></p>` : nothing}
       ${failed.length ? this.#failures(failed) : nothing} ${this.full ? this.#items() : nothing}
     </section>`;
   }
