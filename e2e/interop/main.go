@@ -1,5 +1,5 @@
-// Command interop checks OSCORE, Group OSCORE and CoAP over UDP and WebSockets
-// against other implementations, live over loopback. The peers are small
+// Command interop checks OSCORE, Group OSCORE, CoAP over UDP and WebSockets, and SUIT
+// envelopes against other implementations, live over loopback. The peers are small
 // programs in peers/ and programs of distributions, which it starts and ends. Run
 // it from the project's root, by `make interop`, which installs them first.
 package main
@@ -41,6 +41,7 @@ type implementation struct {
 var implementations = []implementation{
 	{"aiocoap", identifyAiocoap, aiocoapCases},
 	{"libcoap", identifyLibcoap, libcoapCases},
+	{"pycose", identifySUIT, suitCases},
 }
 
 // tools say where the peers' programs are; what is empty is missing.
@@ -61,7 +62,7 @@ func (u unavailable) Error() string { return string(u) }
 
 func main() {
 	s := suite{Writer: os.Stdout, tools: tools{peers: &processes{}}}
-	flag.StringVar(&s.python, "python", "build/venv/bin/python", "Python `program` that has aiocoap; empty: there is none")
+	flag.StringVar(&s.python, "python", "build/venv/bin/python", "Python `program` that has aiocoap and pycose; empty: there is none")
 	flag.IntVar(&s.lanes, "lanes", 3, "run so many cases side by side")
 	only := flag.String("only", "", "run only the cases whose names match this `expression`")
 	flag.Parse()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the interop suite: our side in Go against other implementations, live over
-# loopback. aiocoap is installed from PyPI into build/venv, once for each change of
-# requirements.txt. What cannot be had (no PyPI, no Debian) is said loudly and the
-# rest still runs; with CI set that is a failure.
+# loopback. aiocoap, and pycose for SUIT envelopes, are installed from PyPI into
+# build/venv, once for each change of requirements.txt. What cannot be had (no PyPI,
+# no Debian) is said loudly and the rest still runs; with CI set that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=build/venv pinned=e2e/interop/requirements.txt log=build/interop-pip.log
@@ -22,18 +22,18 @@ debian() {
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } >build/interop-apt.log 2>&1
 }
 
-# aiocoap sets python to the one of a venv with aiocoap, to nothing where PyPI
-# cannot be reached.
-aiocoap() {
+# python_peers sets python to the one of a venv with aiocoap and pycose, to nothing
+# where PyPI cannot be reached.
+python_peers() {
   python=$venv/bin/python
   cmp -s "$pinned" "$venv/installed" && "$python" -c '' 2>/dev/null && return
   if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-    missing aiocoap "Python 3.10 or later is needed"
+    missing "aiocoap, pycose" "Python 3.10 or later is needed"
     python=
     return
   fi
   if ! python3 -c 'import ensurepip, venv' 2>/dev/null && ! debian python3-venv; then
-    missing aiocoap "Python's venv module is missing and cannot be installed (see build/interop-apt.log)"
+    missing "aiocoap, pycose" "Python's venv module is missing and cannot be installed (see build/interop-apt.log)"
     python=
     return
   fi
@@ -45,7 +45,7 @@ aiocoap() {
     return
   fi
   if grep -qE "$unreachable" "$log"; then
-    missing aiocoap "PyPI cannot be reached (see $log)"
+    missing "aiocoap, pycose" "PyPI cannot be reached (see $log)"
     rm -rf "$venv"
     python=
   else
@@ -62,7 +62,7 @@ libcoap() {
 }
 
 mkdir -p build
-aiocoap
+python_peers
 libcoap
 go build -o build/interop ./e2e/interop
 exec build/interop -python "$python" "$@"
