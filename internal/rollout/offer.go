@@ -27,6 +27,10 @@ func (s *Sender) session(op firmware.Op) *coap.Message {
 	if op == firmware.OpOpen {
 		body.Block, body.K = uint(s.st.Block), uint(s.st.K)
 	}
+	return sessionRequest(body)
+}
+
+func sessionRequest(body firmware.SessionRequest) *coap.Message {
 	return request(coap.POST, firmware.PathSession, body.Append(nil))
 }
 
@@ -55,6 +59,11 @@ func (s *Sender) offer(ctx context.Context) error {
 	copies := 1
 	if s.st.Offers == 0 {
 		copies = offerCopies
+		for _, id := range s.st.Foreign {
+			if err := s.send(ctx, sessionRequest(firmware.SessionRequest{Session: id, Op: firmware.OpAbort}), copies); err != nil {
+				return err
+			}
+		}
 	}
 	for _, req := range []*coap.Message{s.manifest(), s.session(firmware.OpOpen)} {
 		if err := s.send(ctx, req, copies); err != nil {
@@ -77,6 +86,9 @@ func (s *Sender) offerOne(ctx context.Context, id string) error {
 	s.mu.Lock()
 	s.device(id).Tries++
 	s.mu.Unlock()
+	for _, foreign := range s.st.Foreign { // that another sender has open there
+		s.call(ctx, id, sessionRequest(firmware.SessionRequest{Session: foreign, Op: firmware.OpAbort}))
+	}
 	for _, req := range []*coap.Message{s.manifest(), s.session(firmware.OpOpen)} {
 		r := s.call(ctx, id, req)
 		if err := ctx.Err(); err != nil {

@@ -41,7 +41,6 @@ var (
 	reasonBusy    = &Reason{"fw-busy", "Somebody else is sending firmware to the device.", "Wait for the end of that update, or take over."}
 	reasonTesting = &Reason{"fw-testing", "The device is trying another image.", "Wait until that is confirmed or reverted."}
 	reasonBlocks  = &Reason{"fw-blocks", "The device takes only blocks of another size than the update that is under way.", "Update it on its own afterwards."}
-	reasonBattery = &Reason{"fw-battery", "The device's battery is too low for an update.", "Charge it or change the battery."}
 )
 
 // Why a device failed.

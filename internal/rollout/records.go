@@ -3,6 +3,7 @@ package rollout
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"lamplighter/internal/firmware"
@@ -42,6 +43,10 @@ func (p *Plan) state() State {
 	}
 	for _, f := range p.Fits {
 		st.Devices = append(st.Devices, f.record(p))
+		if id := f.status.Session; f.Fits && len(id) > 0 && !bytes.Equal(id, p.Session) && p.params.Options.TakeOver &&
+			!slices.ContainsFunc(st.Foreign, func(other []byte) bool { return bytes.Equal(id, other) }) {
+			st.Foreign = append(st.Foreign, id)
+		}
 	}
 	for _, w := range p.Waves {
 		st.Waves = append(st.Waves, WaveRecord{Name: w.Name, Devices: w.Devices, State: WaveWaiting})

@@ -58,7 +58,7 @@ func Resume(params Params, st State) (*Sender, error) {
 	if err := s.l.Check(); err != nil {
 		return nil, fmt.Errorf("going on with a rollout: %w", err)
 	}
-	if string(s.l.SessionID(params.Manifest.Digest)) != string(st.Session) ||
+	if st.Size != len(params.Image) || string(s.l.SessionID(params.Manifest.Digest)) != string(st.Session) ||
 		len(st.Generations) != s.l.Generations() || len(st.Todo) != (s.l.Blocks()+7)/8 {
 		return nil, ErrImage
 	}

@@ -45,6 +45,8 @@ type State struct {
 	Problem       *Reason `cbor:"28,keyasint"`
 	ProblemDevice string  `cbor:"29,keyasint"`
 	Stop          *Reason `cbor:"30,keyasint"` // why nobody else is switched
+
+	Foreign [][]byte `cbor:"31,keyasint"` // sessions of other images that are taken over: they are aborted first
 }
 
 // GenerationState is what was sent of a generation.

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"lamplighter/internal/coap"
@@ -9,7 +10,7 @@ import (
 )
 
 // sweepSlack is what the answers to a sweep may be late beyond their spread.
-const sweepSlack = 2 * time.Second
+const sweepSlack = time.Second
 
 // gather asks all by one request to the group and returns who answered.
 func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[string]reply, error) {
@@ -21,24 +22,23 @@ func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[
 	}
 	spread := max(s.spread(n), time.Millisecond)
 	req, of := fetchRequest(fields, s.st.Session, uint(spread.Milliseconds())), s.st.Sent
-	got := map[string]reply{}
+	got, size, heard := map[string]reply{}, 0, 0
 	err := unpaused(ctx, s.p.Clock, func() error {
 		return s.p.Group.Ask(ctx, req, spread+2*s.rtt+sweepSlack, func(a Answer) {
 			r := reply{device: a.Device, answer: a, of: of}
 			r.read()
-			got[a.Device] = r
+			if r.problem() == nil { // a challenge is met when the device is asked alone
+				got[a.Device] = r
+			}
+			size, heard = size+a.Size, heard+1
+			s.count(a.Sent + a.Size)
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	size := 0
-	for _, r := range got {
-		s.note(&reply{answer: Answer{Sent: r.answer.Sent, Size: r.answer.Size}})
-		size += r.answer.Size
-	}
 	if size > 0 {
-		s.answer = size / len(got)
+		s.answer = size / heard
 	}
 	return got, ctx.Err()
 }
@@ -210,6 +210,10 @@ func (s *Sender) admit(plan *Plan, f *Fit) {
 	if last < 0 || s.st.Waves[last].Name != lateWave || last < s.st.Wave {
 		s.st.Waves = append(s.st.Waves, WaveRecord{Name: lateWave, State: WaveWaiting})
 		last++
+	}
+	for i := range s.st.Waves { // it may have been in one before it left
+		w := &s.st.Waves[i]
+		w.Devices = slices.DeleteFunc(slices.Clone(w.Devices), func(id string) bool { return id == f.ID })
 	}
 	w := &s.st.Waves[last]
 	w.Devices = append(append([]string(nil), w.Devices...), f.ID)

@@ -1,0 +1,194 @@
+package rollout_test
+
+import (
+	"bytes"
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"lamplighter/internal/firmware"
+	"lamplighter/internal/rollout"
+	"lamplighter/internal/sim"
+)
+
+// Equal inputs make equal rollouts: that is what lets a failure be looked at again.
+func TestDeterministic(t *testing.T) {
+	var first rollout.View
+	for i := range 2 {
+		w := newWorld(t, 40, 100_000, bursts)
+		v := w.run(w.params(staged))
+		if i > 0 && !reflect.DeepEqual(v, first) {
+			t.Error("the second time it went another way")
+		}
+		first = v
+	}
+}
+
+// A step in the loss halves the rate, and the link that can carry only so much is not
+// flooded.
+func TestCongestion(t *testing.T) {
+	full := false
+	w := newWorld(t, 20, 256<<10, perfect)
+	for _, l := range w.lamps {
+		l.loss = sim.NewGilbert(uint64(len(l.id)), 0, 1)
+	}
+	w.onSend = func(n int) {
+		if full = n > 64 && n < 160; full {
+			for _, l := range w.lamps {
+				l.loss.Set(0.7, 1)
+			}
+			return
+		}
+		for _, l := range w.lamps {
+			l.loss.Set(0, 1)
+		}
+	}
+	p := w.params(rollout.Options{})
+	lowest := 1e9
+	p.Progress = func(v rollout.View) {
+		for _, s := range v.Samples {
+			lowest = min(lowest, s.Rate)
+		}
+	}
+	w.rest(w.run(p))
+	if lowest > 0.5e6 {
+		t.Errorf("lowest rate %f", lowest)
+	}
+}
+
+// The rate never exceeds the cap: so many bytes take so long.
+func TestCap(t *testing.T) {
+	w := newWorld(t, 10, 128<<10, perfect)
+	w.rate = 1e9
+	p := w.params(rollout.Options{Cap: 50_000})
+	var sending time.Duration
+	p.Progress = func(v rollout.View) {
+		if v.Phase == rollout.Verifying && sending == 0 {
+			sending = w.now.Sub(v.Started)
+		}
+	}
+	w.run(p)
+	if least := time.Duration(128<<10*8) * time.Second / 50_000; sending < least {
+		t.Errorf("sent in %v, at 50 kbit/s it takes %v", sending, least)
+	}
+}
+
+// Another sender's image is under way: whoever takes over ends that and sends theirs.
+func TestTakeOverOther(t *testing.T) {
+	w := newWorld(t, 20, 64<<10, independent)
+	for _, l := range w.lamps {
+		l.state, l.session, l.foreign = firmware.Downloading, []byte("abcd"), bytes.Repeat([]byte{3}, 8)
+		l.layout = firmware.Layout{Size: 5000, Block: 512, K: 64}
+		l.source, l.parity = [][]bool{make([]bool, 10)}, []map[uint]bool{{}}
+	}
+	o := staged
+	o.TakeOver = true
+	v := w.run(w.params(o))
+	w.rest(v)
+	if v.Unicast > 40 {
+		t.Errorf("%d blocks to one", v.Unicast)
+	}
+}
+
+// Whoever left the group and whoever joined while nobody was here is known when a
+// rollout goes on.
+func TestReconcile(t *testing.T) {
+	w := newWorld(t, 20, 64<<10, independent)
+	p := w.params(staged)
+	var saved rollout.State
+	p.Save = func(st rollout.State) error { saved = st; return nil }
+	killed(w, rollout.New(w.plan(p)), 30)
+	w.lamps[4].left = true
+	p.Devices = slices.Delete(p.Devices, 4, 5)
+	l := w.add(20, independent(20))
+	p.Devices = append(p.Devices, rollout.Device{ID: l.id, Zone: l.zone})
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	w.rest(v, "lamp-004")
+	if d := row(v, "lamp-004"); d.State != rollout.LeftOut || d.Problem.ID != "fw-gone" || row(v, l.id).State != rollout.Confirmed {
+		t.Errorf("%+v, %+v", d, row(v, l.id))
+	}
+}
+
+// A state goes only with its own image.
+func TestResumeOther(t *testing.T) {
+	w := newWorld(t, 3, 10_000, perfect)
+	p := w.params(rollout.Options{})
+	st := rollout.New(w.plan(p)).State()
+	st.Size--
+	if _, err := rollout.Resume(p, st); err == nil {
+		t.Error("a state of another image is gone on with")
+	}
+	st.Size++
+	st.Session = []byte("abcd")
+	if _, err := rollout.Resume(p, st); err == nil {
+		t.Error("a state of another session is gone on with")
+	}
+}
+
+// The time of a switch that went by while nobody was here is not made up for without a
+// person.
+func TestPassed(t *testing.T) {
+	w := newWorld(t, 10, 32<<10, perfect)
+	p := w.params(rollout.Options{At: w.now.Add(time.Hour)})
+	var saved rollout.State
+	ctx, kill := context.WithCancel(context.Background())
+	p.Save = func(st rollout.State) error { saved = st; return nil }
+	p.Progress = func(v rollout.View) {
+		if v.Phase == rollout.Switching {
+			kill()
+		}
+	}
+	_ = rollout.New(w.plan(p)).Run(ctx)
+	kill()
+	w.pass(8 * time.Hour)
+	var s *rollout.Sender
+	waited := false
+	p.Progress = func(v rollout.View) {
+		if v.Waits {
+			waited = true
+			for _, l := range w.lamps {
+				if l.activated {
+					t.Errorf("%s was switched", l.id)
+				}
+			}
+			s.Advance()
+		}
+	}
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View())
+	if !waited {
+		t.Error("it did not wait for a person")
+	}
+}
+
+// What cannot be kept is not gone on with.
+func TestSaveFails(t *testing.T) {
+	w := newWorld(t, 10, 64<<10, perfect)
+	p := w.params(rollout.Options{})
+	full := context.DeadlineExceeded
+	n := 0
+	p.Save = func(rollout.State) error {
+		if n++; n > 3 {
+			return full
+		}
+		return nil
+	}
+	if err := rollout.New(w.plan(p)).Run(context.Background()); err != full {
+		t.Errorf("%v", err)
+	}
+}
