@@ -28,8 +28,8 @@ var outlined = []string{
 	"strconv", "strings", "time", "unique",
 	"github.com/fxamacker/...",
 	"lamplighter/internal/ace", "lamplighter/internal/admin", "lamplighter/internal/commission",
-	"lamplighter/internal/endpoint", "lamplighter/internal/join", "lamplighter/internal/label",
-	"lamplighter/internal/store/...", "lamplighter/wasm",
+	"lamplighter/internal/endpoint", "lamplighter/internal/firmware", "lamplighter/internal/join", "lamplighter/internal/label",
+	"lamplighter/internal/rollout", "lamplighter/internal/store/...", "lamplighter/internal/suit", "lamplighter/wasm",
 }
 
 func compile(root, work string, fresh bool) (programs, error) {
