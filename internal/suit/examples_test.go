@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"lamplighter/internal/cose"
@@ -164,14 +166,29 @@ func TestSeveredExample(t *testing.T) {
 	}
 }
 
+// flipped gives data with each bit flipped; in WASM, where signatures take long, one
+// of each byte.
+func flipped(data []byte) iter.Seq2[int, []byte] {
+	return func(yield func(bit int, bad []byte) bool) {
+		for bit := range 8 * len(data) {
+			if runtime.GOARCH == "wasm" && bit%8 != bit/8%8 {
+				continue
+			}
+			bad := bytes.Clone(data)
+			bad[bit/8] ^= 1 << (bit % 8)
+			if !yield(bit, bad) {
+				return
+			}
+		}
+	}
+}
+
 // Whichever bit is flipped, no envelope is accepted.
 func TestFlippedExamples(t *testing.T) {
 	list, key := examples(t)
 	flips := 0
 	for i, data := range list {
-		for bit := range 8 * len(data) {
-			bad := bytes.Clone(data)
-			bad[bit/8] ^= 1 << (bit % 8)
+		for bit, bad := range flipped(data) {
 			if _, _, err := suit.Open(bad, key); err == nil {
 				t.Errorf("example %d with bit %d flipped is accepted", i, bit)
 			}
