@@ -133,7 +133,7 @@ func (d *demo) startLamps(context.Context) (err error) {
 	d.lamps, err = startFleet(fleetOptions{
 		data: d.cmd.Data, count: d.cmd.Devices, slot: d.slot, iface: d.cmd.Interface,
 		leisure: d.cmd.Leisure, groupMode: d.cmd.GroupMode, logger: d.logger,
-		vendor: []cose.PublicKey{cose.NewEd25519(vendor).Public()}, reboot: d.cmd.Reboot, loss: d.cmd.lossFlags,
+		vendor: []cose.PublicKey{vendor.Public()}, reboot: d.cmd.Reboot, loss: d.cmd.lossFlags,
 	})
 	if err != nil {
 		return err

@@ -89,9 +89,9 @@ func (l *lamp) firmware() *updater.Config {
 	return &updater.Config{
 		Flash: l.flash, Anchors: l.anchors, Vendor: vendor[:], Class: class[:], Hardware: l.config.HW,
 		Factory: factoryImage, FactorySequence: factorySequence,
-		Ability: updater.Ability{Block: 1024, K: 64, Parity: 128},
-		Start:   l.boot,
-		Reboot:  func() { go l.restart() },
+		Ability: updater.Ability{Block: 1024, K: 64, Parity: 128}, MaxImage: l.faults.space(),
+		Start:  l.boot,
+		Reboot: func() { go l.restart() },
 	}
 }
 

@@ -40,6 +40,7 @@ type lampFaults struct {
 	mu       sync.Mutex
 	only     *[32]byte // the image that it starts, and crashes with every other; nil: it starts all
 	mixedUp  bool      // it is of another class
+	room     int       // bytes of an image that it has room for; 0: a slot
 	lie      lie
 	expected []byte // of the manifest that came last: the beginning of the image's digest
 }
@@ -75,6 +76,13 @@ func (f *lampFaults) class() string {
 		return otherClass
 	}
 	return lampClass
+}
+
+// space is how many bytes an image may have; 0: as many as a slot.
+func (f *lampFaults) space() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.room
 }
 
 // tamper changes what a lamp that lies says of its firmware.
@@ -126,7 +134,7 @@ func (f *lampFaults) twist(resp *coap.Message) {
 }
 
 // faultKinds says what POST /devices/{id}/fault takes.
-const faultKinds = "flash (n: where 4 KiB are bad; none: nearly all), bootloop, class, power (n: after so many bytes are programmed), " +
+const faultKinds = "flash (n: where 4 KiB are bad; none: nearly all), bootloop, class, space (n: bytes), power (n: after so many bytes are programmed), " +
 	"digest (n: 1 says another digest, 2 says at once that it has all), loss (p, burst), none"
 
 // journalSize is where no journal of a flash reaches to.
@@ -153,6 +161,9 @@ func (l *lamp) fault(r *http.Request) error {
 		f.set(func() { f.only = &sum })
 	case "class":
 		f.set(func() { f.mixedUp = true })
+		l.restart()
+	case "space":
+		f.set(func() { f.room = max(n, 1) })
 		l.restart()
 	case "power":
 		l.flash.CutAfter(n, l.restart)
@@ -198,12 +209,12 @@ func (l *lamp) repair() {
 	if l.flash.Powered() { // else the restart that follows restores it
 		l.flash.Restore()
 	}
-	var mixedUp bool
+	var changed bool
 	l.faults.set(func() {
-		mixedUp = l.faults.mixedUp
-		l.faults.only, l.faults.mixedUp, l.faults.lie = nil, false, honest
+		changed = l.faults.mixedUp || l.faults.room > 0
+		l.faults.only, l.faults.mixedUp, l.faults.room, l.faults.lie = nil, false, 0, honest
 	})
-	if mixedUp {
+	if changed {
 		l.restart()
 	}
 }

@@ -28,38 +28,21 @@ const (
 )
 
 // vendorKey reads the vendor's key in a data folder, or makes it at the first start.
-func vendorKey(data string) (ed25519.PrivateKey, error) {
+func vendorKey(data string) (cose.PrivateKey, error) {
 	file := filepath.Join(data, "keys", "vendor.pem")
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return newVendorKey(file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if block, _ := pem.Decode(text); block != nil {
-		if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-			if key, ok := key.(ed25519.PrivateKey); ok {
-				return key, nil
-			}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		private, _, _, err := drawKey("ed25519")
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(file), 0o700)
+		}
+		if err == nil {
+			err = writeFresh(file, private, 0o600)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("making the vendor's key: %w", err)
 		}
 	}
-	return nil, fmt.Errorf("%s holds no Ed25519 key in PKCS #8; delete it, and what stands in the folder flash, to begin anew", file)
-}
-
-func newVendorKey(file string) (ed25519.PrivateKey, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o700)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return key, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return readPrivateKey(file)
 }
 
 // readAnchor reads the key that a vendor's firmware is checked with: PEM, of the public
@@ -140,7 +123,7 @@ func (f demoFirmware) version() string {
 }
 
 // writeFirmware writes the demo's firmware files, those that are not there yet.
-func writeFirmware(folder string, key ed25519.PrivateKey) error {
+func writeFirmware(folder string, key cose.PrivateKey) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
@@ -160,14 +143,15 @@ func writeFirmware(folder string, key ed25519.PrivateKey) error {
 	return nil
 }
 
-func (f demoFirmware) envelope(key ed25519.PrivateKey) ([]byte, error) {
+func (f demoFirmware) envelope(key cose.PrivateKey) ([]byte, error) {
 	if f.stranger {
-		var err error
-		if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		_, drawn, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
 			return nil, err
 		}
+		key = cose.NewEd25519(drawn)
 	}
-	signer, err := suit.NewSigner(cose.Null, cose.NewEd25519(key))
+	signer, err := suit.NewSigner(cose.Null, key)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"lamplighter/internal/cose"
 	"lamplighter/internal/sim/image"
 	"lamplighter/internal/suit"
 )
@@ -29,7 +28,7 @@ func TestDemoFirmware(t *testing.T) {
 	if err := writeFirmware(folder, key); err != nil {
 		t.Fatal(err)
 	}
-	anchor := cose.NewEd25519(key).Public()
+	anchor := key.Public()
 	vendor := suit.VendorID(vendorDomain)
 	lamp := suit.Recipient{Vendor: vendor, Class: suit.ClassID(vendor, lampClass)}
 	for _, f := range demoFirmwares() {
@@ -94,7 +93,7 @@ func TestVendorStays(t *testing.T) {
 		}
 		before = text
 		anchor, err := readAnchor(filepath.Join(data, "keys", "vendor.pem"))
-		if err != nil || !anchor.Equal(cose.NewEd25519(key).Public()) {
+		if err != nil || !anchor.Equal(key.Public()) {
 			t.Errorf("the anchor is another key: %v", err)
 		}
 	}
