@@ -87,13 +87,14 @@ type lampProcess struct {
 	*process
 }
 
-func (s *nativeSite) startLamp(n int) *lampProcess {
+func (s *nativeSite) startLamp(n int, more ...string) *lampProcess {
 	s.t.Helper()
 	secret := fmt.Sprintf("%032x", 0xfeed0000+n)
 	id := fmt.Sprintf("000b57fffe99%04x", n)
 	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, 250, byte(1 + n%250)}), freePort(s.t).Port())
 	l := &lampProcess{args: []string{"device", "--data", filepath.Join(s.t.TempDir(), id), "--id", id, "--secret", secret,
 		"--listen", addr.String(), "--group", s.group.String(), "--leisure", "5ms", "--name", fmt.Sprintf("Lamp %d", n)}}
+	l.args = append(l.args, more...)
 	var table string
 	l.process, table = startForLabel(s.t, l.args)
 	labels, bad, err := label.ParseCSV(strings.NewReader(table))
@@ -116,6 +117,21 @@ func (l *lampProcess) restart(t *testing.T) {
 	l.process, _ = startForLabel(t, l.args)
 }
 
+func (s *nativeSite) importLabels(ctx context.Context, lamps ...*lampProcess) {
+	s.t.Helper()
+	var table strings.Builder
+	var labels []label.Label
+	for _, l := range lamps {
+		labels = append(labels, l.label)
+	}
+	if err := label.WriteCSV(&table, labels); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.engine.ImportLabels(ctx, table.String()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // TestKillDevice kills a lamp at a random moment of its join. Whatever it had
 // done by then, a retry ends with one member of that device that answers.
 func TestKillDevice(t *testing.T) {
@@ -130,13 +146,7 @@ func killDuringJoin(t *testing.T, s *nativeSite, n int) {
 	defer cancel()
 	lamp := s.startLamp(n)
 	defer func() { lamp.kill() }()
-	var table strings.Builder
-	if err := label.WriteCSV(&table, []label.Label{lamp.label}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.engine.ImportLabels(ctx, table.String()); err != nil {
-		t.Fatal(err)
-	}
+	s.importLabels(ctx, lamp)
 	id := label.FormatID(lamp.label.ID)
 	job, err := s.engine.Join(ctx, "hall", []string{id})
 	if err != nil {
@@ -191,5 +201,78 @@ func checkJoinedOnce(t *testing.T, ctx context.Context, s *nativeSite, id string
 		if a.Device == id && a.State != commission.AnswerVerified {
 			t.Errorf("%s answered the roll call with %q: %+v", id, a.State, a.Problem)
 		}
+	}
+}
+
+// TestKillDeviceWhileItReceives kills a lamp while an image comes in, twice. It goes on
+// with what its flash holds, and runs the image in the end, as the others do.
+func TestKillDeviceWhileItReceives(t *testing.T) {
+	s := startNativeSite(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	vendor := t.TempDir()
+	key, err := vendorKey(vendor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := demoFirmwares()[0].envelope(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lamps []*lampProcess
+	var ids []string
+	for n := range 3 {
+		l := s.startLamp(2000+n, "--vendor-key", filepath.Join(vendor, "keys", "vendor.pem"), "--reboot", "50ms")
+		defer func() { l.kill() }()
+		lamps, ids = append(lamps, l), append(ids, label.FormatID(l.label.ID))
+	}
+	s.importLabels(ctx, lamps...)
+	job, err := s.engine.Join(ctx, "hall", ids)
+	if err == nil {
+		job, err = s.engine.WaitJob(ctx, job.ID)
+	}
+	if err != nil || job.State != commission.JobDone {
+		t.Fatalf("joining: %v, %+v", err, job)
+	}
+	img, err := s.engine.InspectFirmware(ctx, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err = s.engine.StartFirmware(ctx, "hall", img.Digest, commission.FirmwareOptions{Profile: "wi-fi"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []float64{0.3, 0.7} {
+		for {
+			r, err := s.engine.Firmware(ctx, job.ID)
+			if err != nil || r.Ended != 0 {
+				t.Fatalf("it ended before the lamp was killed: %v, %+v", err, r.Problem)
+			}
+			if r.Blocks > 0 && float64(r.Sent) >= part*float64(r.Blocks) {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		lamps[0].restart(t)
+	}
+	for {
+		if job, err = s.engine.WaitJob(ctx, job.ID); err != nil || job.State == commission.JobDone {
+			break
+		}
+		if job, err = s.engine.RetryJob(ctx, job.ID); err != nil {
+			break
+		}
+	}
+	r, failed := s.engine.Firmware(ctx, job.ID)
+	if err != nil || failed != nil {
+		t.Fatal(err, failed, r.Problem)
+	}
+	for _, d := range r.Devices {
+		if d.State != "confirmed" || d.Version != "2.0.0" {
+			t.Errorf("%s is %q with %q: %+v", d.Device, d.State, d.Version, d.Problem)
+		}
+	}
+	if r.Bytes > 5*img.Size/2 {
+		t.Errorf("%d bytes were sent for an image of %d: it began anew", r.Bytes, img.Size)
 	}
 }
