@@ -238,7 +238,7 @@ func TestKillDeviceWhileItReceives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job, err = s.engine.StartFirmware(ctx, "hall", img.Digest, commission.FirmwareOptions{Profile: "wi-fi"})
+	job, err = s.engine.StartFirmware(ctx, "hall", img.Digest, commission.FirmwareOptions{Profile: "wi-fi", Canary: len(ids), MaxUnavailable: len(ids)})
 	if err != nil {
 		t.Fatal(err)
 	}
