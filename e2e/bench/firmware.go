@@ -179,7 +179,7 @@ func (s scene) transfer(seed uint64) (outcome, error) {
 	params := f.Params(release, rollout.Options{
 		Profile: rollout.Profile{Name: "bench", Rate: imageRate, Block: firmware.MaxBlock},
 	})
-	params.Parallel = 4
+	params.Parallel = 16 // as the engine asks
 	params.Progress = func(v rollout.View) {
 		if ended.IsZero() && (v.Phase == rollout.Switching || v.Phase.Over()) {
 			last, counted, ended = v, f.Net.Counters(), f.Clock.Now()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
@@ -163,12 +164,16 @@ func (s *Sender) callTwice(ctx context.Context, ids []string, req *coap.Message)
 	return replies
 }
 
+// retransmitted is from when on a round trip may have had a retransmission in it: it
+// does not count then. RFC 7252, Section 4.8 (ACK_TIMEOUT); RFC 6298, Section 3.
+const retransmitted = 2 * time.Second
+
 // note counts an exchange.
 func (s *Sender) note(r *reply) {
 	s.count(r.answer.Sent + r.answer.Size)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.answer.RTT > 0 {
+	if r.answer.RTT > 0 && r.answer.RTT < retransmitted {
 		if s.rtt == 0 {
 			s.rtt = r.answer.RTT
 		}

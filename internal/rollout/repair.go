@@ -30,7 +30,7 @@ func (s *Sender) repair(ctx context.Context) error {
 			if s.st.Bitmap {
 				fields |= firmware.FieldMissing
 			}
-			if _, err := s.sweep(ctx, fields); err != nil {
+			if err := s.survey(ctx, fields); err != nil {
 				return err
 			}
 		}
@@ -103,7 +103,7 @@ func (s *Sender) verifying(ctx context.Context) error {
 	if err := s.sleep(ctx, s.p.Clock.Now().Add(verifyWait)); err != nil {
 		return err
 	}
-	return s.checkAll(ctx, s.list(Receiving))
+	return s.checkAll(ctx, s.list(Receiving), firmware.FieldProgress)
 }
 
 // revive asks those that were silent once more, also those that were so when the
@@ -123,12 +123,12 @@ func (s *Sender) revive(ctx context.Context) error {
 			ids = append(ids, id)
 		}
 	}
-	return s.checkAll(ctx, ids)
+	return s.checkAll(ctx, ids, firmware.FieldProgress)
 }
 
-func (s *Sender) checkAll(ctx context.Context, ids []string) error {
+func (s *Sender) checkAll(ctx context.Context, ids []string, fields firmware.Field) error {
 	of := s.st.Sent
-	replies := s.callAll(ctx, ids, fetchRequest(firmware.FieldProgress, s.st.Session, 0))
+	replies := s.callAll(ctx, ids, fetchRequest(fields, s.st.Session, 0))
 	if err := ctx.Err(); err != nil {
 		return err
 	}

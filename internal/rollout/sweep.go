@@ -9,8 +9,9 @@ import (
 	"lamplighter/internal/firmware"
 )
 
-// sweepSlack is what the answers to a sweep may be late beyond their spread.
-const sweepSlack = time.Second
+// sweepSlack is what the answers to a sweep may be late beyond their spread and two
+// round trips. Who is later is asked alone.
+const sweepSlack = 500 * time.Millisecond
 
 // gather asks all by one request to the group and returns who answered.
 func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[string]reply, error) {
@@ -43,8 +44,23 @@ func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[
 	return got, ctx.Err()
 }
 
-// sweep asks all what they lack, and each that stays silent on its own.
-func (s *Sender) sweep(ctx context.Context, fields firmware.Field) (map[string]reply, error) {
+// survey asks what is missing. Those that have the image are asked no more when the
+// others, each alone, take fewer bytes than a request to all.
+func (s *Sender) survey(ctx context.Context, fields firmware.Field) error {
+	rest := s.list(Waiting, Receiving)
+	if s.st.Sweeps == 0 || float64(len(rest))*float64(overheadPairwise+s.answer) > s.sweepBytes() {
+		_, err := s.sweep(ctx, fields, true)
+		return err
+	}
+	s.mu.Lock()
+	s.st.Sweeps++
+	s.mu.Unlock()
+	return s.checkAll(ctx, rest, fields)
+}
+
+// sweep asks all what they lack, and each that stays silent on its own. With later
+// the silent ones may wait while others lack blocks: they are asked with these.
+func (s *Sender) sweep(ctx context.Context, fields firmware.Field, later bool) (map[string]reply, error) {
 	of := s.st.Sent
 	got, err := s.gather(ctx, fields, len(s.st.Devices))
 	if err != nil {
@@ -55,6 +71,14 @@ func (s *Sender) sweep(ctx context.Context, fields firmware.Field) (map[string]r
 		if _, ok := got[id]; !ok {
 			silent = append(silent, id)
 		}
+	}
+	if later && lacking(got) {
+		s.mu.Lock()
+		for _, id := range silent {
+			s.device(id).Deficits = nil // what it lacked once says nothing
+		}
+		s.mu.Unlock()
+		silent = nil
 	}
 	for _, r := range s.callAll(ctx, silent, fetchRequest(fields, s.st.Session, 0)) {
 		got[r.device] = r
@@ -78,11 +102,21 @@ func (s *Sender) sweep(ctx context.Context, fields firmware.Field) (map[string]r
 	return got, nil
 }
 
+// lacking reports whether one of those that answered lacks blocks.
+func lacking(got map[string]reply) bool {
+	for _, r := range got {
+		if slices.ContainsFunc(r.status.Deficits, func(n byte) bool { return n > 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
 // resync asks the devices of a session that goes on what they have. Source blocks
 // that most of them lack are those that were not sent yet; the rest is a matter of
 // repair.
 func (s *Sender) resync(ctx context.Context) error {
-	got, err := s.sweep(ctx, firmware.FieldProgress|firmware.FieldMissing|firmware.FieldRunning)
+	got, err := s.sweep(ctx, firmware.FieldProgress|firmware.FieldMissing|firmware.FieldRunning, false)
 	if err != nil {
 		return err
 	}
