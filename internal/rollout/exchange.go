@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
@@ -97,6 +98,19 @@ func callAll(ctx context.Context, p *Params, devices []string, req *coap.Message
 	}
 	all.Wait()
 	return replies
+}
+
+// hasty is a group whose devices have little time to answer.
+type hasty struct {
+	Group
+	patience time.Duration
+}
+
+// Call implements [Group]. It fails with [context.DeadlineExceeded] when time is up.
+func (h hasty) Call(ctx context.Context, device string, req *coap.Message) (Answer, error) {
+	ctx, stop := context.WithTimeout(ctx, h.patience)
+	defer stop()
+	return h.Group.Call(ctx, device, req)
 }
 
 // unpaused calls f again while the group is paused.

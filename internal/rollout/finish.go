@@ -16,18 +16,18 @@ const (
 // many as it needs.
 func (s *Sender) finish(ctx context.Context, id string) error {
 	for range finishTries {
-		r := s.call(ctx, id, fetchRequest(firmware.FieldProgress|firmware.FieldMissing, s.st.Session, 0))
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		s.mu.Lock()
 		d := s.device(id)
-		s.take(d, r, s.st.Sent)
-		s.mu.Unlock()
+		if d.missing == nil || s.swept != s.st.Sent { // it may have more by now
+			if err := s.check(ctx, id, firmware.FieldProgress|firmware.FieldMissing); err != nil {
+				return err
+			}
+		}
 		if d.State != Receiving || d.lacks() == 0 {
 			return nil
 		}
-		if err := s.finishBlocks(ctx, d, r.status.Missing); err != nil {
+		missing := d.missing
+		d.missing = nil // it is asked before a further try
+		if err := s.finishBlocks(ctx, d, missing); err != nil {
 			return err
 		}
 		if d.State != Receiving {

@@ -47,7 +47,7 @@ func (s *Sender) repair(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			asked = !toAll
+			asked = !toAll && !s.unknown()
 		case verifying > 0 && checks < verifyChecks:
 			checks++
 			if err := s.verifying(ctx); err != nil {
@@ -75,6 +75,11 @@ func (s *Sender) needy() (ids []string) {
 		}
 	}
 	return ids
+}
+
+// unknown reports whether a device takes blocks and was not heard lately.
+func (s *Sender) unknown() bool {
+	return slices.ContainsFunc(s.list(Receiving), func(id string) bool { return s.device(id).Deficits == nil })
 }
 
 // lacks is how many blocks a device lacks.

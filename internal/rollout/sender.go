@@ -33,6 +33,7 @@ type Sender struct {
 	since  int           // bytes since the last drain
 	rtt    time.Duration // under mu, too
 	answer int           // bytes of an answer to a sweep, about
+	swept  int           // blocks that had been sent at the latest sweep
 	turn   int           // of the ackers
 	acker  chan reply
 	probes map[string]int // device: how often its probe failed

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -53,9 +54,47 @@ func (s *Sender) survey(ctx context.Context, fields firmware.Field) error {
 		return err
 	}
 	s.mu.Lock()
-	s.st.Sweeps++
+	if s.swept != s.st.Sent { // else it goes on with those that were not heard
+		s.st.Sweeps++
+	}
+	s.swept = s.st.Sent
 	s.mu.Unlock()
-	return s.checkAll(ctx, rest, fields)
+	unheard, err := s.checkSoon(ctx, rest, firmware.FieldProgress|firmware.FieldMissing)
+	if err != nil || len(unheard) == 0 || len(s.needy()) > 0 {
+		return err
+	}
+	return s.checkAll(ctx, unheard, firmware.FieldProgress|firmware.FieldMissing)
+}
+
+// leastPatience is what a device has at least to answer when others wait for blocks.
+// RFC 7252, Section 4.8.1 wants a retransmission no sooner.
+const leastPatience = time.Second
+
+// checkSoon asks each of the devices, and returns those that did not answer within a
+// few round trips: what they lack is not known then.
+func (s *Sender) checkSoon(ctx context.Context, ids []string, fields firmware.Field) (unheard []string, err error) {
+	s.mu.Lock()
+	p, of := s.p, s.st.Sent
+	p.Group = hasty{p.Group, max(4*s.rtt, leastPatience)}
+	s.mu.Unlock()
+	replies := callAll(ctx, &p, ids, fetchRequest(fields, s.st.Session, 0))
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for i := range replies {
+		s.note(&replies[i])
+	}
+	s.mu.Lock()
+	for _, r := range replies {
+		if d := s.device(r.device); errors.Is(r.err, context.DeadlineExceeded) {
+			d.Deficits, d.missing = nil, nil
+			unheard = append(unheard, r.device)
+		} else {
+			s.take(d, r, of)
+		}
+	}
+	s.mu.Unlock()
+	return unheard, s.keep()
 }
 
 // sweep asks all what they lack, and each that stays silent on its own. With later
@@ -75,7 +114,8 @@ func (s *Sender) sweep(ctx context.Context, fields firmware.Field, later bool) (
 	if later && lacking(got) {
 		s.mu.Lock()
 		for _, id := range silent {
-			s.device(id).Deficits = nil // what it lacked once says nothing
+			d := s.device(id)
+			d.Deficits, d.missing = nil, nil // what it lacked once says nothing
 		}
 		s.mu.Unlock()
 		silent = nil
@@ -88,6 +128,7 @@ func (s *Sender) sweep(ctx context.Context, fields firmware.Field, later bool) (
 	}
 	s.mu.Lock()
 	s.st.Sweeps++
+	s.swept = s.st.Sent
 	for i := range s.st.Devices {
 		if r, ok := got[s.st.Devices[i].ID]; ok {
 			s.take(&s.st.Devices[i], r, of)
