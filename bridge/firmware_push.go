@@ -22,10 +22,10 @@ type firmwarePushCmd struct {
 	Profile        string        `default:"wi-fi" enum:"802.15.4,wi-fi,ethernet" help:"The network: 802.15.4, wi-fi or ethernet. It sets the rate and the size of blocks."`
 	Canary         int           `default:"1" help:"Devices that switch first."`
 	Percent        float64       `default:"10" help:"Percent of the devices that switch next; the rest follows."`
-	MaxUnavailable int           `placeholder:"N" help:"Devices of one place that may be switching at a time. Default: half of them."`
+	MaxUnavailable int           `placeholder:"N" help:"Devices of one place that may be switching at a time. Default: any number."`
 	ConfirmWithin  time.Duration `default:"10m" help:"A device that nobody confirms in this time goes back to the image before."`
 	Soak           time.Duration `default:"0s" help:"How long a wave is watched before the next one."`
-	Threshold      float64       `help:"Part of a wave that may fail before the rollout stops, 0 to 1. Default: any failure stops it."`
+	Threshold      float64       `default:"5" help:"Percent of failures that stop the rollout. One in the first wave always does."`
 	Hold           bool          `help:"Wait for lamplighter firmware advance between waves."`
 	At             switchTime    `placeholder:"TIME" help:"When to switch, such as 02:30 or 2027-01-31T02:30:00+01:00. Default: as soon as all have the image."`
 	Devices        []string      `name:"device" help:"Only these devices, by id. Default: all of the group."`
@@ -44,7 +44,7 @@ func (firmwarePushCmd) Help() string {
 // options are the command's as the engine has them.
 func (c firmwarePushCmd) options() commission.FirmwareOptions {
 	o := commission.FirmwareOptions{
-		Profile: c.Profile, Canary: c.Canary, Percent: c.Percent, MaxUnavailable: c.MaxUnavailable,
+		Profile: c.Profile, Canary: orNone(c.Canary), Percent: orNone(c.Percent), MaxUnavailable: c.MaxUnavailable,
 		ConfirmWithin: int(c.ConfirmWithin.Seconds()), Soak: int(c.Soak.Seconds()), Threshold: c.Threshold,
 		Hold: c.Hold, Devices: c.Devices, TakeOver: c.TakeOver,
 	}
@@ -52,6 +52,14 @@ func (c firmwarePushCmd) options() commission.FirmwareOptions {
 		o.At = time.Time(c.At).UnixMilli()
 	}
 	return o
+}
+
+// orNone says "none" as the engine has it: there 0 is the default.
+func orNone[N int | float64](n N) N {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // firmwareEngine is the part of the engine that rolls out firmware.
@@ -98,8 +106,8 @@ func (c firmwarePushCmd) firstFlaw() string {
 		return "--canary and --max-unavailable count devices: they are 0 or more"
 	case c.Percent < 0 || c.Percent > 100:
 		return "--percent is 0 to 100"
-	case c.Threshold < 0 || c.Threshold > 1:
-		return "--threshold is the part of a wave that may fail, 0 to 1"
+	case c.Threshold < 0 || c.Threshold > 100:
+		return "--threshold is 0 to 100 percent"
 	case c.Soak < 0 || c.ConfirmWithin < 0:
 		return "--soak and --confirm-within are not negative"
 	}
