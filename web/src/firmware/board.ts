@@ -77,7 +77,7 @@ export class Board extends View {
     return html`<div class="head">
       <div>
         <h1>${imageName(image)}</h1>
-        <p data-testid="rollout-summary">${bytes(image.size)} for ${to} of ${groupTitle(rollout.group)}${fits}${image.signer ? html` · signed by vendor key <span class="id">${image.signer.slice(0, 8)}</span>` : nothing}</p>
+        <p data-testid="rollout-summary">${bytes(image.size)} for ${to} of ${groupTitle(rollout.group)}${fits}${image.signer ? html` · signed by key <span class="id">${image.signer.slice(0, 8)}</span>` : nothing}</p>
       </div>
       <div class="acts">${rollout.ended ? this.#after(rollout) : this.#during(rollout)}</div>
     </div>`;
@@ -138,7 +138,8 @@ export class Board extends View {
       return note({ tone: "busy", icon: "pause", testid: "rollout-next", title: "Paused.", text: "Nothing is sent and nobody switches. Lamps keep what they have received." });
     }
     if (rollout.waits) {
-      return note({ tone: "busy", icon: "wait", testid: "rollout-next", title: done ? `${(rollout.waves ?? [])[done - 1]?.name ?? "The wave"} is done. Have a look at the lamps, then start the next wave.` : "All is verified. Start the first wave when you are ready.", text: "Nobody switches before you say so." });
+      const next = (rollout.waves ?? [])[done];
+      return note({ tone: "busy", icon: "wait", testid: "rollout-next", title: done ? `${(rollout.waves ?? [])[done - 1]?.name ?? "The wave"} is done: have a look at its lamps.` : "All is verified.", text: `${next ? `Next: ${next.name}, ${lamps((next.devices ?? []).map((id) => state.devices.get(id)))}. ` : ""}Nobody switches before you say so.` });
     }
     const words: Record<string, string> = {
       sending: "All lamps listen at once. Nobody switches before it has checked the whole image.",

@@ -16,6 +16,9 @@ const words: Record<string, Words> = {
   "fw-silent": { tone: "fail", icon: "doubt", word: "silent" },
 };
 const leftOut: Words = { tone: "warn", icon: "stop", word: "left out" };
+/** So many that are left out are each shown at once. */
+const few = 6;
+
 const fine: Words = { tone: "ok", icon: "ok", word: "fits" };
 
 export function fits(plan: FirmwarePlan, takeOver: () => void, again: () => void) {
@@ -34,15 +37,28 @@ export function fits(plan: FirmwarePlan, takeOver: () => void, again: () => void
       ${busy
         ? note({ tone: "warn", icon: "people", title: `Somebody else is updating ${busy} of these lamps.`, text: "Taking over goes on with your file; the other update stops there.", action: { word: "Take over", testid: "firmware-take-over", run: takeOver } })
         : nothing}
-      ${left.length
-        ? html`<ul class="left" data-testid="firmware-left" aria-label="Left out">${repeat(left, (fit) => fit.device, row)}</ul>`
-        : html`<p class="muted">Nobody is left out.</p>`}
+      ${left.length > few
+        ? html`${reasons(left)}<details><summary data-testid="firmware-all-left">${icon("open")}${left.length} left out</summary>${list(left)}</details>`
+        : left.length ? list(left) : html`<p class="muted">Nobody is left out.</p>`}
       ${good.length
         ? html`<details><summary data-testid="firmware-all">${icon("open")}${count(good.length, "device")} that it fits</summary>
             <ul class="left" aria-label="It fits">${repeat(good, (fit) => fit.device, row)}</ul></details>`
         : nothing}
     </div>
   </section>`;
+}
+
+const list = (left: FirmwareFit[]) => html`<ul class="left" data-testid="firmware-left" aria-label="Left out">${repeat(left, (fit) => fit.device, row)}</ul>`;
+
+/** Each reason once, and for how many. */
+function reasons(left: FirmwareFit[]) {
+  const by = new Map<string, FirmwareFit[]>();
+  left.forEach((fit) => by.set(fit.problem?.id ?? "", [...(by.get(fit.problem?.id ?? "") ?? []), fit]));
+  return html`<ul class="left" aria-label="Reasons" data-testid="firmware-reasons">${[...by.values()].map((some) => html`<li>
+    <strong>${count(some.length, "device")}</strong>
+    <span>${some[0]?.problem?.text} <span class="muted">${some[0]?.problem?.next}</span></span>
+    ${status(words[some[0]?.problem?.id ?? ""] ?? leftOut)}
+  </li>`)}</ul>`;
 }
 
 function row(fit: FirmwareFit) {

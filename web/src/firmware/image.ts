@@ -74,7 +74,7 @@ export function imageCard(image: FirmwareImage, other: () => void) {
       ${image.description ? html`<p>${image.description}</p>` : nothing}
       <dl class="facts">
         <dt>Size</dt><dd>${bytes(image.size)}</dd>
-        <dt>Signed by</dt><dd>${image.signer ? html`vendor key <span class="id">${image.signer}</span>` : "a key that no device here has shown yet"}${image.algorithm ? html` <span class="muted">(${image.algorithm})</span>` : nothing}</dd>
+        <dt>Signed by</dt><dd>${image.signer ? html`${image.signed ? "vendor key" : "key"} <span class="id">${image.signer}</span>` : "a key that no device here has shown yet"}${image.algorithm ? html` <span class="muted">(${image.algorithm})</span>` : nothing}</dd>
         <dt>Sequence</dt><dd>${image.sequence} <span class="muted">(a device refuses one below its own)</span></dd>
         <dt>For</dt><dd>class <span class="id" title=${image.class}>${brief(image.class)}</span> of vendor <span class="id" title=${image.vendor}>${brief(image.vendor)}</span></dd>
         <dt>Image</dt><dd class="id" title=${image.digest}>SHA-256 ${brief(image.digest)}</dd>
