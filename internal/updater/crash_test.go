@@ -9,13 +9,6 @@ import (
 	"lamplighter/internal/firmware"
 )
 
-// factory is the flash of a device that left the factory, so that not each test
-// makes it again.
-func factory(t testing.TB, m *memory, change ...func(*Config)) *memory {
-	newDevice(t, m, change...)
-	return m
-}
-
 // A cut of the power at every byte of the update of a small image (in an erasure, at
 // every 32nd): afterwards the device boots an image that was verified, and the update
 // comes to its end. Boots before it fill the journal, so that its halves change at
@@ -29,6 +22,7 @@ func TestCrashAtEveryByte(t *testing.T) {
 		for d.u.journal.half-d.u.journal.end > room {
 			d.boot()
 		}
+		leftover(d, uint64(room))
 		places := everyByte(t, made, x, lost)
 		for _, n := range places {
 			m := made.clone()
@@ -40,6 +34,14 @@ func TestCrashAtEveryByte(t *testing.T) {
 				t.Fatalf("byte %d: %d cuts", n, s.cuts)
 			}
 		}
+	}
+}
+
+// leftover fills the other slot and the parity area with what was there before.
+func leftover(d *device, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 9))
+	for i := d.u.areas.slots[1]; i < len(d.flash.b); i++ {
+		d.flash.b[i] = byte(rng.Uint32())
 	}
 }
 
@@ -97,7 +99,9 @@ func newPlan(t testing.TB, rng *rand.Rand) *plan {
 	k := 2 + rng.IntN(30)
 	parity := k + rng.IntN(2*k)
 	p := &plan{cfg: func(c *Config) { c.Ability = Ability{Block: block, K: k, Parity: parity} }}
-	p.made = factory(t, newMemory(512<<10, sector), p.cfg)
+	d := newDevice(t, newMemory(512<<10, sector), p.cfg)
+	leftover(d, rng.Uint64())
+	p.made = d.flash
 	p.x = makeTransfer(t, makeImage("1.1", 3000+rng.IntN(40000)), factorySeq+1, block, k)
 	seed := rng.Uint64()
 	p.lost = func(g, i int) bool {

@@ -305,3 +305,22 @@ func TestSmallParityArea(t *testing.T) {
 		d.wantState(firmware.Downloaded, firmware.ResultNone)
 	}
 }
+
+// Parity blocks of a session before are none of the next one, over a restart.
+func TestParityOfBefore(t *testing.T) {
+	x := makeTransfer(t, makeImage("2.0", 700), 20, 64, 8)
+	y := makeTransfer(t, makeImage("2.1", 700), 21, 64, 8)
+	d := newDevice(t, small())
+	d.begin(x)
+	for i := range 3 {
+		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(0, 64+i))
+	}
+	d.expect(coap.Changed, coap.POST, firmware.PathSession, x.abort())
+	d.begin(y)
+	d.boot()
+	if s := d.status(firmware.FieldProgress); !bytes.Equal(s.Deficits, []byte{6, 5}) {
+		t.Fatalf("deficits %v", s.Deficits)
+	}
+	d.feed(y, func(g, i int) bool { return i < 2 })
+	d.wantState(firmware.Downloaded, firmware.ResultNone)
+}

@@ -36,6 +36,9 @@ func (s *sender) check() {
 	if !isNew && !bytes.Equal(v.Running.Digest, s.old) {
 		s.t.Fatalf("%s: it runs what nobody verified", s.step)
 	}
+	if v.Result == firmware.ResultIntegrity || v.Result == firmware.ResultFailed {
+		s.t.Fatalf("%s: %v, though the sender is honest and the flash good", s.step, v.Result)
+	}
 	if v.Minimum < s.minimum {
 		s.t.Fatalf("%s: the minimum sank from %d to %d", s.step, s.minimum, v.Minimum)
 	}
@@ -95,6 +98,9 @@ func (s *sender) finish() {
 			return
 		}
 		s.turn()
+		if !s.d.flash.dead && s.d.u.View().State != firmware.Testing {
+			s.check()
+		}
 	}
 	s.t.Fatalf("it does not come to an end: %+v", s.d.u.View())
 }
