@@ -1,0 +1,69 @@
+package settings
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"lamplighter/internal/cbor"
+)
+
+func TestMergeOfDiffIsTheTarget(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	value := func() any {
+		switch rng.IntN(5) {
+		case 0:
+			return rng.IntN(2) == 0
+		case 1:
+			return int64(rng.IntN(9)) - 4
+		case 2:
+			return "text"
+		case 3:
+			return []byte{byte(rng.IntN(3))}
+		}
+		return Map{uint64(rng.IntN(3)): int64(rng.IntN(2)), 7: "x"}
+	}
+	random := func() Map {
+		m := Map{}
+		for range rng.IntN(6) {
+			m[uint64(rng.IntN(6))] = value()
+		}
+		return m
+	}
+	for range 2000 {
+		from, to := random(), random()
+		if got := Merge(from, Diff(from, to)); got.Digest() != to.Digest() {
+			t.Fatalf("%v + %v = %v, want %v", from, Diff(from, to), got, to)
+		}
+		if len(Diff(to, to)) != 0 {
+			t.Fatalf("a patch from %v to itself", to)
+		}
+	}
+}
+
+func TestValuesThatSettingsDoNotHave(t *testing.T) {
+	for name, data := range map[string]string{
+		"a float": "\xa1\x01\xf9\x3c\x00", "an array": "\xa1\x01\x80", "a tag": "\xa1\x01\xc1\x01",
+		"a map in a map in a map": "\xa1\x01\xa1\x01\xa1\x01\x01", "text as a key": "\xa1\x61a\x01",
+		"a number above 2^63": "\xa1\x01\x1b\xff\xff\xff\xff\xff\xff\xff\xff", "a key twice": "\xa2\x01\x01\x01\x02",
+	} {
+		var m Map
+		if err := cbor.Unmarshal([]byte(data), &m); err == nil {
+			t.Errorf("%s is taken: %v", name, m)
+		}
+	}
+}
+
+func FuzzMap(f *testing.F) {
+	f.Add([]byte("\xa2\x01\x18\x64\x02\xa1\x03\xf6"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m Map
+		if cbor.Unmarshal(data, &m) != nil {
+			return
+		}
+		var again Map
+		if err := cbor.Unmarshal(cbor.MustMarshal(m), &again); err != nil || !reflect.DeepEqual(m, again) {
+			t.Fatalf("%v came back as %v, %v", m, again, err)
+		}
+	})
+}
