@@ -106,17 +106,9 @@ func Sign(p Params, signer Signer) ([]byte, error) {
 	}
 	e.ManifestBytes = p.manifest(e.severed[TextElement])
 	e.payload = appendDigest(nil, wrapped(e.ManifestBytes))
-	s := Signature{Algorithm: signer.Algorithm(), KeyID: KeyID(signer.Public())}
-	if _, err := AlgorithmOf(s.Algorithm, signer.Public()); err != nil {
+	s, err := newSignature("the manifest", e.payload, signer)
+	if err != nil {
 		return nil, err
-	}
-	s.protected = protect(s.Algorithm, s.KeyID)
-	var err error
-	if s.Bytes, err = signer.Sign(toBeSigned(s.protected, e.payload)); err != nil {
-		return nil, fmt.Errorf("signing the manifest: %w", err)
-	}
-	if !s.verify(signer.Public(), e.payload) {
-		return nil, fmt.Errorf("signing the manifest: %w: what came back is not of the public key", ErrSignature)
 	}
 	e.authentication = cbor.AppendBytes(cbor.AppendBytes(cbor.AppendHead(nil, cbor.Array, 2), e.payload), s.encode())
 	return e.Encode(), nil

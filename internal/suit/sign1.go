@@ -29,16 +29,22 @@ type Signature struct {
 }
 
 // parseSignature reads an authentication block.
-func parseSignature(block []byte) (s Signature, err error) {
+func parseSignature(block []byte) (Signature, error) {
+	s, _, err := parseSign1(block, false)
+	return s, err
+}
+
+// parseSign1 reads a COSE_Sign1, with its payload attached or detached.
+func parseSign1(block []byte, attached bool) (s Signature, payload []byte, err error) {
 	r := cbor.NewReader(block)
 	if tag := r.Tag(); r.Err() == nil && tag != tagSign1 {
 		if name := blockNames[tag]; name != "" {
-			return s, unsupported("%s as authentication block", name)
+			return s, nil, unsupported("%s as authentication block", name)
 		}
-		return s, fmt.Errorf("%w: an authentication block with tag %d", ErrDecode, tag)
+		return s, nil, fmt.Errorf("%w: an authentication block with tag %d", ErrDecode, tag)
 	}
 	if n := r.Array(); r.Err() == nil && n != 4 {
-		return s, fmt.Errorf("%w: a COSE_Sign1 of %d elements", ErrDecode, n)
+		return s, nil, fmt.Errorf("%w: a COSE_Sign1 of %d elements", ErrDecode, n)
 	}
 	s.protected = r.Bytes()
 	r.Map(func(key *cbor.Reader) {
@@ -46,20 +52,24 @@ func parseSignature(block []byte) (s Signature, err error) {
 		err = unsupported("header parameter %x of the signature that is not protected", key.Item())
 	})
 	if err != nil {
-		return s, err
+		return s, nil, err
 	}
-	if r.Next() == cbor.Bytes {
-		return s, unsupported("a signature with an attached payload")
+	switch {
+	case attached:
+		payload = r.Bytes()
+	case r.Next() == cbor.Bytes:
+		return s, nil, unsupported("a signature with an attached payload")
+	default:
+		r.Null()
 	}
-	r.Null()
 	s.Bytes = r.Bytes()
 	if err := r.End(); err != nil {
-		return s, fmt.Errorf("%w: authentication block: %w", ErrDecode, err)
+		return s, nil, fmt.Errorf("%w: authentication block: %w", ErrDecode, err)
 	}
 	if len(s.Bytes) != signatureSize {
-		return s, fmt.Errorf("%w: a signature of %d bytes instead of %d", ErrDecode, len(s.Bytes), signatureSize)
+		return s, nil, fmt.Errorf("%w: a signature of %d bytes instead of %d", ErrDecode, len(s.Bytes), signatureSize)
 	}
-	return s, s.readProtected()
+	return s, payload, s.readProtected()
 }
 
 // readProtected reads the header parameters that are signed.
@@ -97,11 +107,15 @@ func protect(alg cose.Algorithm, kid []byte) []byte {
 
 // encode is the inverse of [parseSignature].
 func (s *Signature) encode() []byte {
+	return cbor.AppendBytes(append(s.head(), cbor.Null), s.Bytes)
+}
+
+// head is what stands in front of the payload.
+func (s *Signature) head() []byte {
 	b := cbor.AppendHead(nil, cbor.Tagged, tagSign1)
 	b = cbor.AppendHead(b, cbor.Array, 4)
 	b = cbor.AppendBytes(b, s.protected)
-	b = cbor.AppendHead(b, cbor.Map, 0)
-	return cbor.AppendBytes(append(b, cbor.Null), s.Bytes)
+	return cbor.AppendHead(b, cbor.Map, 0)
 }
 
 // toBeSigned is the Sig_structure of RFC 9052, Section 4.4. payload is the encoded
