@@ -108,9 +108,9 @@ type Status struct {
 	Candidate []byte     `cbor:"5,keyasint,omitempty"` // digest of the candidate, or after ModeCheck of what it would be
 	Nonce     []byte     `cbor:"6,keyasint,omitempty"`
 	Left      uint       `cbor:"7,keyasint,omitempty"` // milliseconds until the switch, or until it reverts
-	Values    Map        `cbor:"8,keyasint,omitempty"`
+	Values    Map        `cbor:"8,keyasint,omitzero"`
 	Schema    *SchemaRef `cbor:"9,keyasint,omitempty"`
-	Before    Map        `cbor:"10,keyasint,omitempty"`
+	Before    Map        `cbor:"10,keyasint,omitzero"`
 	Key       uint64     `cbor:"11,keyasint,omitempty"` // which key a refusal is about
 }
 
@@ -132,7 +132,7 @@ type Transaction struct {
 	Mode   Mode   `cbor:"2,keyasint"`
 	Base   []byte `cbor:"3,keyasint,omitempty"`  // digest of what the change was made for; empty: whatever runs
 	Schema uint64 `cbor:"4,keyasint,omitempty"`  // version; check and stage
-	Patch  Map    `cbor:"5,keyasint,omitempty"`  // check and stage: merged into what runs; nil deletes
+	Patch  Map    `cbor:"5,keyasint,omitzero"`   // check and stage: merged into what runs; nil deletes
 	In     uint   `cbor:"6,keyasint,omitempty"`  // commit: milliseconds until the switch
 	At     uint64 `cbor:"7,keyasint,omitempty"`  // commit: seconds since 1970; not with In
 	Within uint   `cbor:"8,keyasint,omitempty"`  // commit: seconds to be confirmed in; 0: DefaultConfirm

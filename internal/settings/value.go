@@ -8,22 +8,34 @@ import (
 	"lamplighter/internal/cbor"
 )
 
-// Map is settings by their keys. A value is a bool, an int64, a string, a []byte,
-// or a Map whose values are no Maps; in a patch nil stands for "delete".
+// Map is settings by their keys. A value is a bool, an int64, a string, a []byte, or
+// a Map; in a patch nil stands for "delete". Maps are at most levels deep: scenes are
+// a Map of Maps.
 type Map map[uint64]any
 
 // MarshalCBOR encodes deterministically: equal settings have equal bytes.
-func (m Map) MarshalCBOR() ([]byte, error) { return cbor.Marshal(map[uint64]any(m)) }
+func (m Map) MarshalCBOR() ([]byte, error) {
+	if m == nil {
+		m = Map{}
+	}
+	return cbor.Marshal(map[uint64]any(m))
+}
 
 // UnmarshalCBOR decodes and holds the values to their types. Errors wrap
 // [cbor.ErrDecode].
 func (m *Map) UnmarshalCBOR(data []byte) (err error) {
-	*m, err = decodeMap(data, 1)
+	*m, err = decodeMap(data, levels)
 	return err
 }
 
+// levels is how many levels of maps there may be below the settings.
+const levels = 2
+
 // decodeMap reads a map of at most so many levels of maps below it.
 func decodeMap(data []byte, levels int) (Map, error) {
+	if len(data) == 0 || data[0]>>5 != cbor.Map {
+		return nil, fmt.Errorf("%w: settings are a map", cbor.ErrDecode)
+	}
 	var raw map[uint64]cbor.RawMessage
 	if err := cbor.Unmarshal(data, &raw); err != nil {
 		return nil, fmt.Errorf("reading settings: %w", err)
@@ -84,9 +96,6 @@ func Merge(base, patch Map) Map {
 
 // Digest identifies settings: SHA-256 of their deterministic encoding.
 func (m Map) Digest() [sha256.Size]byte {
-	if m == nil {
-		m = Map{}
-	}
 	return sha256.Sum256(cbor.MustMarshal(m))
 }
 
