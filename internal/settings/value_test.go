@@ -21,7 +21,7 @@ func TestMergeOfDiffIsTheTarget(t *testing.T) {
 		case 3:
 			return []byte{byte(rng.IntN(3))}
 		}
-		return Map{uint64(rng.IntN(3)): int64(rng.IntN(2)), 7: "x"}
+		return Map{uint64(rng.IntN(3)): int64(rng.IntN(2)), 7: "x", 8: Map{uint64(rng.IntN(3)): int64(rng.IntN(2))}}
 	}
 	random := func() Map {
 		m := Map{}
@@ -44,7 +44,7 @@ func TestMergeOfDiffIsTheTarget(t *testing.T) {
 func TestValuesThatSettingsDoNotHave(t *testing.T) {
 	for name, data := range map[string]string{
 		"a float": "\xa1\x01\xf9\x3c\x00", "an array": "\xa1\x01\x80", "a tag": "\xa1\x01\xc1\x01",
-		"a map in a map in a map": "\xa1\x01\xa1\x01\xa1\x01\x01", "text as a key": "\xa1\x61a\x01",
+		"three levels of maps below": "\xa1\x01\xa1\x01\xa1\x01\xa1\x01\x01", "text as a key": "\xa1\x61a\x01",
 		"a number above 2^63": "\xa1\x01\x1b\xff\xff\xff\xff\xff\xff\xff\xff", "a key twice": "\xa2\x01\x01\x01\x02",
 	} {
 		var m Map
@@ -66,4 +66,25 @@ func FuzzMap(f *testing.F) {
 			t.Fatalf("%v came back as %v, %v", m, again, err)
 		}
 	})
+}
+
+// What is not there takes no bytes; that a device has no settings is told.
+func TestNoSettings(t *testing.T) {
+	if b := (&Transaction{Txn: four, Mode: ModeConfirm}).Append(nil); b[0] != 0xa2 {
+		t.Errorf("a transaction without patch is %x", b)
+	}
+	s, err := ParseStatus((&Status{Running: eight, Values: Map{}}).Append(nil))
+	if err != nil || s.Values == nil || s.Before != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if Map(nil).Digest() != (Map{}).Digest() {
+		t.Error("no settings have two digests")
+	}
+	var m Map
+	if err := cbor.Unmarshal([]byte{cbor.Null}, &m); err == nil && m != nil {
+		t.Errorf("null became %v", m)
+	}
+	if _, err := ParseTransaction([]byte("\xa4\x01\x44\x01\x02\x03\x04\x02\x02\x04\x01\x05\xf6")); err == nil {
+		t.Error("null is taken as a patch")
+	}
 }
