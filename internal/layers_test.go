@@ -22,7 +22,7 @@ var layer = map[string]int{
 	"settings/exchange": 4, "settings/template": 4,
 	"updater": 4, "rollout": 4, "as": 4, "gm": 4, "admin": 4, "join": 4, "device": 4, "trl": 4,
 	"commission": 5,
-	"store/bolt": 6, "store/indexeddb": 6, "endpoint": 6, "sim": 6, "sim/image": 6, "sim/flash": 6, "sim/fleet": 6,
+	"store/bolt": 6, "store/indexeddb": 6, "endpoint": 6, "sim": 6, "sim/image": 6, "sim/flash": 6, "sim/fleet": 6, "sim/models": 6, "settings/source": 6,
 }
 
 // sideways lists the imports within one layer that are meant.

@@ -8,9 +8,29 @@ import (
 	"unicode"
 )
 
+// Mistake is what is wrong with a schema.
+type Mistake struct {
+	Setting int // which of Defs, -1: none of them alone
+	Text    string
+}
+
+func (m *Mistake) Error() string { return m.Text }
+
 // Validate says what is wrong with the schema itself, in a sentence; nil if nothing
-// is.
+// is. What it says wraps a [Mistake].
 func (s *Schema) Validate() error {
+	if n := len(s.Defs); n > 0 && n <= MaxDefs {
+		if at, err := validDefs(s.Defs, true); err != nil {
+			return &Mistake{at, err.Error()}
+		}
+	}
+	if err := s.validate(); err != nil {
+		return &Mistake{-1, err.Error()}
+	}
+	return nil
+}
+
+func (s *Schema) validate() error {
 	switch {
 	case !validName(s.Model):
 		return fmt.Errorf("the model %q must be a name: 1 to %d of a to z, 0 to 9 and hyphens, beginning with a letter", s.Model, maxName)
@@ -18,9 +38,6 @@ func (s *Schema) Validate() error {
 		return fmt.Errorf("the version must be at least 1")
 	case len(s.Defs) == 0 || len(s.Defs) > MaxDefs:
 		return fmt.Errorf("a schema has 1 to %d settings, and this one %d", MaxDefs, len(s.Defs))
-	}
-	if err := validDefs(s.Defs, true); err != nil {
-		return err
 	}
 	if r := s.Refuse(s.Defaults(), false); r != nil {
 		return fmt.Errorf("the defaults cannot be: %s", r.Text)
@@ -34,31 +51,32 @@ func (s *Schema) Validate() error {
 	return nil
 }
 
-// validDefs wants ascending keys, names that occur once, and valid definitions.
-func validDefs(defs []Def, top bool) error {
+// validDefs wants ascending keys, names that occur once, and valid definitions, and
+// says which one is not.
+func validDefs(defs []Def, top bool) (int, error) {
 	names := map[string]bool{}
 	for i := range defs {
 		d := &defs[i]
 		switch {
 		case !validName(d.Name):
-			return fmt.Errorf("the setting with key %d: the name %q must be 1 to %d of a to z, 0 to 9 and hyphens, beginning with a letter", d.Key, d.Name, maxName)
+			return i, fmt.Errorf("the setting with key %d: the name %q must be 1 to %d of a to z, 0 to 9 and hyphens, beginning with a letter", d.Key, d.Name, maxName)
 		case d.Key == 0 || d.Key > MaxKey:
-			return fmt.Errorf("%s: the key %d must be from 1 to %d", d.Name, d.Key, MaxKey)
+			return i, fmt.Errorf("%s: the key %d must be from 1 to %d", d.Name, d.Key, MaxKey)
 		case i > 0 && d.Key == defs[i-1].Key:
-			return fmt.Errorf("%s: the key %d is that of %s, too", d.Name, d.Key, defs[i-1].Name)
+			return i, fmt.Errorf("%s: the key %d is that of %s, too", d.Name, d.Key, defs[i-1].Name)
 		case i > 0 && d.Key < defs[i-1].Key:
-			return fmt.Errorf("%s: settings must be in the order of their keys", d.Name)
+			return i, fmt.Errorf("%s: settings must be in the order of their keys", d.Name)
 		case names[d.Name]:
-			return fmt.Errorf("%s: two settings have this name", d.Name)
+			return i, fmt.Errorf("%s: two settings have this name", d.Name)
 		case !top && (d.Flags != 0 || d.Type == Table):
-			return fmt.Errorf("%s: a member of a map has no flags and is no map", d.Name)
+			return i, fmt.Errorf("%s: a member of a map has no flags and is no map", d.Name)
 		}
 		names[d.Name] = true
 		if err := d.validate(); err != nil {
-			return fmt.Errorf("%s: %w", d.Name, err)
+			return i, fmt.Errorf("%s: %w", d.Name, err)
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 func (d *Def) validate() error {
@@ -127,7 +145,8 @@ func (d *Def) validTable() error {
 	case d.IDs != nil && (d.IDs.Min > d.IDs.Max || d.IDs.Max > MaxID || d.IDs.Max-d.IDs.Min >= maxIDs):
 		return fmt.Errorf("the ids %d to %d must ascend, be at most %d, and not more than %d", d.IDs.Min, d.IDs.Max, MaxID, maxIDs)
 	}
-	return validDefs(d.Members, false)
+	_, err := validDefs(d.Members, false)
+	return err
 }
 
 // validTexts wants translations only of what there is.

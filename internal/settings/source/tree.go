@@ -1,0 +1,162 @@
+package source
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// maxSource bounds a source that is read, in bytes.
+const maxSource = 256 << 10
+
+// maxDepth bounds how deep a source is nested.
+const maxDepth = 12
+
+// node is a piece of YAML with its line: nil, a bool, an int64, a string, a
+// []*node, or a []entry.
+type node struct {
+	line  int
+	value any
+}
+
+type entry struct {
+	line  int
+	key   string
+	value *node
+}
+
+// Problem is something wrong with a source; line 0: with all of it.
+type Problem struct {
+	Line int
+	Text string
+}
+
+// String puts the line in front.
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return p.Text
+	}
+	return fmt.Sprintf("line %d: %s", p.Line, p.Text)
+}
+
+// Problems is all that is wrong with a source, in the order of its lines.
+type Problems []Problem
+
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (r *reader) wrong(line int, format string, args ...any) {
+	r.problems = append(r.problems, Problem{line, fmt.Sprintf(format, args...)})
+}
+
+// tree reads YAML, of which it takes one document without anchors, aliases and
+// tags; nil where that is wrong.
+func (r *reader) tree(text []byte) *node {
+	if len(text) > maxSource {
+		r.wrong(0, "The file is larger than %d KiB.", maxSource>>10)
+		return nil
+	}
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		r.problems = append(r.problems, syntax(err))
+		return nil
+	}
+	docs := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	if len(docs) != 1 {
+		r.wrong(0, "The file has %d documents instead of one.", len(docs))
+		return nil
+	}
+	return r.node(docs[0].Body, 0)
+}
+
+// syntax takes the place off the parser's "[3:4] message" and leaves the excerpt
+// out.
+func syntax(err error) Problem {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	var line, column int
+	if n, _ := fmt.Sscanf(text, "[%d:%d]", &line, &column); n == 2 {
+		_, text, _ = strings.Cut(text, "] ")
+	}
+	return Problem{line, "This is no YAML: " + text + "."}
+}
+
+func lineOf(n ast.Node) int {
+	if token := n.GetToken(); token != nil && token.Position != nil {
+		return token.Position.Line
+	}
+	return 0
+}
+
+func (r *reader) node(n ast.Node, depth int) *node {
+	out := &node{line: lineOf(n)}
+	if depth > maxDepth {
+		r.wrong(out.line, "This is nested too deep.")
+		return out
+	}
+	switch n := n.(type) {
+	case *ast.NullNode:
+	case *ast.BoolNode:
+		out.value = n.Value
+	case *ast.IntegerNode:
+		out.value = r.integer(n)
+	case *ast.StringNode:
+		out.value = n.Value
+	case *ast.LiteralNode:
+		out.value = strings.TrimRight(n.Value.Value, "\n")
+	case *ast.SequenceNode:
+		list := []*node{}
+		for _, v := range n.Values {
+			list = append(list, r.node(v, depth+1))
+		}
+		out.value = list
+	case ast.MapNode:
+		out.value = r.entries(n, depth)
+	default:
+		r.wrong(out.line, "%q: there are only texts, whole numbers, true, false, lists and maps.", n.GetToken().Value)
+		out.value = bad{}
+	}
+	return out
+}
+
+// bad stands for what a problem was told of already.
+type bad struct{}
+
+func (r *reader) integer(n *ast.IntegerNode) any {
+	switch v := n.Value.(type) {
+	case int64:
+		return v
+	case uint64:
+		if v <= math.MaxInt64 {
+			return int64(v)
+		}
+	}
+	r.wrong(lineOf(n), "%s is too large a number.", n.Token.Value)
+	return bad{}
+}
+
+func (r *reader) entries(m ast.MapNode, depth int) []entry {
+	list := []entry{}
+	for at := m.MapRange(); at.Next(); {
+		key := entry{line: lineOf(at.Key()), key: at.Key().GetToken().Value}
+		if _, ok := at.Key().(ast.ScalarNode); !ok {
+			r.wrong(key.line, "%q cannot be a name here.", key.key)
+			continue
+		}
+		if i := slices.IndexFunc(list, func(e entry) bool { return e.key == key.key }); i >= 0 {
+			r.wrong(key.line, "%q is there twice; the first is in line %d.", key.key, list[i].line)
+			continue
+		}
+		key.value = r.node(at.Value(), depth+1)
+		list = append(list, key)
+	}
+	return list
+}
