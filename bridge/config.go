@@ -30,8 +30,8 @@ const maxConfig = 1 << 20
 // sections are the commands that have a section of their own.
 var sections = []string{"as", "gm", "bridge", "demo", "device"}
 
-// settings are one section of a configuration file, by name of the flag.
-type settings map[string]setting
+// configSection is one section of a configuration file, by name of the flag.
+type configSection map[string]setting
 
 // setting is a value with its place.
 type setting struct {
@@ -41,7 +41,7 @@ type setting struct {
 }
 
 // configFile is a configuration file; the section "" is the top.
-type configFile map[string]settings
+type configFile map[string]configSection
 
 // problem is something wrong with a configuration file; line 0: with all of it.
 type problem struct {
@@ -110,7 +110,7 @@ func (c *configReader) section(name string, n ast.Node) {
 		return
 	}
 	if c.file[name] == nil {
-		c.file[name] = settings{}
+		c.file[name] = configSection{}
 	}
 	for at := m.MapRange(); at.Next(); {
 		c.entry(name, at.Key(), at.Value())

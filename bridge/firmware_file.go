@@ -2,24 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"lamplighter/internal/cose"
 	"lamplighter/internal/suit"
 )
 
 // maxFirmware bounds a firmware file that is read, in bytes.
 const maxFirmware = 256 << 20
-
-// signatureAlgorithms are the values of --algorithm.
-var signatureAlgorithms = map[string]cose.Algorithm{
-	"": cose.Null, "es256": cose.ES256, "esp256": cose.ESP256, "eddsa": cose.EdDSA, "ed25519": cose.AlgEd25519,
-}
 
 type firmwareKeygenCmd struct {
 	Out   string `required:"" short:"o" type:"path" placeholder:"FILE" help:"File for the private key; the public key goes beside it, with .pub at its end. Neither may exist."`
@@ -67,17 +60,11 @@ type firmwareSignCmd struct {
 	Text     string `help:"What the update is about, for people to read."`
 	URI      string `name:"uri" help:"Where the image is; it is then left out of the file."`
 
-	Key       string `type:"existingfile" placeholder:"FILE" help:"Private key, PEM (PKCS #8)."`
-	Signer    string `placeholder:"COMMAND" help:"Instead of a key: a command, for the shell, that signs what comes on its standard input."`
-	Public    string `type:"existingfile" placeholder:"FILE" help:"Public key of --signer, PEM."`
-	Algorithm string `enum:",es256,esp256,eddsa,ed25519" default:"" help:"es256, esp256, eddsa or ed25519. Default: esp256 or ed25519, whichever is the key's."`
+	signerFlags
 }
 
 // Help is what `lamplighter firmware sign --help` adds.
-func (firmwareSignCmd) Help() string {
-	return "The command of --signer gets the bytes to be signed, not their hash, and writes the signature alone: 64 bytes, R | S or r | s; for P-256 also in DER. With OpenSSL:\n\n" +
-		"  --signer 'openssl pkeyutl -sign -rawin -digest sha256 -inkey key.pem -in /dev/stdin' --public key.pub"
-}
+func (firmwareSignCmd) Help() string { return signerHelp }
 
 func (c firmwareSignCmd) Run(ctx context.Context) error { return c.run(ctx, os.Stdout) }
 
@@ -102,29 +89,6 @@ func (c firmwareSignCmd) run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%s: %d bytes, signed by key %x\n", c.Out, len(data), suit.KeyID(signer.Public()))
 	return nil
-}
-
-// signer is a key in a file, or a command.
-func (c firmwareSignCmd) signer(ctx context.Context) (suit.Signer, error) {
-	alg := signatureAlgorithms[c.Algorithm]
-	switch {
-	case c.Key != "" && c.Signer == "" && c.Public == "":
-		key, err := readPrivateKey(c.Key)
-		if err != nil {
-			return nil, err
-		}
-		return suit.NewSigner(alg, key)
-	case c.Key == "" && c.Signer != "" && c.Public != "":
-		public, err := readAnchor(c.Public)
-		if err != nil {
-			return nil, err
-		}
-		if alg, err = suit.AlgorithmOf(alg, public); err != nil {
-			return nil, err
-		}
-		return commandSigner{ctx: ctx, command: c.Signer, alg: alg, public: public}, nil
-	}
-	return nil, errors.New("say who signs: --key FILE, or --signer COMMAND with --public FILE")
 }
 
 func (c firmwareSignCmd) params() (p suit.Params, err error) {
@@ -183,24 +147,15 @@ func (c firmwareVerifyCmd) run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var anchors []cose.PublicKey
-	for _, file := range c.Key {
-		key, err := readAnchor(file)
-		if err != nil {
-			return err
-		}
-		anchors = append(anchors, key)
+	anchors, err := readAnchors(c.Key)
+	if err != nil {
+		return err
 	}
 	e, signer, err := suit.Open(data, anchors...)
 	if err != nil {
 		return fmt.Errorf("%s is not to be trusted: %w", c.File, err)
 	}
-	for i, key := range anchors {
-		if key.Equal(signer) {
-			fmt.Fprintf(out, "%s is signed by the key in %s (key id %x).\n", c.File, c.Key[i], suit.KeyID(key))
-			break
-		}
-	}
+	fmt.Fprintf(out, "%s is signed by the key in %s (key id %x).\n", c.File, c.Key[indexOf(anchors, signer)], suit.KeyID(signer))
 	if len(e.Integrated) == 0 {
 		fmt.Fprintln(out, "The image is not in the file, so it could not be checked.")
 		return nil

@@ -34,13 +34,14 @@ type cli struct {
 	Commission commissionCmd `cmd:"" help:"Claim, join and call the roll from a terminal, with the engine that the page uses."`
 
 	Firmware firmwareCmd `cmd:"" help:"Send firmware to a whole group, and look after rollouts."`
+	Settings settingsCmd `cmd:"" help:"Settings of a whole group, and the schemas that give them meaning."`
 
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file."`
 
 	Config    kong.ConfigFlag `placeholder:"FILE" help:"Read flags from this file (YAML; docs/operating.md)."`
 	LogFormat string          `help:"How to log: text or json." enum:"text,json" default:"text" env:"LAMPLIGHTER_LOG_FORMAT"`
-	Log       string          `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission and firmware." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
+	Log       string          `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission, firmware and settings." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
 	NonceLog  string          `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
 }
 
@@ -116,9 +117,9 @@ func (c *cli) logHandler(w io.Writer, command string) slog.Handler {
 }
 
 // logLevel is the level that was asked for. A person in front of the demo, of
-// commission or of firmware reads what these print, so only warnings come between.
+// commission, of firmware or of settings reads what these print, so only warnings come between.
 func logLevel(asked, command string) (level slog.Level) {
-	if asked == "" && (command == "demo" || command == "commission" || strings.HasPrefix(command, "firmware ")) {
+	if asked == "" && (command == "demo" || command == "commission" || strings.HasPrefix(command, "firmware ") || strings.HasPrefix(command, "settings ")) {
 		return slog.LevelWarn
 	}
 	if asked != "" {
