@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lamplighter/internal/firmware"
@@ -161,35 +162,39 @@ func TestSlowHop(t *testing.T) {
 
 // A pause lets nothing be sent; after it the rollout goes on where it was.
 func TestPause(t *testing.T) {
-	w := newWorld(t, 20, 64<<10, independent)
-	p := w.params(staged)
-	var s *rollout.Sender
-	pauses := 0
-	p.Progress = func(v rollout.View) {
-		if v.Phase == rollout.Paused {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 64<<10, independent)
+		p := w.params(staged)
+		var s *rollout.Sender
+		pauses := 0
+		p.Progress = func(v rollout.View) {
+			if v.Phase != rollout.Paused {
+				return
+			}
 			pauses++
 			at := len(w.sent)
 			go func() {
+				time.Sleep(time.Hour)
 				if len(w.sent) != at {
 					t.Error("something was sent in the pause")
 				}
 				s.Resume()
 			}()
 		}
-	}
-	s = rollout.New(w.plan(p))
-	w.onSend = func(n int) {
-		if n == 10 || n == 50 {
-			s.Pause()
+		s = rollout.New(w.plan(p))
+		w.onSend = func(n int) {
+			if n == 10 || n == 50 {
+				s.Pause()
+			}
 		}
-	}
-	if err := s.Run(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	w.rest(s.View())
-	if pauses < 2 {
-		t.Errorf("%d pauses", pauses)
-	}
+		if err := s.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		w.rest(s.View())
+		if pauses < 2 {
+			t.Errorf("%d pauses", pauses)
+		}
+	})
 }
 
 // An abort makes devices drop what they have and take a switch back, at any part.
