@@ -18,7 +18,7 @@ func (s *Sender) amount(ids []string, g int) int {
 		return 0
 	}
 	block := float64(s.st.Block + overheadGroup)
-	worth := block / (s.sweepBytes() + block)
+	worth := block / (s.askBytes(len(ids)) + block)
 	n, fails := least, s.shortfall(ids, g, least)
 	for n < least+least/2+4 {
 		next := s.shortfall(ids, g, n+1)

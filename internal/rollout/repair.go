@@ -22,7 +22,7 @@ func (s *Sender) repair(ctx context.Context) error {
 	if s.st.Phase != Verifying {
 		return nil
 	}
-	asked, last := s.fresh, false
+	asked := s.fresh
 	s.fresh = false
 	for checks := 0; ; {
 		if !asked {
@@ -56,11 +56,6 @@ func (s *Sender) repair(ctx context.Context) error {
 			asked = true
 		case verifying > 0:
 			s.giveUp(s.list(Receiving), reasonIntegrity)
-		case !last && s.countState(Silent)+len(s.leftSilent()) > 0: // once more, those that were gone
-			last, asked = true, true
-			if err := s.revive(ctx); err != nil {
-				return err
-			}
 		default:
 			return s.enter(Switching)
 		}
@@ -112,8 +107,12 @@ func (s *Sender) verifying(ctx context.Context) error {
 }
 
 // revive asks those that were silent once more, also those that were so when the
-// plan was made.
+// plan was made, and brings those that answer to where the others are. The others do
+// not wait for it.
 func (s *Sender) revive(ctx context.Context) error {
+	if s.st.Phase != Switching {
+		return nil
+	}
 	var ids []string
 	s.mu.Lock()
 	for _, id := range s.leftSilent() {
@@ -128,7 +127,23 @@ func (s *Sender) revive(ctx context.Context) error {
 			ids = append(ids, id)
 		}
 	}
-	return s.checkAll(ctx, ids, firmware.FieldProgress)
+	if err := s.checkAll(ctx, ids, firmware.FieldProgress); err != nil || s.taking()+s.countState(Verified) == 0 {
+		return err
+	}
+	s.mu.Lock()
+	s.fresh, s.st.Phase = true, Verifying // they were asked just now
+	s.mu.Unlock()
+	if err := s.repair(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, id := range s.list(Verified) {
+		if d := s.device(id); d.Reason == nil && d.Wave >= 0 {
+			s.st.Wave = min(s.st.Wave, d.Wave)
+		}
+	}
+	s.mu.Unlock()
+	return s.switchAll(ctx)
 }
 
 func (s *Sender) checkAll(ctx context.Context, ids []string, fields firmware.Field) error {
@@ -230,7 +245,7 @@ func (s *Sender) cheapest(needy []string) (best int) {
 			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-min(d.Loss, 0.9))))
 			sum += worst[g]
 		}
-		costs[i] = sum*group + s.sweepBytes()
+		costs[i] = sum*group + s.askBytes(len(needy)-i)
 	}
 	least, alone := costs[0], 0.0
 	for i, id := range needy {
@@ -246,6 +261,11 @@ func (s *Sender) cheapest(needy []string) (best int) {
 
 func (s *Sender) sweepBytes() float64 {
 	return overheadGroup + float64(s.answer*(len(s.st.Devices)-s.countState(LeftOut)))
+}
+
+// askBytes is what asking so many devices again takes: each alone, or all at once.
+func (s *Sender) askBytes(n int) float64 {
+	return min(s.sweepBytes(), float64(n*(overheadPairwise+s.answer)))
 }
 
 // sendParity sends as many new parity blocks of each generation as the devices need,

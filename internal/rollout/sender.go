@@ -126,7 +126,7 @@ func (s *Sender) run(ctx context.Context) error {
 	if s.st.Phase.Over() {
 		return nil
 	}
-	for _, step := range []func(context.Context) error{s.gate, s.newcomers, s.begin, s.pass, s.repair, s.switchAll} {
+	for _, step := range []func(context.Context) error{s.gate, s.newcomers, s.begin, s.pass, s.repair, s.switchAll, s.revive} {
 		if err := step(ctx); err != nil {
 			return err
 		}
