@@ -92,6 +92,20 @@ func TestTakeOverOther(t *testing.T) {
 	}
 }
 
+// What the same person sent before and stopped is no obstacle, however late a block of
+// it arrived: a rollout that stopped is followed by another with a better image.
+func TestAfterOwnOther(t *testing.T) {
+	w := newWorld(t, 20, 64<<10, independent)
+	p := w.params(staged)
+	p.Feeder = bytes.Repeat([]byte{3}, 8)
+	for _, l := range w.lamps {
+		l.state, l.session, l.foreign = firmware.Downloading, []byte("abcd"), p.Feeder
+		l.layout = firmware.Layout{Size: 5000, Block: 512, K: 64}
+		l.source, l.parity = [][]bool{make([]bool, 10)}, []map[uint]bool{{}}
+	}
+	w.rest(w.run(p))
+}
+
 // Whoever left the group and whoever joined while nobody was here is known when a
 // rollout goes on.
 func TestReconcile(t *testing.T) {

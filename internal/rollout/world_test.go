@@ -368,6 +368,9 @@ func (l *lamp) openSession(body []byte) *coap.Message {
 	if bytes.Equal(l.session, r.Session) {
 		return coap.Respond(coap.Changed, coap.NoFormat, nil)
 	}
+	if l.session != nil && l.foreign != nil { // fed a moment ago
+		return coap.Problem(coap.Conflict, "The device receives another image.")
+	}
 	if !l.staged || l.running.Sequence >= l.w.man.Sequence {
 		return coap.Problem(coap.PreconditionFailed, "The manifest has to come first.")
 	}
