@@ -206,3 +206,53 @@ func TestSaveFails(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Who was off and who broke is tried again, and nobody else is touched.
+func TestRetry(t *testing.T) {
+	w := newWorld(t, 30, 64<<10, independent)
+	w.lamps[3].off, w.lamps[8].badFlash = true, 20
+	s := rollout.New(w.plan(w.params(staged)))
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View(), "lamp-003", "lamp-008")
+	boots := map[string]uint{}
+	for _, l := range w.lamps {
+		boots[l.id] = l.running.Boots
+	}
+	w.lamps[3].off, w.lamps[8].badFlash = false, 0
+	sent := len(w.sent)
+	s.Retry()
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	w.rest(v)
+	for _, l := range w.lamps {
+		if l.id != "lamp-003" && l.id != "lamp-008" && l.running.Boots != boots[l.id] {
+			t.Errorf("%s was started again", l.id)
+		}
+	}
+	if len(w.sent) != sent || v.Problem != nil || v.Phase != rollout.Done {
+		t.Errorf("%d blocks to all for two devices, %s, %v", len(w.sent)-sent, v.Phase, v.Problem)
+	}
+}
+
+// A device that is taken out in the middle is fed and switched no more.
+func TestRemove(t *testing.T) {
+	w := newWorld(t, 10, 64<<10, independent)
+	s := rollout.New(w.plan(w.params(staged)))
+	w.onSend = func(n int) {
+		if n == 20 {
+			s.Remove("lamp-006")
+		}
+	}
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	w.rest(v, "lamp-006")
+	if d := row(v, "lamp-006"); d.State != rollout.LeftOut || w.byID["lamp-006"].activated {
+		t.Errorf("%+v", d)
+	}
+}

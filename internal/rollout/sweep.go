@@ -170,11 +170,14 @@ func (s *Sender) resync(ctx context.Context) error {
 	s.mu.Lock()
 	todo := s.unsent(got)
 	clear(s.st.Todo)
+	for g := range s.st.Generations { // what is lacking now says better what to send
+		s.st.Generations[g].Owed, s.st.Generations[g].Open = 0, false
+	}
 	for _, b := range todo {
 		setBit(s.st.Todo, b, true)
 	}
 	s.st.Phase, s.st.Offers = Sending, len(offerAfter)
-	if len(todo) == 0 && s.owed() == 0 {
+	if len(todo) == 0 {
 		s.st.Phase = Verifying
 	}
 	without := s.countState(Waiting)
@@ -183,13 +186,6 @@ func (s *Sender) resync(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	return s.keep()
-}
-
-func (s *Sender) owed() (n uint) {
-	for _, g := range s.st.Generations {
-		n += g.Owed
-	}
-	return n
 }
 
 // unsent are the blocks that most devices lack; none when only one or two devices

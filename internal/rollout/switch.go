@@ -134,7 +134,13 @@ func (s *Sender) mayBegin(ctx context.Context) (at time.Time, err error) {
 		s.mu.Lock()
 		s.blame("", reasonPassed)
 		s.mu.Unlock()
-		return time.Time{}, s.person(ctx)
+		err := s.person(ctx)
+		s.mu.Lock()
+		if s.st.Problem != nil && s.st.Problem.ID == reasonPassed.ID { // it was mended
+			s.st.Problem = nil
+		}
+		s.mu.Unlock()
+		return time.Time{}, err
 	}
 	return at, s.sleep(ctx, at.Add(-earlier))
 }
