@@ -160,6 +160,9 @@ func (s *Sender) retry() {
 				first = min(first, d.Wave)
 				s.st.Waves[d.Wave].State = WaveWaiting
 			}
+		case d.State == Verified && d.Wave >= 0: // it was held back
+			first = min(first, d.Wave)
+			s.st.Waves[d.Wave].State = WaveWaiting
 		case d.State == LeftOut && d.Reason != nil && (d.Reason.ID == reasonSilent.ID || d.Reason.ID == reasonBusy.ID || d.Reason.ID == reasonGone.ID):
 			s.rejoin(d)
 		}

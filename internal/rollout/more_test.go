@@ -256,3 +256,45 @@ func TestRemove(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Lights that do not come back keep the rest of their zone from being switched; a
+// retry takes these, too.
+func TestHeldBack(t *testing.T) {
+	w := newWorld(t, 20, 32<<10, perfect)
+	p := w.params(rollout.Options{MaxUnavailable: 2, Threshold: 90, ConfirmWithin: time.Minute})
+	p.Probe = func(_ context.Context, id string) error {
+		if id == "lamp-000" || id == "lamp-001" { // they die as soon as they run the image
+			w.byID[id].off = true
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	s := rollout.New(w.plan(p))
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	for i, d := range v.Devices {
+		switch {
+		case i < 2 && d.State != rollout.Silent, i >= 10 && d.State != rollout.Confirmed:
+			t.Errorf("%+v", d)
+		case i >= 2 && i < 10 && (d.State != rollout.Verified || d.Problem == nil || d.Problem.ID != "fw-zone"):
+			t.Errorf("%+v %v", d, d.Problem)
+		}
+	}
+	for _, l := range w.lamps[:2] {
+		l.off = false
+		l.tick()
+	}
+	w.pass(time.Minute)
+	p.Probe = nil
+	s, err := rollout.Resume(p, s.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Retry()
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View())
+}

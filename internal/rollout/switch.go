@@ -165,9 +165,15 @@ func (s *Sender) part() (ids []string) {
 	return ids
 }
 
-// away reports whether a device gives no light because of the rollout.
+// away reports whether a device may give no light because of the rollout.
 func (d *DeviceRecord) away() bool {
-	return d.State == Switched || d.State == OnTest || d.Executed && d.State == Silent
+	switch d.State {
+	case Switched, OnTest:
+		return true
+	case Silent, Broken, LeftOut:
+		return d.Executed
+	}
+	return false
 }
 
 // holdBack says of devices whose zone has too many that did not come back that they
@@ -249,7 +255,7 @@ func (s *Sender) tellSwitch(ctx context.Context, ids []string, at time.Time) err
 	s.mu.Lock()
 	for _, r := range able {
 		d := s.device(r.id)
-		d.State, d.Executed, d.SwitchBy = Switched, true, at.Add(s.st.Options.ConfirmWithin)
+		d.State, d.Reason, d.Executed, d.SwitchBy = Switched, nil, true, at.Add(s.st.Options.ConfirmWithin)
 	}
 	s.mu.Unlock()
 	if err := s.keep(); err != nil { // before the first message: a switch is never forgotten
