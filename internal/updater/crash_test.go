@@ -180,6 +180,7 @@ func (p *plan) run(t testing.TB, phase string, rng *rand.Rand) {
 	if s.cuts == 0 {
 		t.Fatalf("%s, byte %d: no cut", phase, at)
 	}
+	m.restore()
 	d.boot()
 	if v := d.u.View(); v.Running.Version != "1.1" || v.State != firmware.Idle || v.Minimum != factorySeq+1 {
 		t.Fatalf("%s, byte %d: %+v", phase, at, v)
