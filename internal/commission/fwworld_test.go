@@ -26,7 +26,7 @@ const (
 	fwFactory  = 10       // sequence number of the image that lamps are made with
 	fwSize     = 40 << 10 // bytes of the image that tests send
 	fwBlocks   = fwSize / 1024
-	fwMinutes  = 3 * time.Minute // a test waits for a job, real time
+	fwMinutes  = time.Minute // a test waits for a job, real time
 	flashSize  = 256 << 10
 	flashBlock = 4 << 10
 )
@@ -36,6 +36,8 @@ type fwWorld struct {
 	*world
 	vendor ed25519.PrivateKey
 	crash  map[string]bool // lamps that no new image starts on
+
+	started func(version string) // hears which images start; nil: nobody
 
 	ticking sync.Mutex
 }
@@ -74,6 +76,9 @@ func (w *fwWorld) firmware(l *lamp) *updater.Config {
 		i, err := image.Parse(b)
 		if err == nil && i.Version != "1.0.0" && w.crashes(l.id()) {
 			err = errors.New("it crashed")
+		}
+		if err == nil && w.started != nil {
+			w.started(i.Version)
 		}
 		return i.Version, err
 	}
