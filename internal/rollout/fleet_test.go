@@ -20,16 +20,16 @@ type real struct {
 	link      func(i int) sim.Link
 	behaviour image.Behaviour
 	off       []int
-	size      int
+	few, echo bool
 }
 
 func (r real) start(t *testing.T) (*fleet.Fleet, rollout.Params) {
 	t.Helper()
 	n, bytes := 100, 256<<10
-	if runtime.GOOS == "js" { // one thread, a tenth of the speed
+	if r.few || runtime.GOOS == "js" { // one thread, a tenth of the speed
 		n, bytes = 20, 32<<10
 	}
-	f, err := fleet.New(fleet.Config{N: n, Seed: 7, Rate: 50_000, Real: true, ShareVerify: true, Parallel: 2, Link: r.link})
+	f, err := fleet.New(fleet.Config{N: n, Seed: 7, Rate: 50_000, Real: true, ShareVerify: true, Parallel: 2, Link: r.link, EchoFirst: r.echo})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,4 +192,49 @@ func TestRealKilled(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An image that hangs answers nothing: the canary goes back when its time is over, and
+// is said to have.
+func TestRealHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, p := real{link: even(0.05, 1), behaviour: image.Hangs, few: true}.start(t)
+		plan, err := rollout.NewPlan(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := rollout.New(plan)
+		if err := s.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		v := s.View()
+		report(t, v)
+		if v.Phase != rollout.Stopped || v.Problem == nil || v.Problem.ID != "fw-reverted" {
+			t.Errorf("%s, %v", v.Phase, v.Problem)
+		}
+		for _, d := range f.Devices {
+			if img, _ := d.Image(); img.Version != "1.0.0" {
+				t.Errorf("%s runs %s", d.ID, img.Version)
+			}
+		}
+	})
+}
+
+// Devices that challenge the sender first, as they do after a restart, take part.
+func TestRealEcho(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, p := real{link: even(0.05, 1), few: true, echo: true}.start(t)
+		p.Devices[3].Emergency = true
+		plan, err := rollout.NewPlan(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := rollout.New(plan)
+		if err := s.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := checkFleet(t, f, s.View()); n != len(f.Devices) {
+			t.Errorf("%d confirmed", n)
+		}
+	})
 }
