@@ -3,6 +3,8 @@ package rollout
 import (
 	"context"
 	"slices"
+
+	"lamplighter/internal/firmware"
 )
 
 // newcomers takes devices in that joined the group, and out those that left it.
@@ -68,4 +70,21 @@ func (s *Sender) admit(plan *Plan, f *Fit) {
 	w := &s.st.Waves[last]
 	w.Devices = append(append([]string(nil), w.Devices...), f.ID)
 	s.st.number()
+}
+
+// untended are devices that tried the image and went back because nobody was here to
+// confirm it: that is no fault of theirs, and they try again. Under mu.
+func (s *Sender) untended(got map[string]reply) {
+	for i := range s.st.Devices {
+		d := &s.st.Devices[i]
+		r, ok := got[d.ID]
+		if d.State != Switched && d.State != OnTest || !ok || r.problem() != nil || r.status.Running == nil {
+			continue
+		}
+		if s.runsNew(&r.status) || r.status.Result != firmware.ResultReverted || d.Reason != nil || s.p.Clock.Now().Before(d.SwitchBy) {
+			continue
+		}
+		d.State, d.Executed, d.Again = Waiting, false, true
+		s.take(d, r, s.st.Sent)
+	}
 }

@@ -160,6 +160,9 @@ func (s *Sender) resync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.untended(got)
+	s.mu.Unlock()
 	if err := s.newcomers(ctx); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"context"
 	"errors"
+	"lamplighter/internal/firmware"
 	"lamplighter/internal/rollout"
 	"testing"
 	"time"
@@ -148,5 +149,41 @@ func TestKilledSwitching(t *testing.T) {
 				t.Errorf("%d blocks were sent again", len(w.sent)-sent)
 			}
 		}
+	}
+}
+
+// Devices that went back because the sender was away for too long are not blamed: they
+// try again when it is here.
+func TestUntended(t *testing.T) {
+	w := newWorld(t, 30, 32<<10, independent)
+	p := w.params(staged)
+	var saved rollout.State
+	ctx, kill := context.WithCancel(context.Background())
+	p.Save = func(st rollout.State) error { saved = st; return nil }
+	p.Progress = func(v rollout.View) {
+		if v.Waves[1].State == rollout.WaveChecking {
+			kill()
+		}
+	}
+	_ = rollout.New(w.plan(p)).Run(ctx)
+	kill()
+	w.pass(time.Hour)
+	tried := 0
+	for _, l := range w.lamps {
+		if l.result == firmware.ResultReverted {
+			tried++
+		}
+	}
+	p.Progress = nil
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View())
+	if tried == 0 || s.View().Problem != nil {
+		t.Errorf("%d had gone back, problem %v", tried, s.View().Problem)
 	}
 }
