@@ -216,6 +216,7 @@ test('a keyboard alone drops nothing and still gets there', async () => {
   };
   await reach('firmware-kept');
   await page.keyboard.press('Enter');
+  await expect(page.locator('#image-name')).toBeFocused();
   await expect(page.getByTestId('firmware-start')).toBeEnabled();
   await reach('firmware-start');
   await page.keyboard.press('Enter');
