@@ -17,7 +17,7 @@
 //	Groups       groups, member (the browser as one), newkeys, watch, ending, light, campaign,
 //	             opening, answers, followup (who was silent)
 //	Firmware     firmware (calls), images (files that are kept), signers, rollouts,
-//	             rolloutjob, rolloutend, rolloutview, groupway (a group as a rollout
-//	             reaches it)
+//	             rolloutjob, rolloutend, rolloutview, groupway and groupready (a
+//	             group as a rollout reaches it)
 //	Administers  administer, groupconfig, groupmembers, people
 package commission

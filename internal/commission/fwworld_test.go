@@ -254,6 +254,7 @@ type tap struct {
 	sent int
 	at   map[int]func(context.Context) // called before the message with that number, from 1
 	cut  bool                          // the link is down
+	ask  func()                        // called before the next message that wants answers
 }
 
 func (x *tap) when(n int, do func(context.Context)) *tap {
@@ -278,6 +279,20 @@ func (x *tap) setCut(cut bool) {
 	x.cut = cut
 }
 
+func (x *tap) setAsk(ask func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ask = ask
+}
+
+func (x *tap) takeAsk() func() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ask := x.ask
+	x.ask = nil
+	return ask
+}
+
 func (x *tap) isCut() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -300,6 +315,8 @@ func (x *tap) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 		if do != nil {
 			do(ctx)
 		}
+	} else if ask := x.takeAsk(); ask != nil {
+		ask()
 	}
 	if ctx.Err() != nil {
 		return nil

@@ -291,3 +291,33 @@ func TestFirmwareImagesBounds(t *testing.T) {
 		t.Errorf("%d chunks are left", chunks)
 	}
 }
+
+// A person's roll call goes first: blocks wait until it has its answers.
+func TestRolloutGivesWay(t *testing.T) {
+	w := newFwWorld(t, 3)
+	x := &tap{}
+	b := w.commissioned(x)
+	asked, answer, called := make(chan struct{}), make(chan struct{}), make(chan RollCall, 1)
+	x.when(20, func(context.Context) {
+		x.setAsk(func() {
+			close(asked)
+			<-answer
+		})
+		go func() {
+			call, _ := b.RollCall(context.Background(), hall)
+			called <- call
+		}()
+		<-asked
+	})
+	j := b.rolls(b.image(w.file("1.1.0", 11)), FirmwareOptions{})
+	<-asked
+	time.Sleep(60 * time.Millisecond)
+	if n := x.count(); n > 20 {
+		t.Errorf("%d messages while a roll call is under way", n)
+	}
+	close(answer)
+	if call := <-called; call.Verified != 3 {
+		t.Errorf("%+v", call)
+	}
+	w.confirmed(b, j, "1.1.0")
+}
