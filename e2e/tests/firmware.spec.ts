@@ -70,6 +70,13 @@ test.afterAll(async () => {
   await site?.stop();
 });
 
+test.afterEach(async ({}, info) => {
+  if (info.status === info.expectedStatus || !job) return;
+  const { devices, samples, generations, ...rest } = await rollout();
+  console.log(JSON.stringify(rest), JSON.stringify(samples.slice(-5)), JSON.stringify(generations));
+  for (const one of devices) if (one.state !== 'verified' && one.state !== 'confirmed') console.log(JSON.stringify(one));
+});
+
 test('100 lamps join, although the network loses 5 %', async () => {
   await page.goto(site.link);
   await engineReady(page);
@@ -102,7 +109,8 @@ test('files that no lamp takes are refused with a reason, and nothing is sent', 
 });
 
 test('an image that does not start stops at the canary, which goes back', async () => {
-  await choose('lamp-2.1.0-bootloop');
+  for (const lamp of await site.lamps()) await site.fault(lamp.id, 'kind=bootloop'); // whoever is the canary
+  await choose('small');
   await expect(id('firmware-plan')).toHaveAttribute('data-fits', String(lamps));
   await start();
   await expect(id('rollout')).toHaveAttribute('data-phase', 'stopped', { timeout: 60_000 });
@@ -114,6 +122,7 @@ test('an image that does not start stops at the canary, which goes back', async 
   for (const lamp of await site.lamps()) {
     expect(lamp.firmware, lamp.label).toMatchObject({ version: '1.0.0', minimum: 10 });
     if (!canaries.includes(lamp.id)) expect(lamp.firmware!.boots, `${lamp.label} was switched`).toBeLessThanOrEqual(1);
+    await site.fault(lamp.id, 'kind=none');
   }
 });
 
@@ -133,7 +142,8 @@ test('a good one goes on after a reload at 30, 60 and 90 %, and no block is sent
 });
 
 test('all that have power run it in the end, in waves', async () => {
-  await expect(id('rollout')).toHaveAttribute('data-phase', 'done', { timeout: 90_000 });
+  test.setTimeout(240_000); // on a machine that does other things as well
+  await expect(id('rollout')).toHaveAttribute('data-phase', 'done', { timeout: 200_000 });
   const view = await rollout();
   for (const lamp of await lampsThatAnswer()) {
     expect(lamp.firmware, lamp.label).toMatchObject({ version: '2.0.0', sequence: 20, minimum: 20, state: 'idle', blink: '200/800' });
