@@ -148,7 +148,7 @@ func (s *Sender) revive(ctx context.Context) error {
 
 func (s *Sender) checkAll(ctx context.Context, ids []string, fields firmware.Field) error {
 	of := s.st.Sent
-	replies := s.callAll(ctx, ids, fetchRequest(fields, s.st.Session, 0))
+	replies := s.callTwice(ctx, ids, fetchRequest(fields, s.st.Session, 0))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -196,11 +196,11 @@ func (s *Sender) round(ctx context.Context, needy []string) (toAll bool, err err
 	return len(all) > 0, s.keep()
 }
 
-// divide says who gets blocks alone and who by multicast: two devices or fewer
-// alone; else the split that takes the fewest bytes; after several rounds those
-// alone that lose much more than the others, as they would set the cost for all.
+// divide says who gets blocks alone and who by multicast: the split that costs least;
+// after several rounds those alone that lose much more than the others, as they would
+// set the cost for all.
 func (s *Sender) divide(needy []string) (alone, all []string) {
-	if len(needy) <= 2 || s.st.Round > aloneRounds {
+	if s.taking() <= 1 || s.st.Round > aloneRounds {
 		return needy, nil
 	}
 	alone, needy = s.beyondDecoder(needy)
@@ -232,8 +232,12 @@ func (s *Sender) beyondDecoder(needy []string) (alone, others []string) {
 	return alone, others
 }
 
+// idle is how much of the time in which one device's acknowledgement is waited for
+// counts as bytes that could have been sent.
+const idle = 0.25
+
 // cheapest is how many of the devices, the ones that lack most first, get theirs
-// alone at the least cost in bytes.
+// alone at the least cost: in bytes, and in waiting for those who acknowledge.
 func (s *Sender) cheapest(needy []string) (best int) {
 	pair, group := float64(s.st.Block+overheadPairwise), float64(s.st.Block+overheadGroup)
 	costs := make([]float64, len(needy)+1) // of multicast to needy[i:]
@@ -242,7 +246,7 @@ func (s *Sender) cheapest(needy []string) (best int) {
 		d := s.device(needy[i])
 		sum := 0.0
 		for g, n := range d.Deficits {
-			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-min(d.Loss, 0.9))))
+			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-s.lossOf(d))))
 			sum += worst[g]
 		}
 		costs[i] = sum*group + s.askBytes(len(needy)-i)
@@ -250,8 +254,9 @@ func (s *Sender) cheapest(needy []string) (best int) {
 	least, alone := costs[0], 0.0
 	for i, id := range needy {
 		d := s.device(id)
-		arrives := (1 - min(d.Loss, 0.9)) * (1 - min(d.Loss, 0.9))
-		alone += float64(d.lacks())*pair/arrives + overheadPairwise
+		arrives := (1 - s.lossOf(d)) * (1 - s.lossOf(d)) // the block, and that it did
+		wait := idle * retransmitted.Seconds() * s.st.Rate / 8 * (1 - arrives)
+		alone += float64(d.lacks())*(pair+wait)/arrives + overheadPairwise
 		if cost := alone + costs[i+1]; cost < least {
 			least, best = cost, i+1
 		}
