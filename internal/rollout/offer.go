@@ -16,9 +16,13 @@ import (
 // burst of losses takes neighbours; a device that hears the second or third lacks
 // few blocks. Those behind the third are said only when it is probable that somebody
 // has missed all before.
-var offerAfter = [...]int{0, 8, 24, 40, 56}
+var offerAfter = [...]int{0, 8, 24, 40, 56, 80, 112}
 
-const surelyOffered = 3
+const (
+	surelyOffered = 3
+	unknownLoss   = 0.15 // that offers are made for while fewer than fewMeasured are known
+	fewMeasured   = 5
+)
 
 // offerCopies are the identical copies of the first.
 const offerCopies = 2
@@ -92,7 +96,15 @@ func (s *Sender) offer(ctx context.Context) error {
 // missedOffers is how many devices will have missed all offers, of manifest or opening,
 // as far as losses are known.
 func (s *Sender) missedOffers() float64 {
-	loss := max(s.loss(), s.st.Options.Loss)
+	loss, measured := max(s.loss(), s.st.Options.Loss), 0
+	for i := range s.st.Devices {
+		if s.st.Devices[i].Span > 0 {
+			measured++
+		}
+	}
+	if measured < fewMeasured {
+		loss = max(loss, unknownLoss)
+	}
 	return 2 * float64(s.taking()) * math.Pow(loss, float64(s.st.Offers+offerCopies-1))
 }
 

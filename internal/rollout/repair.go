@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	aloneRounds  = 8 // after so many rounds of repair to all, the rest get theirs alone
-	worstRounds  = 4 // after so many, those that lose much more than the others do
+	aloneRounds  = 16 // after so many rounds of repair to all, the rest get theirs alone
+	worstRounds  = 10 // after so many, those that lose much more than the others do
 	verifyWait   = time.Second
 	verifyChecks = 60
 )
@@ -196,11 +196,18 @@ func (s *Sender) round(ctx context.Context, needy []string) (toAll bool, err err
 	return len(all) > 0, s.keep()
 }
 
-// divide says who gets blocks alone and who by multicast: the split that costs least;
+// lossyAlone is from which loss on the acknowledgements of a device cost more than the
+// others are spared by not hearing its blocks.
+const lossyAlone = 0.15
+
+// divide says who gets blocks alone and who by multicast: two devices or fewer alone,
+// which spares the others the work, unless they lose much; else the split that costs
+// least;
 // after several rounds those alone that lose much more than the others, as they would
 // set the cost for all.
 func (s *Sender) divide(needy []string) (alone, all []string) {
-	if s.taking() <= 1 || s.st.Round > aloneRounds {
+	lossy := func(id string) bool { return s.lossOf(s.device(id)) > lossyAlone }
+	if len(needy) <= 2 && !slices.ContainsFunc(needy, lossy) || s.st.Round > aloneRounds {
 		return needy, nil
 	}
 	alone, needy = s.beyondDecoder(needy)
