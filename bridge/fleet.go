@@ -49,6 +49,9 @@ type fleet struct {
 }
 
 func startFleet(o fleetOptions) (*fleet, error) {
+	if o.count > 1 {
+		cose.ShareChecks(4 * maxLamps)
+	}
 	seed, err := secretFile(filepath.Join(o.data, "keys", "lamps.seed"), 32)
 	if err != nil {
 		return nil, err

@@ -85,6 +85,14 @@ export function rollout(lamps: number, share: number, change: Partial<Rollout> =
   };
 }
 
+/** Somebody stopped it while it was sent. */
+export function aborted(lamps: number): Rollout {
+  const problem: Problem = { id: 'fw-aborted', text: 'The update was aborted.', next: '', retry: false };
+  const one = rollout(lamps, 0.4, { phase: 'stopped', ended: began + 30_000, problem });
+  one.devices.forEach((device) => Object.assign(device, { state: 'failed', problem }));
+  return one;
+}
+
 /** The canary does not start the image: everything stops, it went back. */
 export function stopped(lamps: number): Rollout {
   const problem: Problem = { id: 'fw-boot-loop', text: 'The new image did not start; it runs the one before again.', next: 'Ask the vendor for another image before you send this one again.', retry: false };

@@ -16,7 +16,20 @@ export interface Lamp {
   claimed: boolean;
   blinking: boolean;
   light: { on: boolean; level: number };
+  firmware?: Firmware;
   groups: { name: string; senderID: string; num: number; inSync: boolean; paused: boolean }[] | null;
+}
+
+/** What a lamp runs, whatever it says of itself. */
+export interface Firmware {
+  state: 'idle' | 'downloading' | 'downloaded' | 'updating' | 'testing';
+  version: string;
+  sequence: number;
+  minimum: number;
+  verified: boolean; // the other slot holds an image that was verified
+  result: number; // docs/firmware.md
+  boots: number;
+  blink: string;
 }
 
 export interface Member { node: string; subject: string; senderId: string; roles: number }
@@ -57,6 +70,10 @@ export class Site {
   members(group: string): Promise<Member[]> { return this.get(`/groups/${group}`); }
   traffic(): Promise<Traffic> { return this.get('/traffic'); }
   power(lamp: string, on: boolean): Promise<unknown> { return this.post(`/devices/${lamp}/power?on=${on}`); }
+  /** Breaks a lamp, or repairs it with kind=none. */
+  fault(lamp: string, query: string): Promise<unknown> { return this.post(`/devices/${lamp}/fault?${query}`); }
+  /** The path of a firmware file that the demo wrote. */
+  firmware(name: string): string { return join(this.data, 'firmware', name + '.suit'); }
   switch(part: 'gm' | 'as' | 'bridge', on: boolean): Promise<unknown> { return this.post(`/${part}?on=${on}`); }
 
   async stop(): Promise<void> {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { engineReady, openBrowser, tablet, wide, type View } from '../browser.ts';
 import * as fixture from '../firmware.ts';
 import { servePage, stubEngine, type Replies } from '../stub.ts';
+import { bytes, duration, percent, rate } from '../../web/src/firmware/units.ts';
 import type { Rollout, Snapshot } from '../../web/src/engine.gen.ts';
 
 const lamps = 18;
@@ -38,6 +39,14 @@ const file = (name: string, content: string | Buffer) => ({ name, mimeType: '', 
 const suit = file('lamp-2.4.0.suit', Buffer.from([0xd8, 0x6b, 0xa2]));
 const calls = (page: Page, method: string) => page.evaluate((method) => stub.calls.filter((call) => call.method === method).map((call) => call.args), method);
 const board = (page: Page, rollout: Rollout) => page.evaluate((rollout) => stub.emit({ type: 'rollout', rollout }), rollout);
+
+test('figures have their units', () => {
+  const plain = (text: string) => text.replaceAll('\u00a0', ' ');
+  expect([0, 1, 1023, 1536, 256 << 10, 1 << 20].map(bytes).map(plain)).toEqual(['0 bytes', '1 byte', '1023 bytes', '1.5 KiB', '256 KiB', '1 MiB']);
+  expect([8000, 50_000, 1e6, 1_240_000].map(rate).map(plain)).toEqual(['8 kbit/s', '50 kbit/s', '1 Mbit/s', '1.2 Mbit/s']);
+  expect([0, 0.048, 0.12, 1].map(percent).map(plain)).toEqual(['0 %', '4.8 %', '12 %', '100 %']);
+  expect([0.4, 9.96, 58.4, 99.4, 100, 4920, 12_000, 10_800].map(duration).map(plain)).toEqual(['0.4 s', '10 s', '58 s', '99 s', '2 min', '82 min', '3 h 20 min', '3 h']);
+});
 
 test('from a group to a plan: nothing is sent before the one button is pressed', async () => {
   const page = await open(`groups/${fixture.group}`, fixture.snapshot(lamps), { startFirmware: fixture.snapshot(lamps, [fixture.rollout(15, 0)]).jobs[0]! });
@@ -167,6 +176,15 @@ test('a rollout that stopped says the first cause, and retries only when asked',
   await page.close();
 });
 
+test('who was only stopped has not failed', async () => {
+  const page = await open('jobs/fw1', fixture.snapshot(lamps, [fixture.aborted(lamps)]));
+  await expect(page.getByTestId('rollout-legend')).toHaveText(`${lamps} not updated`);
+  await expect(page.getByTestId('rollout-retry')).toHaveText('Go on with the rest');
+  await expect(page.getByTestId('rollout-failure')).toHaveCount(0);
+  await expect(page.getByTestId('rollout-device')).toHaveCount(0);
+  await page.close();
+});
+
 test('a thousand lamps: the board keeps up with the engine', async () => {
   const page = await open('jobs/fw1', fixture.snapshot(1000, [fixture.rollout(1000, 0.3)]));
   await page.getByTestId('rollout-view-all').click();
@@ -198,6 +216,7 @@ test('a keyboard alone drops nothing and still gets there', async () => {
   };
   await reach('firmware-kept');
   await page.keyboard.press('Enter');
+  await expect(page.locator('#image-name')).toBeFocused();
   await expect(page.getByTestId('firmware-start')).toBeEnabled();
   await reach('firmware-start');
   await page.keyboard.press('Enter');
@@ -209,6 +228,7 @@ const states: [string, string, Snapshot, Replies, string[]][] = [
   ['file', `firmware/${fixture.group}`, fixture.snapshot(lamps), { firmwareImages: [fixture.image] }, []],
   ['wrong', `firmware/${fixture.group}`, fixture.snapshot(lamps), {}, ['wrong']],
   ['plan', `firmware/${fixture.group}`, fixture.snapshot(lamps), { planFirmware: fixture.plan(lamps, 4) }, ['file', 'firmware-options']],
+  ['asking', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 0, { phase: 'planning', blocks: 0, generations: [], waves: [] })]), {}, []],
   ['sending', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 0.68)]), {}, ['rollout-view-all']],
   ['hundred', 'jobs/fw1', fixture.snapshot(100, [fixture.rollout(100, 0.68)]), {}, []],
   ['switching', 'jobs/fw1', fixture.snapshot(lamps, [fixture.rollout(lamps, 1.4)]), {}, []],

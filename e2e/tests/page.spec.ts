@@ -124,7 +124,7 @@ for (const [name, view] of [['wide', wide], ['tablet', tablet]] as const) {
     await first.setViewportSize(view);
     for (const theme of ['light', 'dark', 'sun']) {
       await first.evaluate((theme) => { document.documentElement.dataset['theme'] = theme; }, theme);
-      for (const screen of ['site', 'devices', 'groups', `groups/${group}`, 'people', 'jobs', 'log', ...dialogs]) {
+      for (const screen of ['site', 'devices', 'groups', `groups/${group}`, 'people', 'jobs', 'log', 'firmware', ...dialogs]) {
         await show(first, screen);
         await first.waitForTimeout(250); // colours fade for 200 ms
         const found = await new AxeBuilder({ page: first }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze();

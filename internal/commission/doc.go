@@ -16,5 +16,8 @@
 //	             renew, commissioners and bringlist (who may manage devices)
 //	Groups       groups, member (the browser as one), newkeys, watch, ending, light, campaign,
 //	             opening, answers, followup (who was silent)
+//	Firmware     firmware (calls), images (files that are kept), signers, rollouts,
+//	             rolloutjob, rolloutend, rolloutview, groupway and groupready (a
+//	             group as a rollout reaches it)
 //	Administers  administer, groupconfig, groupmembers, people
 package commission

@@ -26,7 +26,7 @@ const (
 	fwFactory  = 10       // sequence number of the image that lamps are made with
 	fwSize     = 40 << 10 // bytes of the image that tests send
 	fwBlocks   = fwSize / 1024
-	fwMinutes  = 3 * time.Minute // a test waits for a job, real time
+	fwMinutes  = time.Minute // a test waits for a job, real time
 	flashSize  = 256 << 10
 	flashBlock = 4 << 10
 )
@@ -36,6 +36,8 @@ type fwWorld struct {
 	*world
 	vendor ed25519.PrivateKey
 	crash  map[string]bool // lamps that no new image starts on
+
+	started func(version string) // hears which images start; nil: nobody
 
 	ticking sync.Mutex
 }
@@ -74,6 +76,9 @@ func (w *fwWorld) firmware(l *lamp) *updater.Config {
 		i, err := image.Parse(b)
 		if err == nil && i.Version != "1.0.0" && w.crashes(l.id()) {
 			err = errors.New("it crashed")
+		}
+		if err == nil && w.started != nil {
+			w.started(i.Version)
 		}
 		return i.Version, err
 	}
@@ -249,6 +254,7 @@ type tap struct {
 	sent int
 	at   map[int]func(context.Context) // called before the message with that number, from 1
 	cut  bool                          // the link is down
+	ask  func()                        // called before the next message that wants answers
 }
 
 func (x *tap) when(n int, do func(context.Context)) *tap {
@@ -273,6 +279,20 @@ func (x *tap) setCut(cut bool) {
 	x.cut = cut
 }
 
+func (x *tap) setAsk(ask func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ask = ask
+}
+
+func (x *tap) takeAsk() func() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ask := x.ask
+	x.ask = nil
+	return ask
+}
+
 func (x *tap) isCut() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -295,6 +315,8 @@ func (x *tap) Multicast(ctx context.Context, to netip.AddrPort, req *coap.Messag
 		if do != nil {
 			do(ctx)
 		}
+	} else if ask := x.takeAsk(); ask != nil {
+		ask()
 	}
 	if ctx.Err() != nil {
 		return nil

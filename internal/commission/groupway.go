@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	callTries = 2               // requests to one device that nothing answers
-	callSteps = 8               // requests in one call: lost ones, Echo, after new keys
-	seekAgain = time.Minute     // between two searches for a device that does not answer
-	settle    = 2 * time.Second // how long members get to take new keys before the group is sent to again
+	callTries = 2           // requests to one device that nothing answers
+	callSteps = 8           // requests in one call: lost ones, Echo, after new keys
+	seekAgain = time.Minute // between two searches for a device that does not answer
 )
 
 // groupWay is the way of a rollout to a group's devices: the group's keys, whatever
@@ -47,6 +46,7 @@ func (w *groupWay) Send(ctx context.Context, req *coap.Message, copies int) (siz
 	if err := w.ready(ctx); err != nil {
 		return 0, err
 	}
+	w.giveWay(ctx)
 	to, err := netip.ParseAddrPort(w.s.record().Multicast)
 	if err != nil {
 		return 0, errInvitation
@@ -203,84 +203,6 @@ func (w *groupWay) catchUp(ctx context.Context, c *campaign, d *device) {
 // Drain implements [rollout.Group]: it waits for the next hop where that can tell.
 func (w *groupWay) Drain(ctx context.Context) error {
 	return w.whileUp(ctx, func() error { return coap.Drain(ctx, w.s.e.wire.inner) })
-}
-
-// whileUp does it, again when the link broke meanwhile.
-func (w *groupWay) whileUp(ctx context.Context, do func() error) error {
-	for {
-		err := do()
-		if err == nil || !errors.Is(err, coap.ErrLink) || errors.Is(err, coap.ErrRevoked) {
-			return err
-		}
-		if err := w.awaitLink(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// awaitLink waits for the link, and a moment if nobody says that it is down.
-func (w *groupWay) awaitLink(ctx context.Context) error {
-	up, back := w.s.e.linkUp()
-	if up {
-		sleep(ctx, w.s.e.cfg.Tuning.Backoff)
-		return ctx.Err()
-	}
-	select {
-	case <-back:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
-}
-
-// ready returns when the group can be sent to: the link is up, the browser a
-// member, the group active, and new keys have had time to spread. It fails when
-// waiting does not help.
-func (w *groupWay) ready(ctx context.Context) error {
-	for try := 1; ; try++ {
-		if up, _ := w.s.e.linkUp(); !up {
-			if err := w.awaitLink(ctx); err != nil {
-				return err
-			}
-		}
-		err := w.s.ensureMember(ctx, w.g)
-		if err == nil && !w.resting(ctx) {
-			return w.spread(ctx)
-		}
-		if p := asProblem(err); ctx.Err() != nil {
-			return ctx.Err()
-		} else if p != nil && !p.Retry {
-			return p
-		}
-		if !sleep(ctx, w.s.backoff(min(try, 4))) {
-			return ctx.Err()
-		}
-	}
-}
-
-// resting asks whether the group is paused and tells of it.
-func (w *groupWay) resting(ctx context.Context) bool {
-	paused := w.s.rests(ctx, w.g)
-	if w.rests != nil {
-		w.rests(paused)
-	}
-	return paused
-}
-
-// spread waits a little after new keys: members that do not have them yet read
-// nothing that is sent under them.
-func (w *groupWay) spread(ctx context.Context) error {
-	m := w.s.membership(w.g)
-	if m == nil {
-		return errNoGroup
-	}
-	w.mu.Lock()
-	fresh := w.epoch != 0 && w.epoch != uint64(m.Num)
-	w.epoch = uint64(m.Num)
-	w.mu.Unlock()
-	if !fresh {
-		return nil
-	}
-	return w.clock.Sleep(ctx, settle)
 }
 
 // engineClock is the time of rollouts.

@@ -7,9 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"lamplighter/internal/as"
 	"lamplighter/internal/firmware"
-	"lamplighter/internal/sim"
 )
 
 // Eight lamps get an image and run it; everything that is shown says so.
@@ -327,107 +325,4 @@ func TestRolloutCanceled(t *testing.T) {
 	again, err := b.RetryJob(t.Context(), j.ID)
 	b.must(again, err)
 	w.confirmed(b, again, "1.1.0")
-}
-
-// A lamp that joins the group in the middle gets the image too; one that leaves it is
-// left out.
-func TestRolloutMembers(t *testing.T) {
-	w := newFwWorld(t, 4)
-	x := &tap{}
-	b := w.enrolled(w.onTap(x))
-	leaves, joins := w.lamps[0], w.lamps[3]
-	if j := b.job(b.Join(t.Context(), hall, w.ids()[:3])); j.State != JobDone {
-		t.Fatal(b.failures(j))
-	}
-	x.when(20, func(context.Context) {
-		b.job(b.Join(context.Background(), hall, []string{joins.id()}))
-		b.job(b.Leave(context.Background(), hall, []string{leaves.id()}))
-	})
-	j, r := b.ended(b.rolls(b.image(w.file("1.1.0", 11)), FirmwareOptions{}))
-	if j.State != JobPartial || j.Total != 4 || j.Done != 3 {
-		t.Fatalf("%s\n%s", b.failures(j), describe(r))
-	}
-	if row := r.row(leaves.id()); row.State != RolloutLeftOut || row.Problem == nil || row.Problem.ID != "fw-gone" {
-		t.Errorf("%+v", row)
-	}
-	for _, l := range w.lamps[1:] {
-		if v := l.Firmware().View().Running.Version; v != "1.1.0" {
-			t.Errorf("%s runs %s", l.id(), v)
-		}
-	}
-}
-
-// A browser that lost everything but its backup starts the same file: it goes on with
-// what the lamps have.
-func TestRolloutFromBackup(t *testing.T) {
-	w := newFwWorld(t, 3)
-	x := &tap{}
-	b := w.commissioned(x)
-	saved, err := b.Backup(t.Context(), "long enough")
-	b.must(saved, err)
-	file := w.file("1.1.0", 11)
-	b.rollsUntil(x, b.image(file), 30)
-	b.Close()
-	y := &tap{}
-	other := w.engine(nil, w.onTap(y))
-	other.must(other.Restore(t.Context(), saved, "long enough"))
-	img := other.image(file)
-	plan, err := other.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{})
-	if err != nil || plan.Fits != 3 {
-		t.Fatalf("%+v %v", plan, err)
-	}
-	r := w.confirmed(other, other.rolls(img, FirmwareOptions{}), "1.1.0")
-	if y.count() > fwBlocks {
-		t.Errorf("%d messages to the group after the takeover: %s", y.count(), describe(r))
-	}
-}
-
-// Two installers: whom one feeds the other leaves out, unless he takes over.
-func TestRolloutOfAnother(t *testing.T) {
-	w := newFwWorld(t, 3)
-	x := &tap{}
-	ann, bert := w.team(x)
-	file := w.file("1.1.0", 11)
-	ann.rollsUntil(x, ann.image(file), 30)
-	img := bert.image(file)
-	plan, err := bert.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{})
-	if err != nil || plan.Fits != 0 || plan.Devices[0].Problem.ID != "fw-busy" || plan.Problem == nil {
-		t.Fatalf("%+v %v", plan, err)
-	}
-	ann.Close()
-	plan, err = bert.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{TakeOver: true})
-	if err != nil || plan.Fits != 3 {
-		t.Fatalf("%+v %v", plan, err)
-	}
-	r := w.confirmed(bert, bert.rolls(img, FirmwareOptions{TakeOver: true}), "1.1.0")
-	if r.Sent+r.Parity > fwBlocks*3/4 {
-		t.Errorf("%s", describe(r))
-	}
-}
-
-// Who is a member of the group and on no lamp's list sends no firmware.
-func TestRolloutDenied(t *testing.T) {
-	w := newFwWorld(t, 1)
-	ann := w.hired("Ann", as.RoleAdmin, "127.0.0.1:40001", w.onTap(nil))
-	ann.joined()
-	bert := w.hired("Bert", as.RoleInstaller, "127.0.0.1:40002", w.onTap(nil))
-	_, err := bert.GroupMembers(t.Context(), hall)
-	bert.must(nil, err)
-	img := bert.image(w.file("1.1.0", 11))
-	plan, err := bert.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{})
-	if err != nil || plan.Fits != 0 || len(plan.Devices) != 1 || plan.Devices[0].Problem.ID != "fw-denied" {
-		t.Fatalf("%+v %+v %v", plan, plan.Devices[0].Problem, err)
-	}
-}
-
-// Datagrams are lost on all ways; all lamps get the image.
-func TestRolloutWithLoss(t *testing.T) {
-	w := newFwWorld(t, 6)
-	x := &tap{}
-	b := w.commissioned(x)
-	w.net.SetFaults(sim.Faults{Loss: 0.1})
-	r := w.confirmed(b, b.rolls(b.image(w.file("1.1.0", 11)), FirmwareOptions{Profile: "802.15.4"}), "1.1.0")
-	if r.BlockSize != 512 || r.Blocks != 2*fwBlocks || r.Sent+r.Parity > 2*r.Blocks {
-		t.Errorf("%s", describe(r))
-	}
 }

@@ -2,7 +2,6 @@ package commission
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,10 +9,8 @@ import (
 	"lamplighter/internal/rollout"
 )
 
-const (
-	boardEvery = 5 * time.Second  // how often a running rollout's board is saved
-	abortTime  = 15 * time.Second // to tell devices that a rollout was canceled
-)
+// boardEvery is how often a running rollout's board is saved.
+const boardEvery = 5 * time.Second
 
 // startRollout makes a job of kind "firmware", durably, and begins the work.
 func (s *site) startRollout(ctx context.Context, g *group, image *imageRecord, devices []*device, options FirmwareOptions) (Job, error) {
@@ -31,9 +28,9 @@ func (s *site) startRollout(ctx context.Context, g *group, image *imageRecord, d
 	r := &fwRollout{rec: rolloutRecord{Image: s.imageView(image), Bare: image.Bare, Options: options, Rows: map[string]rolloutOf{}}}
 	r.board = r.rec.blank(j)
 	s.mu.Lock()
-	if s.feeding(g.name, "") {
+	if err := s.admits(j); err != nil {
 		s.mu.Unlock()
-		return Job{}, errFwOne
+		return Job{}, err
 	}
 	s.jobs[id], s.rollouts[id] = j, r
 	s.images[used.View.Digest] = &used
@@ -49,6 +46,17 @@ func (s *site) startRollout(ctx context.Context, g *group, image *imageRecord, d
 	}
 	s.run(j)
 	return s.jobView(j), nil
+}
+
+// admits says why a rollout cannot be under way beside the others; s.mu is held.
+func (s *site) admits(j *job) error {
+	switch {
+	case s.feeding(j.rec.Group, j.rec.ID):
+		return errFwOne
+	case s.shared(j.rec.Devices, j.rec.ID):
+		return errFwShared
+	}
+	return nil
 }
 
 // blank is the board of a rollout that has not begun.
@@ -203,111 +211,6 @@ func (s *site) setResting(j *job, r *fwRollout, paused bool) {
 	}
 }
 
-// abortRollout tells the devices that nothing comes of it.
-func (s *site) abortRollout(j *job, sender *rollout.Sender) {
-	ctx, cancel := context.WithTimeout(s.ctx, abortTime)
-	defer cancel()
-	if err := sender.Abort(ctx); err != nil && !errors.Is(err, rollout.ErrAborted) {
-		s.e.warn("", "not all devices of "+j.rec.Group+" could be told that the update was canceled")
-	}
-}
-
-// settle writes down how a rollout stands when its work has ended: for good, or
-// because the engine stops.
-func (s *site) settle(ctx context.Context, j *job, r *fwRollout, sender *rollout.Sender, err error) {
-	if sender != nil {
-		s.feed(j, r, sender.View())
-	}
-	canceled := s.wasCanceled(j)
-	interrupted := ctx.Err() != nil && !canceled
-	s.mu.Lock()
-	if sender != nil {
-		state := sender.State()
-		r.rec.State = state.Encode()
-	}
-	var writes []write
-	if !interrupted {
-		r.end(s.e.now(), canceled, asProblem(err))
-		writes = s.endItems(j, r)
-	}
-	writes = append(writes, write{preRollout + j.rec.ID, r.rec}, write{preBoard + j.rec.ID, r.board})
-	s.mu.Unlock()
-	if err := s.commit(context.WithoutCancel(s.ctx), writes...); err != nil {
-		s.e.logProblem("", "saving how the update of "+j.rec.Group+" stands", err)
-	}
-	s.touchRolloutNow(j.rec.ID)
-}
-
-// end closes the board; site.mu is held.
-func (r *fwRollout) end(now int64, canceled bool, failed *Error) {
-	b := &r.board
-	b.Waits, b.Paused, b.Left = false, false, 0
-	if b.Ended == 0 {
-		b.Ended = now
-	}
-	switch {
-	case canceled:
-		b.Phase = PhaseStopped
-	case failed != nil:
-		b.Phase = PhaseFailed
-	case r.upToDate(): // nothing was to do
-		b.Phase, b.Problem, b.ProblemDevice = PhaseDone, nil, ""
-	case !b.Phase.over():
-		b.Phase = PhaseFailed
-	}
-	if failed == nil {
-		return
-	}
-	if b.Problem == nil {
-		b.Problem, b.ProblemDevice = &failed.Problem, ""
-	}
-	for i := range b.Devices {
-		if d := &b.Devices[i]; !d.State.final() {
-			d.State, d.Problem = RolloutFailed, &failed.Problem
-		}
-	}
-}
-
-// upToDate reports whether all devices have run the image before; site.mu is held.
-func (r *fwRollout) upToDate() bool {
-	for _, d := range r.board.Devices {
-		if d.State != RolloutLeftOut || d.Problem == nil || d.Problem.ID != reasonRunning {
-			return false
-		}
-	}
-	return true
-}
-
-func (p RolloutPhase) over() bool {
-	return p == PhaseDone || p == PhaseStopped || p == PhaseFailed
-}
-
-// final reports whether a device's part is over.
-func (st RolloutState) final() bool {
-	switch st {
-	case RolloutLeftOut, RolloutConfirmed, RolloutReverted, RolloutFailed, RolloutSilent:
-		return true
-	}
-	return false
-}
-
-// endItems ends the job's items as the board has them; site.mu is held.
-func (s *site) endItems(j *job, r *fwRollout) (writes []write) {
-	rows := r.rows()
-	for _, it := range j.items {
-		it.rec = rows[it.dev.id].item(it.rec)
-		aborted := it.rec.Problem != nil && it.rec.Problem.ID == "fw-aborted"
-		switch open := it.rec.State == itemWorking || it.rec.State == itemTodo; {
-		case j.canceled && (open || aborted):
-			it.rec.State, it.rec.Problem = itemTodo, nil
-		case open: // the rollout stopped before
-			it.rec.State, it.rec.Problem = itemFailed, r.board.Problem
-		}
-		writes = append(writes, write{j.itemKey(it.dev.id), it.rec})
-	}
-	return writes
-}
-
 // probe asks a device that came back whether it does its work.
 func (w *groupWay) probe(ctx context.Context, id string) error {
 	a, err := w.Call(ctx, id, coap.NewRequest(coap.GET, "/light", nil))
@@ -338,8 +241,8 @@ func (s *site) againRollout(j *job) ([]write, error) {
 		return nil, nil
 	case r == nil:
 		return nil, errFwBroken
-	case s.feeding(j.rec.Group, id):
-		return nil, errFwOne
+	case s.admits(j) != nil:
+		return nil, s.admits(j)
 	case s.images[r.rec.Image.Digest] == nil:
 		return nil, errFwUnknown
 	}

@@ -17,6 +17,7 @@ import (
 // Problems of rollouts. What devices and waves meet has the ids of internal/rollout.
 var (
 	errFwOne     = problem("fw-one-at-a-time", "Another rollout is under way in this group.", "Wait for its end, or cancel it.")
+	errFwShared  = problem("fw-devices-taken", "Another rollout is under way that some of these devices are part of.", "Wait for its end, or choose other devices.")
 	errFwNoFit   = problem("fw-no-fit", "The image fits none of the devices.", "See at each of them why, and choose another image or other devices.")
 	errFwMode    = problem("fw-no-group-mode", "The group's keys are for messages to one device only: nothing can be sent to all.", "Join the devices to a group with signatures.")
 	errFwOptions = problem("fw-bad-options", "There is no such way to send firmware.", "Choose one of the profiles, and numbers that are not negative.")
@@ -83,6 +84,20 @@ func (s *site) inUse(digest string) bool {
 func (s *site) feeding(group, butJob string) bool {
 	for id, j := range s.jobs {
 		if id != butJob && j.rec.Kind == jobFirmware && j.rec.Group == group && !j.ended() {
+			return true
+		}
+	}
+	return false
+}
+
+// shared reports whether another rollout that is under way has some of these
+// devices; s.mu is held.
+func (s *site) shared(devices []string, butJob string) bool {
+	for id, j := range s.jobs {
+		if id == butJob || j.rec.Kind != jobFirmware || j.ended() {
+			continue
+		}
+		if slices.ContainsFunc(devices, func(d string) bool { return slices.Contains(j.rec.Devices, d) }) {
 			return true
 		}
 	}

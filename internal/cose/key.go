@@ -96,9 +96,17 @@ func (k PublicKey) SignatureAlgorithm() Algorithm {
 // Verify says whether sig is the key's signature over message: 64 bytes, R | S
 // for EdDSA, r | s for ES256. RFC 9053, Section 2.
 func (k PublicKey) Verify(message, sig []byte) bool {
-	switch {
-	case len(sig) != SignatureSize(k.SignatureAlgorithm()):
+	if len(sig) != SignatureSize(k.SignatureAlgorithm()) {
 		return false
+	}
+	if c := shared.Load(); c != nil {
+		return c.verify(k.point, message, sig, func() bool { return k.check(message, sig) })
+	}
+	return k.check(message, sig)
+}
+
+func (k PublicKey) check(message, sig []byte) bool {
+	switch {
 	case k.curve == Ed25519 && len(k.point) == ed25519.PublicKeySize:
 		return ed25519.Verify(k.point, message, sig)
 	case k.curve == P256:

@@ -140,8 +140,8 @@ const (
 	OpAbort Op = 3 // what was received is dropped, a scheduled switch too
 )
 
-// SessionRequest opens or aborts a session. While another session is open and was
-// fed within the last [Stale] seconds an opening is refused with 4.09; opening the
+// SessionRequest opens or aborts a session. While another session is open and
+// somebody else fed it within the last [Stale] seconds an opening is refused with 4.09; opening the
 // session that is open already changes nothing, whoever asks.
 //
 //	session = { 1: bstr .size 4, 2: 1 / 3, ? 3: uint, ? 4: uint }

@@ -2,11 +2,15 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
 	"lamplighter/internal/firmware"
 )
+
+// ackerPatience is what an acker has at least to answer.
+const ackerPatience = 2 * retransmitted
 
 // ask asks the next acker. With Parallel it is not waited for: its answer is taken
 // at the next look.
@@ -34,8 +38,12 @@ func (s *Sender) ask(ctx context.Context) error {
 	}
 	answer := make(chan reply, 1)
 	s.acker = answer
+	p := s.p
+	s.mu.Lock()
+	p.Group = hasty{p.Group, max(4*s.rtt, ackerPatience)} // another one tells as much
+	s.mu.Unlock()
 	go func() {
-		r := call(ctx, &s.p, id, req)
+		r := call(ctx, &p, id, req)
 		r.of = of
 		answer <- r
 	}()
@@ -50,7 +58,7 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 	}
 	s.note(&r)
 	d := s.device(r.device)
-	if d == nil || d.State != Receiving {
+	if d == nil || d.State != Receiving || errors.Is(r.err, context.DeadlineExceeded) {
 		return nil
 	}
 	before := *d

@@ -10,7 +10,7 @@ func (s *Sender) amount(ids []string, g int) int {
 	for _, id := range ids {
 		d := s.device(id)
 		if g < len(d.Deficits) {
-			least = max(least, int(math.Ceil(float64(d.Deficits[g])/(1-min(d.Loss, 0.9))-0.5)))
+			least = max(least, int(math.Ceil(float64(d.Deficits[g])/(1-s.lossOf(d))-0.5)))
 			least = max(least, int(d.Deficits[g]))
 		}
 	}
@@ -18,7 +18,7 @@ func (s *Sender) amount(ids []string, g int) int {
 		return 0
 	}
 	block := float64(s.st.Block + overheadGroup)
-	worth := block / (s.sweepBytes() + block)
+	worth := block / (s.askBytes(len(ids)) + block)
 	n, fails := least, s.shortfall(ids, g, least)
 	for n < least+least/2+4 {
 		next := s.shortfall(ids, g, n+1)
@@ -30,6 +30,14 @@ func (s *Sender) amount(ids []string, g int) int {
 	return n
 }
 
+// lossOf is what a device loses, at most 0.9; as the others, while it was not measured.
+func (s *Sender) lossOf(d *DeviceRecord) float64 {
+	if d.Span == 0 {
+		return min(s.loss(), 0.9)
+	}
+	return min(d.Loss, 0.9)
+}
+
 // shortfall is how probable it is that n blocks do not complete generation g at one of
 // the devices.
 func (s *Sender) shortfall(ids []string, g, n int) float64 {
@@ -39,11 +47,7 @@ func (s *Sender) shortfall(ids []string, g, n int) float64 {
 		if g >= len(d.Deficits) || d.Deficits[g] == 0 {
 			continue
 		}
-		loss := d.Loss
-		if d.Span == 0 {
-			loss = s.loss()
-		}
-		good *= 1 - fewer(int(d.Deficits[g]), n, 1-min(max(loss, 0.005), 0.9))
+		good *= 1 - fewer(int(d.Deficits[g]), n, 1-max(s.lossOf(d), 0.005))
 	}
 	return 1 - good
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"lamplighter/internal/firmware"
@@ -25,10 +26,10 @@ func (s *Sender) executed() (n, failed int) {
 // exceeded reports whether too many have failed: any of the canary, or more than the
 // threshold once enough were told to switch.
 func (s *Sender) exceeded() bool {
-	n, failed := s.executed()
 	if s.st.Wave == 0 && s.st.Options.Canary > 0 {
-		return failed > 0
+		return slices.ContainsFunc(s.inWave(Reverted, Broken, Silent), func(id string) bool { return s.device(id).Executed })
 	}
+	n, failed := s.executed()
 	return n >= minExecuted && float64(failed)*100 > s.st.Options.Threshold*float64(n)
 }
 
@@ -159,6 +160,9 @@ func (s *Sender) retry() {
 				first = min(first, d.Wave)
 				s.st.Waves[d.Wave].State = WaveWaiting
 			}
+		case d.State == Verified && d.Wave >= 0: // it was held back
+			first = min(first, d.Wave)
+			s.st.Waves[d.Wave].State = WaveWaiting
 		case d.State == LeftOut && d.Reason != nil && (d.Reason.ID == reasonSilent.ID || d.Reason.ID == reasonBusy.ID || d.Reason.ID == reasonGone.ID):
 			s.rejoin(d)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
 )
 
@@ -84,3 +85,21 @@ func (s *Sender) finishBlocks(ctx context.Context, d *DeviceRecord, missing []by
 	}
 	return nil
 }
+
+// tellBlock sends one block to one device.
+func (s *Sender) tellBlock(ctx context.Context, id string, g, index int) reply {
+	if err := s.due(ctx); err != nil {
+		return reply{device: id, err: err}
+	}
+	start := s.p.Clock.Now()
+	r := s.call(ctx, id, s.blockRequest(g, index))
+	s.spend(start, 0)
+	s.next = s.next.Add(s.air(r.answer.Sent))
+	s.mu.Lock()
+	s.st.Unicast++
+	s.mu.Unlock()
+	return r
+}
+
+// accepted reports whether a device took what it was told.
+func accepted(r reply) bool { return r.err == nil && coap.Class(r.code()) == 2 }

@@ -92,6 +92,20 @@ func TestTakeOverOther(t *testing.T) {
 	}
 }
 
+// What the same person sent before and stopped is no obstacle, however late a block of
+// it arrived: a rollout that stopped is followed by another with a better image.
+func TestAfterOwnOther(t *testing.T) {
+	w := newWorld(t, 20, 64<<10, independent)
+	p := w.params(staged)
+	p.Feeder = bytes.Repeat([]byte{3}, 8)
+	for _, l := range w.lamps {
+		l.state, l.session, l.foreign = firmware.Downloading, []byte("abcd"), p.Feeder
+		l.layout = firmware.Layout{Size: 5000, Block: 512, K: 64}
+		l.source, l.parity = [][]bool{make([]bool, 10)}, []map[uint]bool{{}}
+	}
+	w.rest(w.run(p))
+}
+
 // Whoever left the group and whoever joined while nobody was here is known when a
 // rollout goes on.
 func TestReconcile(t *testing.T) {
@@ -191,4 +205,96 @@ func TestSaveFails(t *testing.T) {
 	if err := rollout.New(w.plan(p)).Run(context.Background()); err != full {
 		t.Errorf("%v", err)
 	}
+}
+
+// Who was off and who broke is tried again, and nobody else is touched.
+func TestRetry(t *testing.T) {
+	w := newWorld(t, 30, 64<<10, independent)
+	w.lamps[3].off, w.lamps[8].badFlash = true, 20
+	s := rollout.New(w.plan(w.params(staged)))
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View(), "lamp-003", "lamp-008")
+	boots := map[string]uint{}
+	for _, l := range w.lamps {
+		boots[l.id] = l.running.Boots
+	}
+	w.lamps[3].off, w.lamps[8].badFlash = false, 0
+	sent := len(w.sent)
+	s.Retry()
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	w.rest(v)
+	for _, l := range w.lamps {
+		if l.id != "lamp-003" && l.id != "lamp-008" && l.running.Boots != boots[l.id] {
+			t.Errorf("%s was started again", l.id)
+		}
+	}
+	if len(w.sent) != sent || v.Problem != nil || v.Phase != rollout.Done {
+		t.Errorf("%d blocks to all for two devices, %s, %v", len(w.sent)-sent, v.Phase, v.Problem)
+	}
+}
+
+// A device that is taken out in the middle is fed and switched no more.
+func TestRemove(t *testing.T) {
+	w := newWorld(t, 10, 64<<10, independent)
+	s := rollout.New(w.plan(w.params(staged)))
+	w.onSend = func(n int) {
+		if n == 20 {
+			s.Remove("lamp-006")
+		}
+	}
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	w.rest(v, "lamp-006")
+	if d := row(v, "lamp-006"); d.State != rollout.LeftOut || w.byID["lamp-006"].activated {
+		t.Errorf("%+v", d)
+	}
+}
+
+// Lights that do not come back keep the rest of their zone from being switched; a
+// retry takes these, too.
+func TestHeldBack(t *testing.T) {
+	w := newWorld(t, 20, 32<<10, perfect)
+	p := w.params(rollout.Options{MaxUnavailable: 2, Threshold: 90, ConfirmWithin: time.Minute})
+	p.Probe = func(_ context.Context, id string) error {
+		if id == "lamp-000" || id == "lamp-001" { // they die as soon as they run the image
+			w.byID[id].off = true
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	s := rollout.New(w.plan(p))
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	v := s.View()
+	for i, d := range v.Devices {
+		switch {
+		case i < 2 && d.State != rollout.Silent, i >= 10 && d.State != rollout.Confirmed:
+			t.Errorf("%+v", d)
+		case i >= 2 && i < 10 && (d.State != rollout.Verified || d.Problem == nil || d.Problem.ID != "fw-zone"):
+			t.Errorf("%+v %v", d, d.Problem)
+		}
+	}
+	for _, l := range w.lamps[:2] {
+		l.off = false
+		l.tick()
+	}
+	w.pass(time.Minute)
+	p.Probe = nil
+	s, err := rollout.Resume(p, s.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Retry()
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View())
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -13,8 +14,15 @@ import (
 
 // offerAfter are after how many blocks manifest and opening are said again. One
 // burst of losses takes neighbours; a device that hears the second or third lacks
-// few blocks.
-var offerAfter = [...]int{0, 8, 24}
+// few blocks. Those behind the third are said only when it is probable that somebody
+// has missed all before.
+var offerAfter = [...]int{0, 8, 24, 40, 56, 80, 112}
+
+const (
+	surelyOffered = 3
+	unknownLoss   = 0.15 // that offers are made for while fewer than fewMeasured are known
+	fewMeasured   = 5
+)
 
 // offerCopies are the identical copies of the first.
 const offerCopies = 2
@@ -57,6 +65,9 @@ func (s *Sender) offer(ctx context.Context) error {
 	if s.st.Offers >= len(offerAfter) || s.st.Sent < offerAfter[s.st.Offers] {
 		return nil
 	}
+	if s.st.Offers >= surelyOffered && s.missedOffers() < 0.1 {
+		return nil
+	}
 	copies := 1
 	if s.st.Offers == 0 {
 		copies = offerCopies
@@ -80,6 +91,21 @@ func (s *Sender) offer(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	return s.keep()
+}
+
+// missedOffers is how many devices will have missed all offers, of manifest or opening,
+// as far as losses are known.
+func (s *Sender) missedOffers() float64 {
+	loss, measured := max(s.loss(), s.st.Options.Loss), 0
+	for i := range s.st.Devices {
+		if s.st.Devices[i].Span > 0 {
+			measured++
+		}
+	}
+	if measured < fewMeasured {
+		loss = max(loss, unknownLoss)
+	}
+	return 2 * float64(s.taking()) * math.Pow(loss, float64(s.st.Offers+offerCopies-1))
 }
 
 // offerOne says manifest and opening to one device.

@@ -43,7 +43,9 @@ func (p *Plan) state() State {
 	}
 	for _, f := range p.Fits {
 		st.Devices = append(st.Devices, f.record(p))
-		if id := f.status.Session; f.Fits && len(id) > 0 && !bytes.Equal(id, p.Session) && p.params.Options.TakeOver &&
+		// Another session that is open where the image fits is an own one that ended, one
+		// that nobody feeds any more, or one that is taken over.
+		if id := f.status.Session; f.Fits && len(id) > 0 && !bytes.Equal(id, p.Session) &&
 			!slices.ContainsFunc(st.Foreign, func(other []byte) bool { return bytes.Equal(id, other) }) {
 			st.Foreign = append(st.Foreign, id)
 		}

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	aloneRounds  = 8 // after so many rounds of repair to all, the rest get theirs alone
-	worstRounds  = 4 // after so many, those that lose much more than the others do
+	aloneRounds  = 16 // after so many rounds of repair to all, the rest get theirs alone
+	worstRounds  = 10 // after so many, those that lose much more than the others do
 	verifyWait   = time.Second
 	verifyChecks = 60
 )
@@ -22,7 +22,7 @@ func (s *Sender) repair(ctx context.Context) error {
 	if s.st.Phase != Verifying {
 		return nil
 	}
-	asked, last := s.fresh, false
+	asked := s.fresh
 	s.fresh = false
 	for checks := 0; ; {
 		if !asked {
@@ -56,11 +56,6 @@ func (s *Sender) repair(ctx context.Context) error {
 			asked = true
 		case verifying > 0:
 			s.giveUp(s.list(Receiving), reasonIntegrity)
-		case !last && s.countState(Silent)+len(s.leftSilent()) > 0: // once more, those that were gone
-			last, asked = true, true
-			if err := s.revive(ctx); err != nil {
-				return err
-			}
 		default:
 			return s.enter(Switching)
 		}
@@ -112,8 +107,12 @@ func (s *Sender) verifying(ctx context.Context) error {
 }
 
 // revive asks those that were silent once more, also those that were so when the
-// plan was made.
+// plan was made, and brings those that answer to where the others are. The others do
+// not wait for it.
 func (s *Sender) revive(ctx context.Context) error {
+	if s.st.Phase != Switching {
+		return nil
+	}
 	var ids []string
 	s.mu.Lock()
 	for _, id := range s.leftSilent() {
@@ -128,12 +127,28 @@ func (s *Sender) revive(ctx context.Context) error {
 			ids = append(ids, id)
 		}
 	}
-	return s.checkAll(ctx, ids, firmware.FieldProgress)
+	if err := s.checkAll(ctx, ids, firmware.FieldProgress); err != nil || s.taking()+s.countState(Verified) == 0 {
+		return err
+	}
+	s.mu.Lock()
+	s.fresh, s.st.Phase = true, Verifying // they were asked just now
+	s.mu.Unlock()
+	if err := s.repair(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, id := range s.list(Verified) {
+		if d := s.device(id); d.Reason == nil && d.Wave >= 0 {
+			s.st.Wave = min(s.st.Wave, d.Wave)
+		}
+	}
+	s.mu.Unlock()
+	return s.switchAll(ctx)
 }
 
 func (s *Sender) checkAll(ctx context.Context, ids []string, fields firmware.Field) error {
 	of := s.st.Sent
-	replies := s.callAll(ctx, ids, fetchRequest(fields, s.st.Session, 0))
+	replies := s.callTwice(ctx, ids, fetchRequest(fields, s.st.Session, 0))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -181,11 +196,18 @@ func (s *Sender) round(ctx context.Context, needy []string) (toAll bool, err err
 	return len(all) > 0, s.keep()
 }
 
-// divide says who gets blocks alone and who by multicast: two devices or fewer
-// alone; else the split that takes the fewest bytes; after several rounds those
-// alone that lose much more than the others, as they would set the cost for all.
+// lossyAlone is from which loss on the acknowledgements of a device cost more than the
+// others are spared by not hearing its blocks.
+const lossyAlone = 0.15
+
+// divide says who gets blocks alone and who by multicast: two devices or fewer alone,
+// which spares the others the work, unless they lose much; else the split that costs
+// least;
+// after several rounds those alone that lose much more than the others, as they would
+// set the cost for all.
 func (s *Sender) divide(needy []string) (alone, all []string) {
-	if len(needy) <= 2 || s.st.Round > aloneRounds {
+	lossy := func(id string) bool { return s.lossOf(s.device(id)) > lossyAlone }
+	if len(needy) <= 2 && !slices.ContainsFunc(needy, lossy) || s.st.Round > aloneRounds {
 		return needy, nil
 	}
 	alone, needy = s.beyondDecoder(needy)
@@ -217,8 +239,12 @@ func (s *Sender) beyondDecoder(needy []string) (alone, others []string) {
 	return alone, others
 }
 
+// idle is how much of the time in which one device's acknowledgement is waited for
+// counts as bytes that could have been sent.
+const idle = 0.25
+
 // cheapest is how many of the devices, the ones that lack most first, get theirs
-// alone at the least cost in bytes.
+// alone at the least cost: in bytes, and in waiting for those who acknowledge.
 func (s *Sender) cheapest(needy []string) (best int) {
 	pair, group := float64(s.st.Block+overheadPairwise), float64(s.st.Block+overheadGroup)
 	costs := make([]float64, len(needy)+1) // of multicast to needy[i:]
@@ -227,16 +253,17 @@ func (s *Sender) cheapest(needy []string) (best int) {
 		d := s.device(needy[i])
 		sum := 0.0
 		for g, n := range d.Deficits {
-			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-min(d.Loss, 0.9))))
+			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-s.lossOf(d))))
 			sum += worst[g]
 		}
-		costs[i] = sum*group + s.sweepBytes()
+		costs[i] = sum*group + s.askBytes(len(needy)-i)
 	}
 	least, alone := costs[0], 0.0
 	for i, id := range needy {
 		d := s.device(id)
-		arrives := (1 - min(d.Loss, 0.9)) * (1 - min(d.Loss, 0.9))
-		alone += float64(d.lacks())*pair/arrives + overheadPairwise
+		arrives := (1 - s.lossOf(d)) * (1 - s.lossOf(d)) // the block, and that it did
+		wait := idle * retransmitted.Seconds() * s.st.Rate / 8 * (1 - arrives)
+		alone += float64(d.lacks())*(pair+wait)/arrives + overheadPairwise
 		if cost := alone + costs[i+1]; cost < least {
 			least, best = cost, i+1
 		}
@@ -246,6 +273,11 @@ func (s *Sender) cheapest(needy []string) (best int) {
 
 func (s *Sender) sweepBytes() float64 {
 	return overheadGroup + float64(s.answer*(len(s.st.Devices)-s.countState(LeftOut)))
+}
+
+// askBytes is what asking so many devices again takes: each alone, or all at once.
+func (s *Sender) askBytes(n int) float64 {
+	return min(s.sweepBytes(), float64(n*(overheadPairwise+s.answer)))
 }
 
 // sendParity sends as many new parity blocks of each generation as the devices need,

@@ -64,11 +64,24 @@ func Resume(params Params, st State) (*Sender, error) {
 		return nil, ErrImage
 	}
 	s.ready()
+	s.skipParity()
 	s.reconcile(params.Devices)
 	return s, nil
 }
 
+// skipParity passes over parity blocks that may have been sent after the last save: a
+// device that has them would gain nothing.
+func (s *Sender) skipParity() {
+	for g := range s.st.Generations {
+		if gen := &s.st.Generations[g]; gen.Parity > 0 || gen.Owed > 0 {
+			gen.First = firmware.MaxK + (gen.First-firmware.MaxK+gen.Parity+window)%allParity
+			gen.Parity = 0
+		}
+	}
+}
+
 func (s *Sender) ready() {
+	s.st.Waits = false // Run finds out whether it still does
 	s.ctl.wake, s.ctl.paused = make(chan struct{}, 1), s.st.Paused
 	s.answer, s.probes = firmware.OverheadAnswer+16+s.l.Generations(), map[string]int{}
 	s.index()
@@ -126,7 +139,7 @@ func (s *Sender) run(ctx context.Context) error {
 	if s.st.Phase.Over() {
 		return nil
 	}
-	for _, step := range []func(context.Context) error{s.gate, s.newcomers, s.begin, s.pass, s.repair, s.switchAll} {
+	for _, step := range []func(context.Context) error{s.gate, s.newcomers, s.begin, s.pass, s.repair, s.switchAll, s.revive} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -12,6 +12,8 @@ const (
 	window      = 16 // blocks between two looks at an acker
 	leastWindow = 8  // blocks for a measurement of loss
 	mostOffers  = 2  // that one device gets alone
+
+	allParity = firmware.MaxSymbols - firmware.MaxK // blocks of a generation
 )
 
 // order returns the blocks in the order of sending: the first of each generation,
@@ -141,12 +143,11 @@ func (s *Sender) loss() float64 {
 // repairBlock sends a further block of a generation: parity that was not sent yet,
 // and source blocks again when there is none left.
 func (s *Sender) repairBlock(ctx context.Context, g int) error {
-	const all = firmware.MaxSymbols - firmware.MaxK
 	gen := s.st.Generations[g]
 	_, k := s.l.Generation(g)
-	index := firmware.MaxK + int(gen.First-firmware.MaxK+gen.Parity)%all
-	if gen.Parity >= all {
-		index = int(gen.Parity-all) % k
+	index := firmware.MaxK + int(gen.First-firmware.MaxK+gen.Parity)%allParity
+	if gen.Parity >= allParity {
+		index = int(gen.Parity-allParity) % k
 	}
 	s.mu.Lock()
 	s.st.Generations[g].Parity++

@@ -53,7 +53,7 @@ type State struct {
 type GenerationState struct {
 	_      struct{} `cbor:",toarray"`
 	First  uint     // the parity index that was or will be sent first
-	Parity uint     // how many were sent
+	Parity uint     // how many were sent from there
 	Owed   uint     // how many more follow the source blocks
 	Sent   uint     // source and parity
 	Open   bool     // source blocks went out; what is owed is not decided

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
 )
 
@@ -161,6 +160,9 @@ func (s *Sender) resync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.untended(got)
+	s.mu.Unlock()
 	if err := s.newcomers(ctx); err != nil {
 		return err
 	}
@@ -170,11 +172,14 @@ func (s *Sender) resync(ctx context.Context) error {
 	s.mu.Lock()
 	todo := s.unsent(got)
 	clear(s.st.Todo)
+	for g := range s.st.Generations { // what is lacking now says better what to send
+		s.st.Generations[g].Owed, s.st.Generations[g].Open = 0, false
+	}
 	for _, b := range todo {
 		setBit(s.st.Todo, b, true)
 	}
 	s.st.Phase, s.st.Offers = Sending, len(offerAfter)
-	if len(todo) == 0 && s.owed() == 0 {
+	if len(todo) == 0 {
 		s.st.Phase = Verifying
 	}
 	without := s.countState(Waiting)
@@ -183,13 +188,6 @@ func (s *Sender) resync(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	return s.keep()
-}
-
-func (s *Sender) owed() (n uint) {
-	for _, g := range s.st.Generations {
-		n += g.Owed
-	}
-	return n
 }
 
 // unsent are the blocks that most devices lack; none when only one or two devices
@@ -229,86 +227,3 @@ func (s *Sender) countMissing(lack []int, d *DeviceRecord, missing []byte) {
 		}
 	}
 }
-
-// newcomers takes devices in that joined the group, and out those that left it.
-func (s *Sender) newcomers(ctx context.Context) error {
-	s.mu.Lock()
-	joins, leaves := s.ctl.joins, s.ctl.leaves
-	s.ctl.joins, s.ctl.leaves = nil, nil
-	for _, id := range leaves {
-		if d := s.device(id); d != nil && !d.final() {
-			s.fail(d, LeftOut, reasonGone)
-		}
-	}
-	s.mu.Unlock()
-	if len(joins) == 0 {
-		return nil
-	}
-	plan := &Plan{params: s.p, Layout: s.l, Session: s.st.Session, Started: true}
-	for _, d := range joins {
-		plan.Fits = append(plan.Fits, Fit{Device: d})
-	}
-	if err := plan.survey(ctx, s.p); err != nil {
-		s.mu.Lock()
-		s.ctl.joins = append(joins, s.ctl.joins...)
-		s.mu.Unlock()
-		return err
-	}
-	s.mu.Lock()
-	for i := range plan.Fits {
-		s.admit(plan, &plan.Fits[i])
-	}
-	s.index()
-	s.mu.Unlock()
-	return s.keep()
-}
-
-// lateWave is where devices switch that came while the rollout went on.
-const lateWave = "Joined later"
-
-// admit puts a device that came later into the records. Under mu.
-func (s *Sender) admit(plan *Plan, f *Fit) {
-	if f.Fits && (f.ability.Block < uint(s.l.Block) || f.ability.K < uint(s.l.K)) {
-		f.Fits, f.Reason = false, reasonBlocks
-	}
-	rec := f.record(plan)
-	if d := s.device(f.ID); d == nil {
-		s.st.Devices = append(s.st.Devices, rec)
-	} else {
-		*d = rec
-	}
-	s.index()
-	if !f.Fits {
-		return
-	}
-	last := len(s.st.Waves) - 1
-	if last < 0 || s.st.Waves[last].Name != lateWave || last < s.st.Wave {
-		s.st.Waves = append(s.st.Waves, WaveRecord{Name: lateWave, State: WaveWaiting})
-		last++
-	}
-	for i := range s.st.Waves { // it may have been in one before it left
-		w := &s.st.Waves[i]
-		w.Devices = slices.DeleteFunc(slices.Clone(w.Devices), func(id string) bool { return id == f.ID })
-	}
-	w := &s.st.Waves[last]
-	w.Devices = append(append([]string(nil), w.Devices...), f.ID)
-	s.st.number()
-}
-
-// pairwise requests of one device's block.
-func (s *Sender) tellBlock(ctx context.Context, id string, g, index int) reply {
-	if err := s.due(ctx); err != nil {
-		return reply{device: id, err: err}
-	}
-	start := s.p.Clock.Now()
-	r := s.call(ctx, id, s.blockRequest(g, index))
-	s.spend(start, 0)
-	s.next = s.next.Add(s.air(r.answer.Sent))
-	s.mu.Lock()
-	s.st.Unicast++
-	s.mu.Unlock()
-	return r
-}
-
-// accepted reports whether a device took what it was told.
-func accepted(r reply) bool { return r.err == nil && coap.Class(r.code()) == 2 }

@@ -102,11 +102,13 @@ const (
 	wait verdict = iota
 	confirm
 	again // it has to be told to switch once more
+	back  // it has to be told to go back
 )
 
 // lookAt takes what devices say of where they stand, and does what that asks for.
 func (s *Sender) lookAt(ctx context.Context, replies []reply, told map[string]int) error {
 	var confirms, repeats []reply
+	var backs []string
 	s.mu.Lock()
 	for _, r := range replies {
 		switch s.look(s.device(r.device), r) {
@@ -114,9 +116,16 @@ func (s *Sender) lookAt(ctx context.Context, replies []reply, told map[string]in
 			confirms = append(confirms, r)
 		case again:
 			repeats = append(repeats, r)
+		case back:
+			backs = append(backs, r.device)
 		}
 	}
 	s.mu.Unlock()
+	for _, id := range backs {
+		if err := s.sendBack(ctx, id); err != nil {
+			return err
+		}
+	}
 	for _, r := range repeats {
 		if err := s.tellAgain(ctx, r, told); err != nil {
 			return err
@@ -152,6 +161,9 @@ func (s *Sender) look(d *DeviceRecord, r reply) verdict {
 	switch {
 	case s.runsNew(st) && st.State == firmware.Testing:
 		d.State = OnTest
+		if d.Reason != nil { // its probe failed
+			return back
+		}
 		return confirm
 	case s.runsNew(st):
 		d.State, d.Reason, d.Boots = Confirmed, nil, st.Running.Boots
@@ -164,7 +176,11 @@ func (s *Sender) look(d *DeviceRecord, r reply) verdict {
 	case st.State == firmware.Downloaded && bytes.Equal(st.Session, s.st.Session) && !bytes.Equal(st.Ready, s.p.digest()):
 		s.fail(d, Broken, reasonLies)
 	default: // the image before runs
-		s.fail(d, Reverted, wentBack(st))
+		why := d.Reason
+		if why == nil {
+			why = wentBack(st)
+		}
+		s.fail(d, Reverted, why)
 	}
 	return wait
 }
@@ -244,13 +260,10 @@ func (s *Sender) probeFailed(ctx context.Context, id string, cause error) error 
 		return nil
 	}
 	delete(s.probes, id)
-	if err := s.sendBack(ctx, id); err != nil {
-		return err
-	}
 	s.mu.Lock()
-	s.fail(s.device(id), Reverted, reasonProbe.with("(%v.)", cause))
+	s.device(id).Reason = reasonProbe.with("(%v.)", cause)
 	s.mu.Unlock()
-	return nil
+	return s.sendBack(ctx, id)
 }
 
 // sendBack tells a device on test to go back to the image before.

@@ -19,8 +19,9 @@ type areas struct {
 	sectorSize int
 }
 
-// newAreas cuts a flash: the journal is at least minHalf and has room for four times
-// as many generations as an image needs that fills its slot in the largest blocks.
+// newAreas cuts a flash: a half of the journal has at least minHalf bytes, and room for
+// four times as many generations as an image has that fills its slot in the largest
+// blocks, unless that is more than a sixteenth of the flash.
 func newAreas(f Flash, a Ability) (areas, error) {
 	size, sector := f.Size(), f.Sector()
 	if sector < 1 || size < 1 || size%sector != 0 {
@@ -28,7 +29,8 @@ func newAreas(f Flash, a Ability) (areas, error) {
 	}
 	up := func(n int) int { return (n + sector - 1) / sector * sector }
 	want := 4 * (size/2/(a.Block*a.K) + 1)
-	r := areas{sectorSize: sector, half: up(max(minHalf, headerSize+2*maxState+2*want*generationRecord))}
+	half := min(headerSize+2*maxState+2*want*generationRecord, size/16)
+	r := areas{sectorSize: sector, half: up(max(half, minHalf))}
 	r.maxGens = min((r.half-headerSize-2*maxState)/2/generationRecord, firmware.MaxGenerations)
 	r.poolSize = newPool(f, 0, 1<<40, a.Block).bytesFor(a.Parity)
 	r.slot = (size - 2*r.half - r.poolSize) / 2 / sector * sector

@@ -245,6 +245,12 @@ func TestResume(t *testing.T) {
 		t.Fatalf("before %+v, after %+v", before, after)
 	}
 	t.Logf("%d of %d blocks are sent again", lost, sent)
+	for epoch := d.u.journal.epoch; d.u.journal.epoch < epoch+2; { // what the other half keeps
+		d.boot()
+		if again := d.status(firmware.FieldProgress); !bytes.Equal(again.Deficits, after.Deficits) {
+			t.Fatalf("after more restarts %v, before %v", again.Deficits, after.Deficits)
+		}
+	}
 	d.feed(x, func(g, i int) bool { return i < 40 })
 	d.wantState(firmware.Downloaded, firmware.ResultNone)
 }
@@ -306,21 +312,61 @@ func TestSmallParityArea(t *testing.T) {
 	}
 }
 
-// Parity blocks of a session before are none of the next one, over a restart.
-func TestParityOfBefore(t *testing.T) {
-	x := makeTransfer(t, makeImage("2.0", 700), 20, 64, 8)
-	y := makeTransfer(t, makeImage("2.1", 700), 21, 64, 8)
+// Blocks and parity blocks of a session before are none of the next one, over a
+// restart.
+func TestBlocksOfBefore(t *testing.T) {
+	x := makeTransfer(t, makeImage("2.0", 1500), 20, 64, 8) // three generations of 8
+	y := makeTransfer(t, makeImage("2.1", 1500), 21, 64, 8)
 	d := newDevice(t, small())
 	d.begin(x)
+	for i := range 7 {
+		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(0, i))
+		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(1, i))
+		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(2, i))
+	}
 	for i := range 3 {
 		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(0, 64+i))
 	}
 	d.expect(coap.Changed, coap.POST, firmware.PathSession, x.abort())
 	d.begin(y)
-	d.boot()
-	if s := d.status(firmware.FieldProgress); !bytes.Equal(s.Deficits, []byte{6, 5}) {
-		t.Fatalf("deficits %v", s.Deficits)
+	for range 2 {
+		d.boot()
+		if s := d.status(firmware.FieldProgress); !bytes.Equal(s.Deficits, []byte{8, 8, 8}) {
+			t.Fatalf("deficits %v", s.Deficits)
+		}
 	}
 	d.feed(y, func(g, i int) bool { return i < 2 })
 	d.wantState(firmware.Downloaded, firmware.ResultNone)
+}
+
+// A generation that was solved after a restart is recorded: its parity blocks may
+// then be erased.
+func TestSolvedAfterRestart(t *testing.T) {
+	x := makeTransfer(t, makeImage("2.0", 700), 20, 64, 8)
+	d := newDevice(t, small())
+	d.begin(x)
+	for i := 1; i < 6; i++ {
+		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(0, i))
+	}
+	if err := d.u.journal.append(d.u.bitmap(0).payload()); err != nil {
+		t.Fatal(err)
+	}
+	d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(1, 64)) // erases the unit
+	d.flash.cutAfter(parityHeader + 64)
+	d.serve(coap.PUT, firmware.PathBlock, x.block(0, 64), false)
+	if !d.flash.dead {
+		t.Fatal("no cut")
+	}
+	d.flash.restore()
+	d.boot()
+	_, records, err := openJournal(d.flash, 0, d.u.areas.half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range records {
+		if _, b, err := parseRecord(p); err == nil && b != nil && b.number == 0 && b.bits == 1<<6-1 {
+			return
+		}
+	}
+	t.Fatal("nothing is recorded of the generation that was solved")
 }

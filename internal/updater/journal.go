@@ -152,6 +152,7 @@ func (j *journal) compact(record []byte) error {
 		end += len(r)
 	}
 	if err := program(j.flash, base, appendHeader(nil, j.epoch+1)); err != nil {
+		j.dirty = true // the header may count after all: nothing more goes to this half
 		return err
 	}
 	j.active, j.epoch, j.end, j.dirty = other, j.epoch+1, end, false

@@ -231,6 +231,23 @@ func TestTwoSessions(t *testing.T) {
 	}
 }
 
+// Who feeds a session may begin another in its place at once: the device may not
+// have heard that the one before was ended.
+func TestOwnSessionReplaced(t *testing.T) {
+	x := makeTransfer(t, makeImage("2.0", 700), 20, 64, 8)
+	y := makeTransfer(t, makeImage("2.1", 900), 21, 64, 8)
+	d := newDevice(t, small())
+	d.begin(x)
+	d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(0, 0))
+	d.expect(coap.Changed, coap.PUT, firmware.PathManifest, y.envelope)
+	d.from = coap.Peer{} // nobody proven is not the same as nobody proven
+	d.expect(coap.Conflict, coap.POST, firmware.PathSession, y.open())
+	d.from = feederA
+	d.expect(coap.Changed, coap.POST, firmware.PathSession, y.open())
+	d.feed(y, none)
+	d.wantState(firmware.Downloaded, firmware.ResultNone)
+}
+
 // Aborting drops what was received, and is repeated without harm.
 func TestAbort(t *testing.T) {
 	x := makeTransfer(t, makeImage("2.0", 700), 20, 64, 8)

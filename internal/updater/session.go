@@ -33,7 +33,7 @@ func (u *Updater) open(r firmware.SessionRequest, peer coap.Peer) error {
 	if s := u.rec.Session; s != nil && bytes.Equal(s.ID, r.Session) {
 		return nil
 	}
-	if err := u.free(); err != nil {
+	if err := u.free(peer); err != nil {
 		return err
 	}
 	s, err := u.wanted(r)
@@ -61,14 +61,16 @@ func (u *Updater) open(r firmware.SessionRequest, peer coap.Peer) error {
 	return u.prepare()
 }
 
-// free says why no session can be opened now.
-func (u *Updater) free() error {
+// free says why peer can open no session now. Who feeds one may begin another in
+// its place: the end of the one before may not have been heard.
+func (u *Updater) free(peer coap.Peer) error {
+	own := u.rec.Session != nil && u.rx.feeder != nil && bytes.Equal(u.rx.feeder, feeder(peer))
 	switch {
 	case u.testing:
 		return refuse(errConflict, "The device tests an image: confirm or revert that first.")
 	case u.switching != nil || u.rec.Trial != nil || !u.restart.IsZero():
 		return refuse(errConflict, "The device is about to switch: cancel that first.")
-	case u.rec.Session != nil && u.cfg.Now().Sub(u.rx.fed) < firmware.Stale*time.Second:
+	case u.rec.Session != nil && !own && u.cfg.Now().Sub(u.rx.fed) < firmware.Stale*time.Second:
 		return refuse(errConflict, "The device receives another image: abort that, or wait a minute after its last block.")
 	}
 	return nil

@@ -94,7 +94,7 @@ func New(cfg Config) (*Fleet, error) {
 	}
 	var seed [32]byte
 	binary.BigEndian.PutUint64(seed[:], cfg.Seed)
-	f := &Fleet{Net: sim.NewNetwork(cfg.Seed), cfg: cfg, rand: rand.NewChaCha8(seed), verify: &verifier{}}
+	f := &Fleet{Net: sim.NewNetwork(cfg.Seed), cfg: cfg, rand: cose.SharedRandom(rand.NewChaCha8(seed)), verify: &verifier{}}
 	f.Net.Parallel = cfg.Parallel
 	f.Clock, f.over = f.clock(), func() {}
 	f.Net.SetClock(f.Clock, cfg.Rate)

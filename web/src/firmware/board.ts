@@ -5,7 +5,7 @@ import { openDevice } from "../dialogs/device";
 import type { Job, Rollout } from "../engine.gen";
 import { engine } from "../engine/start";
 import { download, fileName, stamp } from "../files";
-import { clock, count } from "../format";
+import { clock, count, minute } from "../format";
 import { icon } from "../icons";
 import { bones, empty } from "../parts/empty";
 import { deviceName, groupTitle, lamps } from "../parts/job";
@@ -20,8 +20,9 @@ import { devices } from "./devices";
 import { parts } from "./parts";
 import { inState, ratio, stage, taking, withImage } from "./progress";
 import { report } from "./report";
+import { steps } from "./steps";
 import { bytes, duration, percent, rate } from "./units";
-import { steps, waves } from "./waves";
+import { waves } from "./waves";
 import { imageName, profileName, troubled } from "./words";
 import "./firmware.css";
 import "./print.css";
@@ -46,7 +47,7 @@ export class Board extends View {
         ${empty("job", "This update is not known here", this.gone, html`<a class="btn go" data-testid="rollout-gone" href=${href("jobs")}>All jobs</a>`)}`;
     }
     return html`<div class="screen rollout" data-testid="rollout" data-job=${rollout.job} data-phase=${rollout.phase} data-paused=${rollout.paused} data-waits=${rollout.waits}>
-        ${this.#head(rollout)} ${this.#next(rollout)} ${this.#trouble(rollout)}
+        ${this.#head(rollout)} <div role="status">${this.#next(rollout)}</div> ${this.#trouble(rollout)}
         <section class="card" aria-label="Progress">${steps(rollout)} ${waves(rollout)}</section>
         ${this.#numbers(rollout)} ${this.#charts(rollout)}
         ${devices(rollout, this.everything, (everything) => (this.everything = everything))}
@@ -114,7 +115,7 @@ export class Board extends View {
     const run = inState(taking(rollout), "confirmed").length;
     const sure = await confirm({
       title: `Stop the update of ${groupTitle(rollout.group)}?`,
-      text: `${run ? `${count(run, "device")} already run the new firmware and keep it. ` : ""}All others keep what they run now and drop what they received.`,
+      text: `${run ? `${count(run, "device")} already run the new firmware and keep it. All others` : "All"} keep what they run now, and drop what they received.`,
       yes: "Stop the update",
     });
     if (sure && (await attempt(engine.cancelJob(rollout.job)))) {
@@ -141,6 +142,9 @@ export class Board extends View {
       const next = (rollout.waves ?? [])[done];
       return note({ tone: "busy", icon: "wait", testid: "rollout-next", title: done ? `${(rollout.waves ?? [])[done - 1]?.name ?? "The wave"} is done: have a look at its lamps.` : "All is verified.", text: `${next ? `Next: ${next.name}, ${lamps((next.devices ?? []).map((id) => state.devices.get(id)))}. ` : ""}Nobody switches before you say so.` });
     }
+    if (rollout.options.at > Date.now() && stage(rollout) !== "sending") {
+      return html`<p class="muted" data-testid="rollout-next">The first wave switches at ${minute(rollout.options.at)}. Each lamp keeps what it has until then.</p>`;
+    }
     const words: Record<string, string> = {
       sending: "All lamps listen at once. Nobody switches before it has checked the whole image.",
       verifying: withImage(rollout) < all.length ? "What was lost is made up for until each lamp has the whole image and has checked it." : "Each lamp has checked the whole image.",
@@ -152,8 +156,8 @@ export class Board extends View {
   /** The first failure's cause, and one button. */
   #trouble(rollout: Rollout) {
     const problem = rollout.problem;
-    if (!problem) {
-      return nothing;
+    if (!problem || (problem.id === "fw-aborted" && rollout.ended)) {
+      return nothing; // the note above says that
     }
     const device = rollout.problemDevice;
     const known = device && state.devices.has(device);

@@ -8,13 +8,13 @@ import { byName, count } from "../format";
 import { deviceName } from "../parts/job";
 import { status } from "../words";
 import { percent } from "./units";
-import { order, rolloutState, troubled } from "./words";
+import { order, standing, standingWords, troubled } from "./words";
 
 /** So many rows are drawn at once. */
 const most = 200;
 
 export function sorted(rollout: Rollout): RolloutDevice[] {
-  return [...(rollout.devices ?? [])].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || byName(deviceName(a.device), deviceName(b.device)));
+  return [...(rollout.devices ?? [])].sort((a, b) => order.indexOf(standing(a)) - order.indexOf(standing(b)) || byName(deviceName(a.device), deviceName(b.device)));
 }
 
 /** How far one device is, in words. */
@@ -57,7 +57,7 @@ export function devices(rollout: Rollout, everything: boolean, choose: (everythi
 }
 
 function row(rollout: Rollout, one: RolloutDevice) {
-  const words = rolloutState(one.state);
+  const words = standingWords(standing(one));
   return html`<tr class=${words.tone === "fail" ? "fail" : ""} data-testid="rollout-device" data-device=${one.device} data-state=${one.state} data-problem=${one.problem?.id ?? ""}>
     <td><button class="link" data-testid="rollout-device-open" @click=${() => openDevice(one.device)}><strong>${deviceName(one.device)}</strong></button></td>
     <td>${status(words, "rollout-device-state")}${one.problem ? html`<span class="next">${one.problem.text} ${one.problem.next}</span>` : nothing}</td>

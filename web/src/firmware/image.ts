@@ -65,7 +65,7 @@ function over(event: Event, is: boolean): void {
 export function imageCard(image: FirmwareImage, other: () => void) {
   return html`<section class="card image" aria-labelledby="image-name" data-testid="firmware-image" data-digest=${image.digest} data-signed=${image.signed}>
     <div class="sect">
-      <h2 id="image-name">${imageName(image)}</h2>
+      <h2 id="image-name" tabindex="-1">${imageName(image)}</h2>
       ${status(signature(image), "firmware-signer")}
       <button class="btn push" data-testid="firmware-other" @click=${other}>${icon("upload")}Another file</button>
     </div>

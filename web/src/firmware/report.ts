@@ -8,7 +8,7 @@ import { state } from "../state";
 import { sorted } from "./devices";
 import { inState, ratio, taking } from "./progress";
 import { bytes, duration, percent } from "./units";
-import { imageName, profileName, rolloutState } from "./words";
+import { imageName, profileName, standing, standingWords } from "./words";
 
 export function report(rollout: Rollout) {
   const { image } = rollout;
@@ -31,7 +31,7 @@ export function report(rollout: Rollout) {
       <thead><tr><th>Device</th><th>Place</th><th>State</th><th>Runs</th><th>Reason</th></tr></thead>
       <tbody>${sorted(rollout).map((one) => html`<tr>
         <td>${deviceName(one.device)}</td><td>${state.devices.get(one.device)?.place ?? ""}</td>
-        <td>${rolloutState(one.state).word}</td><td>${one.version || "–"}</td><td>${one.problem?.text ?? ""}</td>
+        <td>${standingWords(standing(one)).word}</td><td>${one.version || "–"}</td><td>${one.problem?.text ?? ""}</td>
       </tr>`)}</tbody>
     </table>
   </section>`;

@@ -137,12 +137,19 @@ export class FirmwareSetup extends View {
     this.image = image;
     this.wrong = undefined;
     this.#replan(0);
+    this.#goTo("#image-name");
   }
 
   #forget(): void {
     this.image = this.plan = this.refused = undefined;
     this.options = { ...defaults, profile: this.options.profile };
     this.#asked = false;
+    this.#goTo("#firmware-file");
+  }
+
+  /** Moves the focus on from a control that has gone. */
+  #goTo(selector: string): void {
+    void this.updateComplete.then(() => this.querySelector<HTMLElement>(selector)?.focus());
   }
 
   #change(part: Partial<FirmwareOptions>): void {

@@ -1,78 +1,25 @@
-// The four steps of an update, and its waves with a square for each lamp.
+// The waves of an update, with a square for each lamp.
 
-import { html, nothing } from "lit";
+import { html } from "lit";
 import { guard } from "lit/directives/guard.js";
 import type { FirmwareWave, Rollout, RolloutDevice } from "../engine.gen";
-import { count, minute } from "../format";
-import { icon } from "../icons";
 import { lamps } from "../parts/job";
 import { state } from "../state";
-import { status, type Tone } from "../words";
-import { inState, received, stage, taking, withImage } from "./progress";
-import { duration } from "./units";
-import { order, rolloutState, waveState } from "./words";
-
-interface Step {
-  id: string;
-  title: string;
-  text: string;
-  tone: Tone;
-}
-
-/** "3, then 10, then 87" */
-export function sequence(waves: FirmwareWave[]): string {
-  return waves.map((wave) => (wave.devices ?? []).length).join(", then ");
-}
-
-function all(rollout: Rollout): Step[] {
-  const now = stage(rollout);
-  const devices = taking(rollout);
-  const left = (rollout.devices ?? []).length - devices.length;
-  const have = withImage(rollout);
-  const run = inState(devices, "confirmed").length;
-  const broken = rollout.phase === "stopped" || rollout.phase === "failed";
-  const tone = (mine: typeof now, is: boolean): Tone => (is ? "ok" : now !== mine ? "plain" : broken ? "fail" : "busy");
-  const repaired = rollout.parity + rollout.unicast;
-  const sending = now === "sending";
-  const repairing = now === "verifying" && have < devices.length;
-  return [
-    { id: "checked", title: "Checked", text: left ? `${left} of ${count(left + devices.length, "device")} left out` : "signature, hardware, space", tone: "ok" },
-    {
-      id: "sending",
-      title: sending || repairing ? `${sending ? "Sending" : "Repairing"} ${Math.min(99, Math.floor(received(rollout) * 100))}\u00a0%` : "Sent",
-      text: sending
-        ? `${Math.min(rollout.sent, rollout.blocks)} of ${count(rollout.blocks, "block")}${rollout.left && !rollout.paused && !rollout.ended ? `, ${duration(rollout.left)} left` : ""}`
-        : `${count(rollout.blocks, "block")}, ${repaired} more for repair`,
-      tone: repairing ? tone(now, false) : tone("sending", !sending),
-    },
-    { id: "verified", title: "Verified", text: have || !sending ? `${have} of ${devices.length}, by their own digest` : "each lamp’s own digest", tone: tone("verifying", !sending && now !== "verifying") },
-    {
-      id: "switched",
-      title: "Switched",
-      text: run || now === "done" ? `${run} of ${devices.length} ${run === 1 ? "runs" : "run"} it` : rollout.options.at > Date.now() ? `at ${minute(rollout.options.at)}` : sequence(rollout.waves ?? []),
-      tone: now === "done" ? (run < devices.length ? "warn" : "ok") : tone("switching", false),
-    },
-  ];
-}
-
-export function steps(rollout: Rollout) {
-  return html`<ol class="steps" aria-label="Steps">
-    ${all(rollout).map((step) => html`<li class=${step.tone} data-testid="rollout-step" data-step=${step.id} data-tone=${step.tone} aria-current=${step.tone === "busy" ? "step" : nothing}>
-      <strong>${step.tone === "ok" ? icon("ok") : step.tone === "busy" ? icon("wait") : step.tone === "plain" ? nothing : icon("fail")}${step.id === "sending" ? html`<span data-testid="rollout-percent">${step.title}</span>` : step.title}</strong>
-      <span data-testid="rollout-step-text">${step.text}</span>
-    </li>`)}
-  </ol>`;
-}
+import { status } from "../words";
+import { taking } from "./progress";
+import { order, standing, standingWords, waveState, type Standing } from "./words";
 
 /** Tells the squares of a device in four heights while it receives. */
 function look(device: RolloutDevice): string {
-  return device.state === "receiving" ? `receiving q${Math.min(3, Math.floor(device.progress * 4))}` : device.state;
+  return device.state === "receiving" ? `receiving q${Math.min(3, Math.floor(device.progress * 4))}` : standing(device);
 }
+
+const standingAt = (devices: RolloutDevice[], at: Standing): number => devices.filter((one) => standing(one) === at).length;
 
 /** How many stand where, the worst first. */
 function tally(devices: RolloutDevice[]): string {
   return order
-    .map((one) => [rolloutState(one).word, inState(devices, one).length] as const)
+    .map((one) => [standingWords(one).word, standingAt(devices, one)] as const)
     .filter(([, n]) => n)
     .map(([word, n]) => `${n} ${word}`)
     .join(", ");
@@ -96,9 +43,9 @@ function wave(rollout: Rollout, one: FirmwareWave, index: number, byId: Map<stri
 /** The waves, and what their squares mean. */
 export function waves(rollout: Rollout) {
   const byId = new Map((rollout.devices ?? []).map((device) => [device.device, device]));
-  const present = order.map((one) => [one, inState(taking(rollout), one).length] as const).filter(([, n]) => n);
+  const present = order.map((one) => [one, standingAt(taking(rollout), one)] as const).filter(([, n]) => n);
   return html`<ul class="waves" aria-label="Waves">${(rollout.waves ?? []).map((one, index) => wave(rollout, one, index, byId))}</ul>
     <ul class="legend" aria-label="How many stand where" data-testid="rollout-legend">
-      ${present.map(([one, n]) => html`<li><i class="square ${one === "receiving" ? "receiving q2" : one}" aria-hidden="true"></i>${status({ ...rolloutState(one), word: `${n} ${rolloutState(one).word}` })}</li>`)}
+      ${present.map(([one, n]) => html`<li><i class="square ${one === "receiving" ? "receiving q2" : one}" aria-hidden="true"></i>${status({ ...standingWords(one), word: `${n} ${standingWords(one).word}` })}</li>`)}
     </ul>`;
 }

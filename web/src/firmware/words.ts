@@ -3,7 +3,13 @@
 import type { FirmwareImage, FirmwareWave, Rollout, RolloutDevice, RolloutState, WaveState } from "../engine.gen";
 import type { Words } from "../words";
 
-const deviceWords: Record<RolloutState, Words> = {
+/** What a person sees of a device: one whose part ended because somebody stopped has not failed. */
+export type Standing = RolloutState | "dropped";
+
+export const standing = (device: RolloutDevice): Standing => (device.state === "failed" && device.problem?.id === "fw-aborted" ? "dropped" : device.state);
+
+const deviceWords: Record<Standing, Words> = {
+  dropped: { tone: "plain", icon: "stop", word: "not updated" },
   "left-out": { tone: "plain", icon: "stop", word: "left out" },
   waiting: { tone: "doubt", icon: "wait", word: "waiting" },
   receiving: { tone: "busy", icon: "download", word: "receiving" },
@@ -16,14 +22,14 @@ const deviceWords: Record<RolloutState, Words> = {
   silent: { tone: "fail", icon: "doubt", word: "silent" },
 };
 
-export const rolloutState = (state: RolloutState): Words => deviceWords[state];
+export const standingWords = (state: Standing): Words => deviceWords[state];
 
 /** The order in which a board lists them: what needs a person first. */
-export const order: readonly RolloutState[] = ["failed", "reverted", "silent", "left-out", "testing", "switching", "receiving", "waiting", "verified", "confirmed"];
+export const order: readonly Standing[] = ["failed", "reverted", "silent", "left-out", "dropped", "testing", "switching", "receiving", "waiting", "verified", "confirmed"];
 
 /** Needs a person, or at least a look. */
 export function troubled(device: RolloutDevice): boolean {
-  return ["failed", "reverted", "silent", "left-out"].includes(device.state);
+  return ["failed", "reverted", "silent", "left-out"].includes(standing(device));
 }
 
 const waveWords: Record<WaveState, Words> = {
