@@ -8,7 +8,7 @@ SHELL := bash
 export CGO_ENABLED ?= 1
 PURE := ./internal/cbor/... ./internal/store ./internal/store/sealed ./internal/store/schema ./internal/backup/archive ./internal/cose/... ./internal/coap/... ./internal/label/... \
 	./internal/oscore/... ./internal/ace/... ./internal/as/... ./internal/gm/... ./internal/join/... ./internal/suit \
-	./internal/updater ./internal/rollout ./internal/device/... ./internal/commission/... ./internal/firmware ./internal/settings/...
+	./internal/updater ./internal/rollout ./internal/groupcomm ./internal/device/... ./internal/commission/... ./internal/firmware ./internal/settings/...
 # What runs in the browser only, against fakes of its objects.
 BROWSER := ./internal/store/indexeddb ./internal/endpoint ./wasm/webcrypto
 WASM_EXEC := $(shell go env GOROOT)/lib/wasm/go_js_wasm_exec

@@ -18,7 +18,7 @@ var layer = map[string]int{
 	"cose": 1, "coap": 1, "cose/p256": 1, "cose/x509cert": 1,
 	"store/sealed": 1, "store/schema": 1, "backup/archive": 1,
 	"oscore": 2, "label": 2,
-	"oscore/group": 3, "ace": 3, "ace/iregexp": 3, "suit": 3, "firmware": 3, "settings": 3,
+	"oscore/group": 3, "ace": 3, "ace/iregexp": 3, "suit": 3, "firmware": 3, "settings": 3, "groupcomm": 3,
 	"settings/exchange": 4, "settings/template": 4,
 	"updater": 4, "rollout": 4, "as": 4, "gm": 4, "admin": 4, "join": 4, "device": 4, "trl": 4,
 	"commission": 5,

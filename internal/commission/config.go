@@ -9,7 +9,7 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/cose"
-	"lamplighter/internal/rollout"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/store"
 )
 
@@ -24,7 +24,7 @@ type Config struct {
 	Now      func() time.Time                             // nil: time.Now
 	Rand     io.Reader                                    // nil: crypto/rand; safe for concurrent use
 	Verify   Verifier                                     // nil: in Go
-	Clock    rollout.Clock                                // of rollouts; nil: Now, and timers
+	Clock    groupcomm.Clock                              // of rollouts; nil: Now, and timers
 	Version  string                                       // what the snapshot and the diagnostics say
 	Record   bool                                         // switch the nonce recorder on, for tests
 	Tuning   Tuning

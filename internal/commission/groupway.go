@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/rollout"
 )
@@ -21,11 +22,11 @@ const (
 
 // groupWay is the way of a rollout to a group's devices: the group's keys, whatever
 // they are at the moment, and the link, whenever it is up. It implements
-// [rollout.Group].
+// [groupcomm.Group].
 type groupWay struct {
 	s     *site
 	g     *group
-	clock rollout.Clock
+	clock groupcomm.Clock
 
 	job      *job                      // whose devices answers are waited for; nil: all of the group
 	save     func(rollout.State) error // of what goes this way; nil: nothing is
@@ -40,7 +41,7 @@ type groupWay struct {
 // wayTo is the way to a group's devices.
 func (s *site) wayTo(g *group) *groupWay { return &groupWay{s: s, g: g, clock: s.e.clock()} }
 
-// Send implements [rollout.Group]. A copy is the same protected message in another
+// Send implements [groupcomm.Group]. A copy is the same protected message in another
 // datagram: it takes no sequence number, and who had it before drops it unread.
 func (w *groupWay) Send(ctx context.Context, req *coap.Message, copies int) (size int, err error) {
 	if err := w.ready(ctx); err != nil {
@@ -67,8 +68,8 @@ func (w *groupWay) Send(ctx context.Context, req *coap.Message, copies int) (siz
 	return datagramSize(outer), ctx.Err()
 }
 
-// Ask implements [rollout.Group].
-func (w *groupWay) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(rollout.Answer)) error {
+// Ask implements [groupcomm.Group].
+func (w *groupWay) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(groupcomm.Answer)) error {
 	if err := w.ready(ctx); err != nil {
 		return err
 	}
@@ -124,41 +125,41 @@ func (c *campaign) keepOnly(devices map[string]bool) {
 }
 
 // of is the answer as a rollout takes it.
-func (a answerFrom) of(d *device) rollout.Answer {
-	return rollout.Answer{Device: d.id, Resp: a.resp, Sent: a.sent, Size: a.size, RTT: a.rtt}
+func (a answerFrom) of(d *device) groupcomm.Answer {
+	return groupcomm.Answer{Device: d.id, Resp: a.resp, Sent: a.sent, Size: a.size, RTT: a.rtt}
 }
 
-// Call implements [rollout.Group]. Only what verified under the device's own
+// Call implements [groupcomm.Group]. Only what verified under the device's own
 // credential is its answer. DESIGN S9.
-func (w *groupWay) Call(ctx context.Context, id string, req *coap.Message) (rollout.Answer, error) {
+func (w *groupWay) Call(ctx context.Context, id string, req *coap.Message) (groupcomm.Answer, error) {
 	d, err := w.s.device(id)
 	if err != nil { // forgotten meanwhile
-		return rollout.Answer{}, fmt.Errorf("%w: %w", rollout.ErrGone, err)
+		return groupcomm.Answer{}, fmt.Errorf("%w: %w", groupcomm.ErrGone, err)
 	}
 	c := &campaign{s: w.s, g: w.g, req: req, kind: kindFirmware}
 	var challenge *coap.Message
 	for step, quiet := 0, 0; step < callSteps; step++ {
 		if err := w.ready(ctx); err != nil {
-			return rollout.Answer{}, err
+			return groupcomm.Answer{}, err
 		}
 		a, err := c.exchange(ctx, d, challenge, w.s.e.cfg.Tuning.FollowUp)
 		switch {
 		case ctx.Err() != nil:
-			return rollout.Answer{}, ctx.Err()
+			return groupcomm.Answer{}, ctx.Err()
 		case errors.Is(err, coap.ErrLink):
 			step-- // ready waits for it
 		case errors.Is(err, errOutdated):
 			w.catchUp(ctx, c, d)
 		case silent(err):
 			if quiet++; quiet >= callTries && !w.moved(ctx, d) {
-				return rollout.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
+				return groupcomm.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
 			}
 		case errors.Is(err, errNoKID):
-			return rollout.Answer{}, fmt.Errorf("%w: %w", rollout.ErrGone, err)
+			return groupcomm.Answer{}, fmt.Errorf("%w: %w", groupcomm.ErrGone, err)
 		case err != nil:
-			return rollout.Answer{}, err
+			return groupcomm.Answer{}, err
 		case !w.s.of(d).matches(a.peer.Cred):
-			return rollout.Answer{}, errMismatch
+			return groupcomm.Answer{}, errMismatch
 		case oscore.IsChallenge(a.resp):
 			challenge = a.resp
 		default:
@@ -166,7 +167,7 @@ func (w *groupWay) Call(ctx context.Context, id string, req *coap.Message) (roll
 			return a.of(d), nil
 		}
 	}
-	return rollout.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
+	return groupcomm.Answer{}, fmt.Errorf("asking %s: %w", id, coap.ErrTimeout)
 }
 
 // moved searches for a device that does not answer where it was, once a while, and
@@ -200,7 +201,7 @@ func (w *groupWay) catchUp(ctx context.Context, c *campaign, d *device) {
 	sleep(ctx, w.s.e.cfg.Tuning.FollowUp/16)
 }
 
-// Drain implements [rollout.Group]: it waits for the next hop where that can tell.
+// Drain implements [groupcomm.Group]: it waits for the next hop where that can tell.
 func (w *groupWay) Drain(ctx context.Context) error {
 	return w.whileUp(ctx, func() error { return coap.Drain(ctx, w.s.e.wire.inner) })
 }
@@ -208,10 +209,10 @@ func (w *groupWay) Drain(ctx context.Context) error {
 // engineClock is the time of rollouts.
 type engineClock struct{ now func() time.Time }
 
-// Now implements [rollout.Clock].
+// Now implements [groupcomm.Clock].
 func (c engineClock) Now() time.Time { return c.now() }
 
-// Sleep implements [rollout.Clock].
+// Sleep implements [groupcomm.Clock].
 func (c engineClock) Sleep(ctx context.Context, d time.Duration) error {
 	if d > 0 {
 		sleep(ctx, d)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/rollout"
 )
 
@@ -224,7 +225,7 @@ func (w *groupWay) probe(ctx context.Context, id string) error {
 }
 
 // clock is the time of rollouts.
-func (e *Engine) clock() rollout.Clock {
+func (e *Engine) clock() groupcomm.Clock {
 	if e.cfg.Clock != nil {
 		return e.cfg.Clock
 	}

@@ -8,6 +8,7 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 )
 
 func request(code coap.Code, path string, body []byte) *coap.Message {
@@ -24,7 +25,7 @@ func fetchRequest(fields firmware.Field, session []byte, spread uint) *coap.Mess
 // reply is what came back from one device.
 type reply struct {
 	device string
-	answer Answer
+	answer groupcomm.Answer
 	status firmware.Status // of a FETCH
 	err    error
 	of     int // blocks that had been sent to the group when it was asked
@@ -48,7 +49,7 @@ func (r *reply) read() {
 // problem is why an answer to a FETCH is no status; nil when it is one.
 func (r *reply) problem() *Reason {
 	switch {
-	case errors.Is(r.err, ErrGone):
+	case errors.Is(r.err, groupcomm.ErrGone):
 		return reasonGone
 	case errors.Is(r.err, coap.ErrTimeout):
 		return reasonSilent
@@ -102,22 +103,22 @@ func callAll(ctx context.Context, p *Params, devices []string, req *coap.Message
 
 // hasty is a group whose devices have little time to answer.
 type hasty struct {
-	Group
+	groupcomm.Group
 	patience time.Duration
 }
 
-// Call implements [Group]. It fails with [context.DeadlineExceeded] when time is up.
-func (h hasty) Call(ctx context.Context, device string, req *coap.Message) (Answer, error) {
+// Call implements [groupcomm.Group]. It fails with [context.DeadlineExceeded] when time is up.
+func (h hasty) Call(ctx context.Context, device string, req *coap.Message) (groupcomm.Answer, error) {
 	ctx, stop := context.WithTimeout(ctx, h.patience)
 	defer stop()
 	return h.Group.Call(ctx, device, req)
 }
 
 // unpaused calls f again while the group is paused.
-func unpaused(ctx context.Context, clock Clock, f func() error) error {
+func unpaused(ctx context.Context, clock groupcomm.Clock, f func() error) error {
 	for {
 		err := f()
-		if !errors.Is(err, ErrPaused) {
+		if !errors.Is(err, groupcomm.ErrPaused) {
 			return err
 		}
 		if err := clock.Sleep(ctx, pausedWait); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 )
 
 const (
@@ -64,7 +65,7 @@ func (s *Sender) finishBlocks(ctx context.Context, d *DeviceRecord, missing []by
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if errors.Is(r.err, ErrGone) {
+		if errors.Is(r.err, groupcomm.ErrGone) {
 			silent = finishSilent
 		}
 		if !accepted(r) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 )
 
 // Profile is how fast a kind of network is fed.
@@ -107,8 +108,8 @@ type Manifest struct {
 
 // Params is what a rollout works with.
 type Params struct {
-	Group Group
-	Clock Clock
+	Group groupcomm.Group
+	Clock groupcomm.Clock
 	Rand  io.Reader
 
 	Image    []byte

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 )
 
 // sweepSlack is what the answers to a sweep may be late beyond their spread and two
@@ -25,7 +26,7 @@ func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[
 	req, of := fetchRequest(fields, s.st.Session, uint(spread.Milliseconds())), s.st.Sent
 	got, size, heard := map[string]reply{}, 0, 0
 	err := unpaused(ctx, s.p.Clock, func() error {
-		return s.p.Group.Ask(ctx, req, spread+2*s.rtt+sweepSlack, func(a Answer) {
+		return s.p.Group.Ask(ctx, req, spread+2*s.rtt+sweepSlack, func(a groupcomm.Answer) {
 			r := reply{device: a.Device, answer: a, of: of}
 			r.read()
 			if r.problem() == nil { // a challenge is met when the device is asked alone

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 )
 
 // take brings a device's record up to what it says. of is how many blocks had been
@@ -102,7 +103,7 @@ func (s *Sender) takeOther(d *DeviceRecord, st *firmware.Status, of int) {
 // unheard notes that a device did not answer. Under mu.
 func (s *Sender) unheard(d *DeviceRecord, r reply) {
 	switch {
-	case errors.Is(r.err, ErrGone):
+	case errors.Is(r.err, groupcomm.ErrGone):
 		s.fail(d, LeftOut, reasonGone)
 	case d.State == Waiting || d.State == Receiving:
 		s.fail(d, Silent, r.problem())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 )
 
 const (
@@ -147,7 +148,7 @@ func (s *Sender) lookAt(ctx context.Context, replies []reply, told map[string]in
 func (s *Sender) look(d *DeviceRecord, r reply) verdict {
 	st := &r.status
 	late := s.p.Clock.Now().After(d.SwitchBy.Add(lostGrace))
-	if errors.Is(r.err, ErrGone) {
+	if errors.Is(r.err, groupcomm.ErrGone) {
 		s.fail(d, LeftOut, reasonGone)
 		return wait
 	}

@@ -12,6 +12,7 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/rollout"
 	"lamplighter/internal/sim"
 )
@@ -121,11 +122,11 @@ func (w *world) air(bytes int) time.Duration {
 	return time.Duration(float64(bytes*8) / w.rate * float64(time.Second))
 }
 
-// Send implements [rollout.Group].
+// Send implements [groupcomm.Group].
 func (w *world) Send(ctx context.Context, req *coap.Message, copies int) (int, error) {
 	if w.paused > 0 {
 		w.paused--
-		return 0, rollout.ErrPaused
+		return 0, groupcomm.ErrPaused
 	}
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -154,8 +155,8 @@ func (w *world) Send(ctx context.Context, req *coap.Message, copies int) (int, e
 	return size, ctx.Err()
 }
 
-// Ask implements [rollout.Group].
-func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(rollout.Answer)) error {
+// Ask implements [groupcomm.Group].
+func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(groupcomm.Answer)) error {
 	w.asks++
 	all := true
 	for _, l := range w.lamps {
@@ -169,7 +170,7 @@ func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 			continue
 		}
 		w.pass(w.air(len(resp.Payload) + 30))
-		each(rollout.Answer{Device: l.id, Resp: resp, Size: len(resp.Payload) + 30, RTT: 20 * time.Millisecond})
+		each(groupcomm.Answer{Device: l.id, Resp: resp, Size: len(resp.Payload) + 30, RTT: 20 * time.Millisecond})
 	}
 	if !all {
 		w.pass(wait)
@@ -177,11 +178,11 @@ func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 	return ctx.Err()
 }
 
-// Call implements [rollout.Group].
-func (w *world) Call(ctx context.Context, id string, req *coap.Message) (rollout.Answer, error) {
+// Call implements [groupcomm.Group].
+func (w *world) Call(ctx context.Context, id string, req *coap.Message) (groupcomm.Answer, error) {
 	l := w.byID[id]
 	if l == nil || l.left {
-		return rollout.Answer{}, rollout.ErrGone
+		return groupcomm.Answer{}, groupcomm.ErrGone
 	}
 	if coap.Path(req) == firmware.PathBlock {
 		w.single++
@@ -189,13 +190,13 @@ func (w *world) Call(ctx context.Context, id string, req *coap.Message) (rollout
 	sent, wait := 0, 2*time.Second
 	for range 5 {
 		if ctx.Err() != nil {
-			return rollout.Answer{}, ctx.Err()
+			return groupcomm.Answer{}, ctx.Err()
 		}
 		sent += len(req.Payload) + 40
 		w.pass(20 * time.Millisecond)
 		if l.hears() {
 			if resp := l.serve(req); !l.loss.Lost() {
-				return rollout.Answer{Device: id, Resp: resp, Sent: sent, Size: len(resp.Payload) + 20, RTT: 20 * time.Millisecond}, nil
+				return groupcomm.Answer{Device: id, Resp: resp, Sent: sent, Size: len(resp.Payload) + 20, RTT: 20 * time.Millisecond}, nil
 			}
 		}
 		w.pass(wait)
@@ -204,10 +205,10 @@ func (w *world) Call(ctx context.Context, id string, req *coap.Message) (rollout
 			l.loss.Lost()
 		}
 	}
-	return rollout.Answer{}, coap.ErrTimeout
+	return groupcomm.Answer{}, coap.ErrTimeout
 }
 
-// Drain implements [rollout.Group].
+// Drain implements [groupcomm.Group].
 func (w *world) Drain(ctx context.Context) error {
 	w.pass(w.slow)
 	return ctx.Err()

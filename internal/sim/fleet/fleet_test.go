@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"lamplighter/internal/coap"
-	"lamplighter/internal/rollout"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/sim"
 )
 
@@ -27,7 +27,7 @@ func TestGroup(t *testing.T) {
 	f := make10(t, Config{Seed: 1, Rate: 50_000, Parallel: 2})
 	g := f.Group()
 	heard := map[string]bool{}
-	err := g.Ask(t.Context(), coap.NewRequest(coap.GET, "/light", nil), time.Minute, func(a rollout.Answer) {
+	err := g.Ask(t.Context(), coap.NewRequest(coap.GET, "/light", nil), time.Minute, func(a groupcomm.Answer) {
 		if a.Resp.Code != coap.Content || a.Size == 0 || heard[a.Device] {
 			t.Errorf("%+v", a)
 		}
@@ -43,7 +43,7 @@ func TestGroup(t *testing.T) {
 	if err != nil || a.Device != f.Devices[3].ID || a.Resp.Code != coap.Content {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if _, err := g.Call(t.Context(), "nobody", coap.NewRequest(coap.GET, "/light", nil)); !errors.Is(err, rollout.ErrGone) {
+	if _, err := g.Call(t.Context(), "nobody", coap.NewRequest(coap.GET, "/light", nil)); !errors.Is(err, groupcomm.ErrGone) {
 		t.Error(err)
 	}
 	f.Devices[3].Power(false)

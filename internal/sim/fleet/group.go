@@ -9,13 +9,13 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
-	"lamplighter/internal/rollout"
 )
 
 // Group is the sender: a member of the group who sends to the others. It implements
-// [rollout.Group]; its time is the fleet's.
+// [groupcomm.Group]; its time is the fleet's.
 type Group struct {
 	fleet *Fleet
 	ex    coap.Exchanger
@@ -26,7 +26,7 @@ type Group struct {
 	ctx *group.Context
 }
 
-var _ rollout.Group = (*Group)(nil)
+var _ groupcomm.Group = (*Group)(nil)
 
 // tokenSize is the length of the network's tokens.
 const tokenSize = 8
@@ -57,7 +57,7 @@ func (g *Group) unprotect(resp *coap.Message, b *group.Binding) (*coap.Message, 
 	return plain, g.byKID[string(from.KID)], nil
 }
 
-// Send implements [rollout.Group].
+// Send implements [groupcomm.Group].
 func (g *Group) Send(ctx context.Context, req *coap.Message, copies int) (int, error) {
 	if !coap.HasOption(req, coap.OptionNoResponse) {
 		req = coap.Clone(req)
@@ -78,9 +78,9 @@ func (g *Group) Send(ctx context.Context, req *coap.Message, copies int) (int, e
 	return datagram(outer), nil
 }
 
-// Ask implements [rollout.Group]. Devices spread their answers as a [firmware.
+// Ask implements [groupcomm.Group]. Devices spread their answers as a [firmware.
 // StatusRequest] asks them to.
-func (g *Group) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(rollout.Answer)) error {
+func (g *Group) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(groupcomm.Answer)) error {
 	outer, binding, err := g.protect(req, nil)
 	if err != nil {
 		return fmt.Errorf("asking the group: %w", err)
@@ -99,7 +99,7 @@ func (g *Group) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 			g.fleet.Wait(begun.Add(min(spread(req), wait)).Sub(g.fleet.Clock.Now())) // the last one answers at the end
 			stop()
 		}
-		each(rollout.Answer{Device: d.ID, Resp: plain, Sent: sent, Size: datagram(resp), RTT: g.fleet.Clock.Now().Sub(begun)})
+		each(groupcomm.Answer{Device: d.ID, Resp: plain, Sent: sent, Size: datagram(resp), RTT: g.fleet.Clock.Now().Sub(begun)})
 		sent = 0
 	})
 	if err == nil {
@@ -117,11 +117,11 @@ func spread(req *coap.Message) time.Duration {
 	return time.Duration(r.Spread) * time.Millisecond
 }
 
-// Call implements [rollout.Group].
-func (g *Group) Call(ctx context.Context, device string, req *coap.Message) (rollout.Answer, error) {
+// Call implements [groupcomm.Group].
+func (g *Group) Call(ctx context.Context, device string, req *coap.Message) (groupcomm.Answer, error) {
 	d := g.byID[device]
 	if d == nil {
-		return rollout.Answer{}, fmt.Errorf("calling %s: %w", device, rollout.ErrGone)
+		return groupcomm.Answer{}, fmt.Errorf("calling %s: %w", device, groupcomm.ErrGone)
 	}
 	begun := g.fleet.Clock.Now()
 	a, err := g.call(ctx, d, req)
@@ -134,27 +134,27 @@ func (g *Group) Call(ctx context.Context, device string, req *coap.Message) (rol
 	return a, err
 }
 
-func (g *Group) call(ctx context.Context, d *Device, req *coap.Message) (rollout.Answer, error) {
+func (g *Group) call(ctx context.Context, d *Device, req *coap.Message) (groupcomm.Answer, error) {
 	kid := d.kid()
 	outer, binding, err := g.protect(req, kid)
 	if err != nil {
-		return rollout.Answer{}, fmt.Errorf("calling %s: %w", d.ID, err)
+		return groupcomm.Answer{}, fmt.Errorf("calling %s: %w", d.ID, err)
 	}
 	resp, err := g.ex.Exchange(ctx, d.Addr, outer)
 	if err != nil {
-		return rollout.Answer{}, err
+		return groupcomm.Answer{}, err
 	}
 	plain, from, err := g.unprotect(resp, binding)
 	if err != nil {
-		return rollout.Answer{}, fmt.Errorf("calling %s: %w", d.ID, err)
+		return groupcomm.Answer{}, fmt.Errorf("calling %s: %w", d.ID, err)
 	}
 	if from != d {
-		return rollout.Answer{}, fmt.Errorf("calling %s: %w", d.ID, oscore.ErrVerify)
+		return groupcomm.Answer{}, fmt.Errorf("calling %s: %w", d.ID, oscore.ErrVerify)
 	}
-	return rollout.Answer{Resp: plain, Sent: datagram(outer), Size: datagram(resp)}, nil
+	return groupcomm.Answer{Resp: plain, Sent: datagram(outer), Size: datagram(resp)}, nil
 }
 
-// Drain implements [rollout.Group]: what was sent has been carried.
+// Drain implements [groupcomm.Group]: what was sent has been carried.
 func (g *Group) Drain(ctx context.Context) error { return ctx.Err() }
 
 // Caller makes requests to one device, as for a block-wise transfer.

@@ -1,9 +1,7 @@
-// Package rollout sends one firmware image to all devices of a group and switches
-// them in waves: source blocks and parity by multicast, sweeps that ask what is
-// missing, a pairwise finish for stragglers, then canary, a few, the rest. It knows
-// no page: clock, exchange and store are interfaces, and the devices' own state is
-// what it goes on from. docs/firmware.md has the protocol.
-package rollout
+// Package groupcomm is what senders to a whole group need of the way to it: group
+// requests with and without answers, pairwise calls, and time. Whoever knows keys and
+// networks implements it; firmware and settings are sent over it.
+package groupcomm
 
 import (
 	"context"
