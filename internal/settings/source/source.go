@@ -29,7 +29,7 @@ import (
 	"lamplighter/internal/settings"
 )
 
-// Parse reads a schema. What is wrong it says as [Problems].
+// Parse reads a schema. What is wrong it says as [settings.Problems].
 func Parse(text []byte) (*settings.Schema, error) {
 	r := &reader{schema: &settings.Schema{Texts: map[string]map[string]string{}}}
 	if root := r.tree(text); root != nil && len(r.problems) == 0 {
@@ -39,7 +39,7 @@ func Parse(text []byte) (*settings.Schema, error) {
 		r.validate()
 	}
 	if len(r.problems) > 0 {
-		slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.Line - b.Line })
+		slices.SortStableFunc(r.problems, func(a, b settings.Problem) int { return a.Line - b.Line })
 		return nil, r.problems
 	}
 	return r.schema, nil
@@ -48,7 +48,7 @@ func Parse(text []byte) (*settings.Schema, error) {
 type reader struct {
 	schema   *settings.Schema
 	lines    []int // of the settings
-	problems Problems
+	problems settings.Problems
 }
 
 func (r *reader) validate() {

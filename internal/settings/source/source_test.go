@@ -126,7 +126,7 @@ func TestMistakes(t *testing.T) {
 		{strings.Repeat("#", maxSource+1), "larger than 256 KiB"},
 	} {
 		s, err := Parse([]byte(c.text))
-		var problems Problems
+		var problems settings.Problems
 		if s != nil || !errors.As(err, &problems) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q is not in: %v", c.want, err)
 		}
@@ -186,14 +186,12 @@ func translated(t *testing.T, model string, english, german []settings.Def) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(whole))
-	for _, name := range models.Names() {
-		f.Add(models.Source(name))
-	}
+	f.Add([]byte("model: a\nversion: 1\nsettings:\n  - {key: 1, name: b, type: int, default: 3}\n"))
+	f.Add([]byte("model: a\nversion: 1\ntitle: {en: A, de: B}\nsettings: [{key: 1, name: b, type: map, ids: [0, 2], members: [{key: 1, name: c, type: choice, choices: {1: x}}]}]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := Parse(text)
 		if err != nil {
-			var problems Problems
+			var problems settings.Problems
 			if s != nil || !errors.As(err, &problems) || len(problems) == 0 {
 				t.Fatalf("%v, %v", s, err)
 			}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"lamplighter/internal/settings"
 )
 
 // maxSource bounds a source that is read, in bytes.
@@ -29,33 +31,8 @@ type entry struct {
 	value *node
 }
 
-// Problem is something wrong with a source; line 0: with all of it.
-type Problem struct {
-	Line int
-	Text string
-}
-
-// String puts the line in front.
-func (p Problem) String() string {
-	if p.Line == 0 {
-		return p.Text
-	}
-	return fmt.Sprintf("line %d: %s", p.Line, p.Text)
-}
-
-// Problems is all that is wrong with a source, in the order of its lines.
-type Problems []Problem
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].String()
-	}
-	return strings.Join(lines, "\n")
-}
-
 func (r *reader) wrong(line int, format string, args ...any) {
-	r.problems = append(r.problems, Problem{line, fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, settings.Problem{Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
 // tree reads YAML, of which it takes one document without anchors, aliases and
@@ -80,13 +57,13 @@ func (r *reader) tree(text []byte) *node {
 
 // syntax takes the place off the parser's "[3:4] message" and leaves the excerpt
 // out.
-func syntax(err error) Problem {
+func syntax(err error) settings.Problem {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	var line, column int
 	if n, _ := fmt.Sscanf(text, "[%d:%d]", &line, &column); n == 2 {
 		_, text, _ = strings.Cut(text, "] ")
 	}
-	return Problem{line, "This is no YAML: " + text + "."}
+	return settings.Problem{Line: line, Text: "This is no YAML: " + text + "."}
 }
 
 func lineOf(n ast.Node) int {
