@@ -19,7 +19,7 @@ var layer = map[string]int{
 	"store/sealed": 1, "store/schema": 1, "backup/archive": 1,
 	"oscore": 2, "label": 2,
 	"oscore/group": 3, "ace": 3, "ace/iregexp": 3, "suit": 3, "firmware": 3, "settings": 3, "groupcomm": 3,
-	"settings/exchange": 4, "settings/template": 4, "settings/holder": 4,
+	"settings/exchange": 4, "settings/change": 4, "settings/template": 4, "settings/holder": 4,
 	"updater": 4, "rollout": 4, "as": 4, "gm": 4, "admin": 4, "join": 4, "device": 4, "trl": 4,
 	"commission": 5,
 	"store/bolt": 6, "store/indexeddb": 6, "endpoint": 6, "sim": 6, "sim/image": 6, "sim/flash": 6, "sim/fleet": 6, "sim/models": 6, "settings/source": 6,

@@ -1,0 +1,140 @@
+package change
+
+import (
+	"context"
+
+	"lamplighter/internal/settings"
+)
+
+// Revert takes the change back: before the switch it is canceled, after it the
+// devices go back to what they ran. It ends an operation that is under way. What was
+// confirmed stays; [State.Undo] makes a change of that. It returns nil when every
+// device was told.
+func (r *Run) Revert(ctx context.Context) error {
+	r.interrupt()
+	ctx, end := r.begin(ctx)
+	defer end()
+	if r.st.Phase.Over() {
+		return nil
+	}
+	why := reasonCanceled
+	var err error
+	switch r.st.Phase {
+	case Scheduled, Trial, Confirming, Reverting:
+		err = r.back(ctx, why)
+	default:
+		err = r.forget(ctx, why)
+	}
+	if reason, ok := err.(*Reason); ok && reason.ID == why.ID {
+		return nil
+	}
+	return err
+}
+
+// forget has the devices drop the candidate, and a switch that was scheduled. The
+// change ends as stopped for a reason, which is returned.
+func (r *Run) forget(ctx context.Context, why *Reason) error {
+	ids := r.list(func(row *Row) bool {
+		return row.State == RowStaged || row.State == RowScheduled || row.Committed
+	})
+	if err := r.take(ctx, ids); err != nil {
+		return err
+	}
+	return r.end(Stopped, why)
+}
+
+// back has the devices go back. The change ends as reverted for a reason, which is
+// returned.
+func (r *Run) back(ctx context.Context, why *Reason) error {
+	if err := r.enter(Reverting); err != nil {
+		return err
+	}
+	if err := r.take(ctx, r.committed()); err != nil {
+		return err
+	}
+	return r.end(Reverted, why)
+}
+
+func (r *Run) list(is func(*Row) bool) (ids []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.st.Rows {
+		if row := &r.st.Rows[i]; row.Part && is(row) {
+			ids = append(ids, row.Device)
+		}
+	}
+	return ids
+}
+
+// take takes the change back at devices, each by what it needs where it stands.
+func (r *Run) take(ctx context.Context, ids []string) error {
+	for range 2 {
+		got, err := r.sweep(ctx, ids)
+		if err != nil {
+			return err
+		}
+		r.place(got, ids)
+		cancel, revert := r.standing(got, ids)
+		if len(cancel)+len(revert) == 0 {
+			break
+		}
+		if err := r.tell(ctx, settings.ModeCancel, cancel, RowPlanned); err != nil {
+			return err
+		}
+		if err := r.tell(ctx, settings.ModeRevert, revert, RowReverted); err != nil {
+			return err
+		}
+		ids = r.list(func(row *Row) bool { return row.State == RowScheduled || row.State == RowTrial })
+		if len(ids) == 0 {
+			break
+		}
+	}
+	r.change(func(st *State) {
+		for i := range st.Rows {
+			row := &st.Rows[i]
+			if row.Part && row.Committed && (row.State == RowSilent || row.State == RowScheduled || row.State == RowTrial) {
+				row.Reason = reasonUntold
+			}
+		}
+	})
+	return r.keep()
+}
+
+// standing parts devices into those that cancel and those that revert.
+func (r *Run) standing(got map[string]reply, ids []string) (cancel, revert []string) {
+	for _, id := range ids {
+		a, ok := got[id]
+		switch s := &a.status; {
+		case !ok || !a.said || !r.ours(s):
+		case s.State == settings.Staged || s.State == settings.Scheduled:
+			cancel = append(cancel, id)
+		case s.State == settings.Trial:
+			revert = append(revert, id)
+		}
+	}
+	return cancel, revert
+}
+
+// tell cancels or reverts at devices.
+func (r *Run) tell(ctx context.Context, mode settings.Mode, ids []string, good RowState) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	got, err := r.ask(ctx, ids, r.quoting(mode))
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if a, ok := got[id]; ok && a.problem() == nil {
+			r.hear(id, a)
+			r.change(func(st *State) {
+				row := st.row(id)
+				row.State, row.Is = good, row.Before.Short()
+				if a.said {
+					row.Is = a.status.Running
+				}
+			})
+		}
+	}
+	return r.keep()
+}

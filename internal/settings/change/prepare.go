@@ -1,0 +1,106 @@
+package change
+
+import (
+	"bytes"
+	"context"
+
+	"lamplighter/internal/coap"
+	"lamplighter/internal/settings"
+)
+
+// transact is a step of the transaction that has a patch.
+func (r *Run) transact(mode settings.Mode, b *batch, fields settings.Field) step {
+	t := settings.Transaction{Txn: r.st.Txn, Mode: mode, Base: b.base, Schema: r.st.Ref.Version, Patch: b.patch, Fields: fields}
+	return step{code: coap.POST, path: settings.PathTransaction, room: len(t.Append(nil)), body: func(_ []string, of []byte) []byte {
+		t := t
+		t.Of = of
+		return t.Append(nil)
+	}}
+}
+
+// prepare checks or stages at devices and compares what each says with what was
+// computed for it.
+func (r *Run) prepare(ctx context.Context, ids []string, mode settings.Mode, good RowState) error {
+	var fields settings.Field
+	if mode == settings.ModeStage {
+		fields = settings.FieldNonce
+	}
+	for _, b := range r.batches(ids) {
+		got, err := r.ask(ctx, b.ids, r.transact(mode, b, fields))
+		if err != nil {
+			return err
+		}
+		for _, id := range b.ids {
+			a, ok := got[id]
+			r.hear(id, a)
+			r.judge(id, a, ok, good)
+		}
+		if err := r.keep(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge notes how a device took a check or a stage.
+func (r *Run) judge(id string, a reply, answered bool, good RowState) {
+	r.mu.Lock()
+	expected := r.st.row(id).Target.Short()
+	r.mu.Unlock()
+	switch why := a.problem(); {
+	case !answered || why != nil && why.ID == reasonSilent.ID:
+		r.set(id, RowSilent, reasonSilent)
+	case why != nil:
+		r.set(id, RowRefused, why)
+	case !a.said || !bytes.Equal(a.status.Candidate, expected):
+		r.set(id, RowRefused, reasonDigest)
+	default:
+		r.set(id, good, nil)
+	}
+}
+
+// Check lets the devices check the change. They keep nothing of it.
+func (r *Run) Check(ctx context.Context) error {
+	ctx, end := r.begin(ctx)
+	defer end()
+	ids := r.st.list()
+	if len(ids) == 0 {
+		return reasonNobody
+	}
+	if err := r.enter(Checking); err != nil {
+		return err
+	}
+	if err := r.prepare(ctx, ids, settings.ModeCheck, RowChecked); err != nil {
+		return err
+	}
+	return r.enter(Planning)
+}
+
+// Apply stages the change, commits it, and looks at the devices after the switch. It
+// returns nil when they try the new settings: somebody has to confirm. Otherwise it
+// returns a [Reason].
+func (r *Run) Apply(ctx context.Context) error {
+	ctx, end := r.begin(ctx)
+	defer end()
+	if len(r.st.list()) == 0 {
+		return r.end(Stopped, reasonNobody)
+	}
+	r.change(func(st *State) { st.Going, st.Reason = true, nil })
+	return r.apply(ctx)
+}
+
+func (r *Run) apply(ctx context.Context) error {
+	if err := r.enter(Staging); err != nil {
+		return err
+	}
+	if err := r.prepare(ctx, r.st.list(RowPlanned, RowChecked, RowSilent, RowRefused), settings.ModeStage, RowStaged); err != nil {
+		return err
+	}
+	if len(r.st.list(RowStaged)) < max(r.st.need(), 1) {
+		return r.forget(ctx, reasonShort)
+	}
+	if err := r.commit(ctx); err != nil {
+		return err
+	}
+	return r.look(ctx)
+}
