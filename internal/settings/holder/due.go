@@ -56,9 +56,10 @@ func (h *Holder) boot(rec record) error {
 // values that cannot be are replaced by defaults, a change under way is dropped.
 func (h *Holder) fit(rec record) (record, bool) {
 	s, changed := h.cfg.Schema, false
-	for _, m := range []settings.Map{rec.Candidate, rec.Before} {
-		if _, r := s.Check(m); m != nil && r.Refused() {
-			changed = true
+	if rec.State != settings.Idle {
+		for _, m := range []settings.Map{rec.Values, rec.Candidate, rec.Before} {
+			_, r := s.Check(m)
+			changed = changed || r.Refused()
 		}
 	}
 	if changed {
