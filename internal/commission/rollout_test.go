@@ -41,6 +41,9 @@ func TestRollout(t *testing.T) {
 	plan, err := b.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{})
 	b.must(plan, err)
 	noNulls(t, snap.Rollouts, plan)
+	if text := b.Diagnostics(); !strings.Contains(text, "40 blocks of 1024: 40 sent") || !strings.Contains(text, "confirmed lacks 0") {
+		t.Errorf("diagnostics:\n%s", text)
+	}
 	b.verified(8)
 	// Once more: they run it.
 	if r := w.rerun(b, img); r.Sent != 0 || r.row(w.ids()[0]).Problem.ID != "fw-running" {
