@@ -33,6 +33,9 @@ func printImage(out io.Writer, i commission.FirmwareImage) {
 func printPlan(out io.Writer, s commission.Snapshot, p commission.FirmwarePlan) {
 	names := deviceNames(s)
 	fmt.Fprintf(out, "\n%s: %d of %d devices can take it\n", p.Group, p.Fits, p.Fits+p.Left)
+	if p.Image.Signed {
+		fmt.Fprintln(out, "  they trust who signed it")
+	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, d := range p.Devices {
 		if !d.Fits && d.Problem != nil {
@@ -169,7 +172,7 @@ func progressLine(r commission.Rollout) string {
 	if r.Paused {
 		parts = append(parts, "paused")
 	}
-	if r.Phase == commission.PhaseSending || r.Phase == commission.PhasePlanning {
+	if r.Blocks > 0 && (r.Phase == commission.PhaseSending || r.Phase == commission.PhasePlanning) {
 		parts = append(parts, fmt.Sprintf("%d of %d blocks and %d of parity", r.Sent, r.Blocks, r.Parity), fmt.Sprintf("the slowest device has %.0f %%", 100*least))
 		if n := len(r.Samples); n > 0 {
 			parts = append(parts, fmt.Sprintf("loss %.1f %%, worst %.1f %%", 100*r.Samples[n-1].Loss, 100*r.Samples[n-1].Worst))

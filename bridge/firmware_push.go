@@ -134,6 +134,9 @@ func (c firmwarePushCmd) push(ctx context.Context, e firmwareEngine, file []byte
 	}
 	printPlan(watch.out, e.Snapshot(), plan)
 	switch {
+	case allRunIt(plan):
+		fmt.Fprintln(watch.out, "All run it already.")
+		return nil
 	case plan.Problem != nil:
 		return told(plan.Problem)
 	case plan.Fits == 0:
@@ -148,6 +151,16 @@ func (c firmwarePushCmd) push(ctx context.Context, e firmwareEngine, file []byte
 		return err
 	}
 	return watch.follow(ctx, e, job.ID, c.again(job.ID))
+}
+
+// allRunIt says that nothing is left to do.
+func allRunIt(p commission.FirmwarePlan) bool {
+	for _, d := range p.Devices {
+		if d.Problem == nil || d.Problem.ID != "fw-running" {
+			return false
+		}
+	}
+	return len(p.Devices) > 0
 }
 
 // again is the command that goes on with a job.

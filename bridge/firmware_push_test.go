@@ -72,8 +72,8 @@ func in(device string, state commission.RolloutState, problem string) commission
 // TestFirmwarePush: what is asked, printed and returned.
 func TestFirmwarePush(t *testing.T) {
 	plan := commission.FirmwarePlan{Fits: 2, Left: 1, Blocks: 256, BlockSize: 1024, Bytes: 346112, Seconds: 55, UnicastSeconds: 4920,
-		Waves:   []commission.FirmwareWave{{Name: "Canary", Devices: []string{"0a"}}, {Name: "Rest", Devices: []string{"0b"}}},
-		Devices: []commission.FirmwareFit{{Device: "0c", Problem: &commission.Problem{ID: "fw-silent", Text: "It does not answer.", Next: "Is it powered?"}}}}
+		Waves: []commission.FirmwareWave{{Name: "Canary", Devices: []string{"0a"}}, {Name: "Rest", Devices: []string{"0b"}}}}
+	silentFit := &commission.Problem{ID: "fw-silent", Text: "It does not answer.", Next: "Is it powered?"}
 	good, gone := in("0a", commission.RolloutConfirmed, ""), in("0b", commission.RolloutReverted, "fw-reverted")
 	stopped := ended(commission.PhaseStopped, in("0a", commission.RolloutReverted, "fw-boot-loop"), in("0b", commission.RolloutVerified, ""))
 	stopped.Problem = &commission.Problem{ID: "fw-boot-loop", Text: "The new image did not start.", Next: "Ask the vendor."}
@@ -97,6 +97,9 @@ func TestFirmwarePush(t *testing.T) {
 		{"yes", func(c *firmwarePushCmd, _ *rolloutScript) { c.Yes = true }, "", -1, "start", "256 blocks of 1024 bytes, about 338 KiB on the air, 55s to all at once (one by one: 1h22m0s)"},
 		{"dry run", func(c *firmwarePushCmd, _ *rolloutScript) { c.DryRun = true }, "y\n", -1, "", "waves: Canary 1, then Rest 1"},
 		{"nobody fits", func(_ *firmwarePushCmd, e *rolloutScript) { e.plan.Fits = 0 }, "y\n", 1, "", "0 of 1"},
+		{"all run it", func(_ *firmwarePushCmd, e *rolloutScript) {
+			e.plan.Fits, e.plan.Devices[0].Problem = 0, &commission.Problem{ID: "fw-running"}
+		}, "", -1, "", "All run it already."},
 		{"bad file", func(_ *firmwarePushCmd, e *rolloutScript) { e.image.Problem = broken }, "y\n", 1, "", "lamp 2.1.0"},
 		{"bad plan", func(_ *firmwarePushCmd, e *rolloutScript) { e.plan.Problem = broken }, "y\n", 1, "", "Canary"},
 		{"goes on", func(_ *firmwarePushCmd, e *rolloutScript) {
@@ -106,6 +109,7 @@ func TestFirmwarePush(t *testing.T) {
 			e.stored = []commission.Rollout{{Job: "3", Group: "hall"}}
 		}, "y\n", -1, "start", "2 of 2"},
 	} {
+		plan.Devices = []commission.FirmwareFit{{Device: "0c", Problem: silentFit}}
 		e := &rolloutScript{image: commission.FirmwareImage{Digest: "d1", Name: "lamp", Version: "2.1.0"}, plan: plan}
 		e.views = []commission.Rollout{ended(commission.PhaseDone, good, in("0b", commission.RolloutConfirmed, ""))}
 		c := firmwarePushCmd{Group: "hall", Canary: 3}

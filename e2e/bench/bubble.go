@@ -1,27 +1,51 @@
 package main
 
 import (
-	"flag"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 )
 
-// bubble calls f where time is simulated: it passes when all of f's goroutines wait.
-// Only a test can ask for that, so f runs as one.
-func bubble(f func() error) (err error) {
-	if flag.Lookup("test.v") == nil {
-		testing.Init()
+// inBubbles measures where time is simulated: it passes when all goroutines wait.
+// Only tests can ask for that, so the program calls itself to be one: with -bubbles
+// it comes to [bubbles].
+func inBubbles() ([]result, error) {
+	dir, err := os.MkdirTemp("", "lamplighter-bench-")
+	if err != nil {
+		return nil, err
 	}
-	out := os.Stdout
-	os.Stdout = os.Stderr // what a test prints when it fails
-	defer func() { os.Stdout = out }()
-	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-		Name: "bubble", F: func(t *testing.T) { synctest.Test(t, func(*testing.T) { err = f() }) },
-	}})
-	if !ok && err == nil {
-		return fmt.Errorf("the simulation failed")
+	defer os.RemoveAll(dir)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	return err
+	out := filepath.Join(dir, "figures.json")
+	cmd := exec.Command(self, "-bubbles", out)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	failed := cmd.Run()
+	var all []result
+	text, err := os.ReadFile(out)
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	return all, errors.Join(failed, err)
+}
+
+// bubbles runs measure as a test, writes the figures to out, and exits.
+func bubbles(out string, measure func(bubble func(func() error) error) ([]result, error)) {
+	testing.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "figures", F: func(t *testing.T) {
+		list, err := measure(func(f func() error) (err error) {
+			synctest.Test(t, func(*testing.T) { err = f() })
+			return err
+		})
+		if err = errors.Join(err, write(out, list)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			t.Fail()
+		}
+	}}}, nil, nil)
 }

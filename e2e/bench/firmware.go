@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -87,31 +88,36 @@ type outcome struct {
 
 // firmwareRollout measures sending an image to a group: the real sender, the real
 // updater and real Group OSCORE over a simulated network.
-func firmwareRollout() ([]result, error) {
+func firmwareRollout(bubble func(func() error) error) ([]result, error) {
 	alone := map[float64]float64{} // bytes to one device, by loss
 	var all []result
+	var failed error
 	for _, s := range scenes {
-		coded, err := s.mean()
-		if err != nil {
-			return all, err
-		}
-		s.bitmap = true
-		bitmap, err := s.mean()
-		if err != nil {
-			return all, err
-		}
-		if alone[s.loss] == 0 {
-			err := bubble(func() (err error) {
-				alone[s.loss], err = unicast(s.loss)
-				return err
-			})
-			if err != nil {
-				return all, err
-			}
-		}
-		all = append(all, s.figures(coded, bitmap, alone[s.loss]*float64(s.n))...)
+		list, err := s.measure(bubble, alone)
+		failed, all = errors.Join(failed, err), append(all, list...)
 	}
-	return all, nil
+	return all, failed
+}
+
+// measure makes the figures of a scene.
+func (s scene) measure(bubble func(func() error) error, alone map[float64]float64) ([]result, error) {
+	coded, err := s.mean(bubble, s.runs())
+	if err != nil {
+		return nil, err
+	}
+	without := s
+	without.bitmap = true
+	bitmap, err := without.mean(bubble, 1)
+	if err != nil {
+		return nil, err
+	}
+	if alone[s.loss] == 0 {
+		err = bubble(func() (err error) {
+			alone[s.loss], err = unicast(s.loss)
+			return err
+		})
+	}
+	return s.figures(coded, bitmap, alone[s.loss]*float64(s.n)), err
 }
 
 // figures of one scene. References are the aims for the first scene, and what cannot
@@ -140,8 +146,8 @@ func (s scene) figures(coded, bitmap outcome, unicast float64) []result {
 	return out
 }
 
-func (s scene) mean() (sum outcome, err error) {
-	runs := s.runs()
+// mean is the mean of a number of transfers.
+func (s scene) mean(bubble func(func() error) error, runs int) (sum outcome, err error) {
 	for seed := range runs {
 		var o outcome
 		err := bubble(func() (err error) {

@@ -36,11 +36,24 @@ func (e *Engine) Diagnostics() string {
 	for _, j := range snap.Jobs {
 		fmt.Fprintf(&b, "\njob %s %s %s: %s, %d done, %d failed of %d\n", j.ID, j.Kind, j.Group, j.State, j.Done, j.Failed, j.Total)
 	}
+	for _, r := range snap.Rollouts {
+		writeRollout(&b, &r)
+	}
 	b.WriteString("\nlog, newest last\n")
 	for _, entry := range slices.Backward(snap.Log[:min(len(snap.Log), diagnosticLines)]) {
 		fmt.Fprintf(&b, "%s %s %s %s\n", time.UnixMilli(entry.At).UTC().Format("15:04:05.000"), entry.Level, entry.Device, entry.Text)
 	}
 	return b.String()
+}
+
+// writeRollout says how an update went, and of each device where it stands.
+func writeRollout(b *strings.Builder, r *Rollout) {
+	fmt.Fprintf(b, "\nrollout %s: %s, image %.16s sequence %d signer %s\n", r.Job, r.Phase, r.Image.Digest, r.Image.Sequence, orNone(r.Image.Signer))
+	fmt.Fprintf(b, "  %d blocks of %d: %d sent, %d parity, %d to one device, %d sweeps, %d bytes%s\n",
+		r.Blocks, r.BlockSize, r.Sent, r.Parity, r.Unicast, r.Sweeps, r.Bytes, ifAny(", first problem: ", problemID(r.Problem)))
+	for _, d := range r.Devices {
+		fmt.Fprintf(b, "  %s %-9s lacks %d, loss %.0f %%, runs %s%s\n", d.Device, d.State, d.Missing, 100*d.Loss, orNone(d.Version), ifAny(" !", problemID(d.Problem)))
+	}
 }
 
 func problemID(p *Problem) string {

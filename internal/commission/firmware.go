@@ -77,6 +77,7 @@ func (s *site) planRollout(ctx context.Context, way *groupWay, rec *imageRecord,
 
 // planView is a plan as it is shown.
 func (s *site) planView(g *group, rec *imageRecord, options FirmwareOptions, plan *rollout.Plan) FirmwarePlan {
+	options.Devices = append([]string{}, options.Devices...)
 	v := FirmwarePlan{
 		Group: g.name, Image: s.imageView(rec), Options: options, Devices: []FirmwareFit{}, Waves: []FirmwareWave{},
 		Fits: plan.Eligible(), Left: len(plan.Fits) - plan.Eligible(), Blocks: plan.Blocks, BlockSize: plan.Layout.Block,

@@ -3,6 +3,9 @@ package commission
 import (
 	"context"
 	"encoding/csv"
+	"encoding/json"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,10 +38,29 @@ func TestRollout(t *testing.T) {
 	if len(snap.Rollouts) != 1 || snap.Rollouts[0].Phase != PhaseDone || snap.Jobs[0].Kind != "firmware" || snap.Jobs[0].State != JobDone {
 		t.Errorf("%+v", snap.Rollouts)
 	}
+	plan, err := b.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{})
+	b.must(plan, err)
+	noNulls(t, snap.Rollouts, plan)
+	if text := b.Diagnostics(); !strings.Contains(text, "40 blocks of 1024: 40 sent") || !strings.Contains(text, "confirmed lacks 0") {
+		t.Errorf("diagnostics:\n%s", text)
+	}
 	b.verified(8)
 	// Once more: they run it.
 	if r := w.rerun(b, img); r.Sent != 0 || r.row(w.ids()[0]).Problem.ID != "fw-running" {
 		t.Errorf("%s", describe(r))
+	}
+}
+
+// noNulls holds values against their types in TypeScript: a list is never null.
+func noNulls(t *testing.T, values ...any) {
+	t.Helper()
+	text, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	null := regexp.MustCompile(`"[a-zA-Z]+":null`).FindAllString(string(text), -1)
+	if slices.ContainsFunc(null, func(s string) bool { return s != `"problem":null` }) {
+		t.Errorf("lists that are null: %q", null)
 	}
 }
 

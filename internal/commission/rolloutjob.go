@@ -24,6 +24,7 @@ func (s *site) startRollout(ctx context.Context, g *group, image *imageRecord, d
 		j.rec.Devices = append(j.rec.Devices, d.id)
 		j.items = append(j.items, &item{dev: d, rec: itemRecord{State: itemTodo}})
 	}
+	options.Devices = append([]string{}, options.Devices...)
 	used := *image
 	used.Used = s.e.now()
 	r := &fwRollout{rec: rolloutRecord{Image: s.imageView(image), Bare: image.Bare, Options: options, Rows: map[string]rolloutOf{}}}

@@ -146,6 +146,7 @@ func TestRolloutReloadWhileSwitching(t *testing.T) {
 	again.Close()
 	last := w.engine(b.store, w.onTap(&tap{}))
 	snap := last.Snapshot()
+	noNulls(t, snap.Rollouts)
 	text, err := last.FirmwareReport(t.Context(), j.ID)
 	if len(snap.Rollouts) != 1 || snap.Rollouts[0].Phase != PhaseDone || err != nil || strings.Count(text, "confirmed") != 3 {
 		t.Errorf("after another reload: %+v %v\n%s", snap.Rollouts, err, text)

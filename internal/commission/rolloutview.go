@@ -54,7 +54,7 @@ func (r *fwRollout) take(v rollout.View, now int64) {
 		b.Samples = append(b.Samples, RolloutSample{At: unixMilli(m.At), Loss: m.Loss, Worst: m.Worst, Rate: m.Rate})
 	}
 	for _, w := range v.Waves {
-		b.Waves = append(b.Waves, FirmwareWave{Name: w.Name, Devices: w.Devices, State: WaveState(w.State), Done: w.Done, Failed: w.Failed})
+		b.Waves = append(b.Waves, FirmwareWave{Name: w.Name, Devices: append([]string{}, w.Devices...), State: WaveState(w.State), Done: w.Done, Failed: w.Failed})
 	}
 	r.takeDevices(v.Devices, now)
 }

@@ -78,14 +78,18 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 }
 
 // judge moves the rate: a tenth up after a window as expected, to a half after a step
-// in the loss. What counts as a step leaves room for bursts.
+// in the loss of one device, which may always have lost more than the others. What
+// counts as a step leaves room for bursts.
 func (s *Sender) judge(before *DeviceRecord, r reply) {
 	sent := r.of - int(before.HeardOf)
 	if sent < leastWindow || !before.Based {
 		return
 	}
 	lost := float64(sent) - float64(int(r.status.Heard)-int(before.Heard))
-	expected := float64(sent) * max(s.loss(), 0.01)
+	expected := float64(sent) * max(s.loss(), before.Loss, 0.01)
+	if before.Span == 0 {
+		return // there is nothing to compare it with
+	}
 	if lost-expected > 4*math.Sqrt(expected)+3 && lost > float64(sent)/4 {
 		s.adjust(decrease)
 		return

@@ -298,3 +298,20 @@ func TestHeldBack(t *testing.T) {
 	}
 	w.rest(s.View())
 }
+
+// A device that loses a third all the time is no sign of congestion: the rate stays.
+func TestOneThatLosesMuch(t *testing.T) {
+	w := newWorld(t, 20, 256<<10, perfect)
+	for i, l := range w.lamps {
+		l.loss = sim.NewGilbert(uint64(i), map[bool]float64{true: 0.33, false: 0.01}[i == 3], 0)
+	}
+	v := w.run(w.params(staged))
+	if v.Phase != rollout.Done || len(v.Samples) == 0 {
+		t.Fatalf("%v, %d samples", v.Phase, len(v.Samples))
+	}
+	for _, s := range v.Samples {
+		if s.Rate != v.Samples[0].Rate {
+			t.Fatalf("the rate went from %g to %g", v.Samples[0].Rate, s.Rate)
+		}
+	}
+}

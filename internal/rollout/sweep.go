@@ -59,12 +59,18 @@ func (s *Sender) survey(ctx context.Context, fields firmware.Field) error {
 	}
 	s.swept = s.st.Sent
 	s.mu.Unlock()
-	unheard, err := s.checkSoon(ctx, rest, firmware.FieldProgress|firmware.FieldMissing)
-	if err != nil || len(unheard) == 0 || len(s.needy()) > 0 {
-		return err
+	for range soonTries {
+		var err error
+		if rest, err = s.checkSoon(ctx, rest, firmware.FieldProgress|firmware.FieldMissing); err != nil || len(rest) == 0 || len(s.needy()) > 0 {
+			return err
+		}
 	}
-	return s.checkAll(ctx, unheard, firmware.FieldProgress|firmware.FieldMissing)
+	return s.checkAll(ctx, rest, firmware.FieldProgress|firmware.FieldMissing)
 }
+
+// soonTries is how often devices are asked with little time to answer, which finds
+// those that lose much, before they are given all of RFC 7252's retransmissions.
+const soonTries = 6
 
 // leastPatience is what a device has at least to answer when others wait for blocks.
 // RFC 7252, Section 4.8.1 wants a retransmission no sooner.

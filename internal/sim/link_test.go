@@ -158,3 +158,32 @@ func TestParallel(t *testing.T) {
 		}
 	}
 }
+
+// With a clock a burst does not outlive a second of silence, in which nothing is drawn.
+func TestBurstsEnd(t *testing.T) {
+	after := func(pause time.Duration) float64 {
+		n := NewNetwork(8)
+		clock := NewClock(time.Unix(1000, 0))
+		n.SetClock(clock, 0)
+		n.SetLink(addr(1), Link{Loss: 0.2, Burst: 50})
+		lost, pairs := 0, 0
+		for range 20_000 {
+			before := n.lost(addr(1), Request)
+			clock.Advance(pause)
+			if now := n.lost(addr(1), Request); before {
+				pairs++
+				if now {
+					lost++
+				}
+			}
+			clock.Advance(time.Hour)
+		}
+		return float64(lost) / float64(pairs)
+	}
+	if got := after(100 * time.Millisecond); got < 0.95 {
+		t.Errorf("within a burst %.2f of the next datagrams are lost", got)
+	}
+	if got := after(2 * time.Second); got > 0.25 {
+		t.Errorf("after a pause %.2f are lost", got)
+	}
+}
