@@ -107,8 +107,8 @@ func validName(name string, taken Variables) error {
 	return nil
 }
 
-// Plain makes a value of variables or settings of what JSON has: numbers without a
-// fraction become int64, objects Maps.
+// Plain makes a variable's value of what JSON has: numbers without a fraction become
+// int64.
 func Plain(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, string, []byte, int64:
