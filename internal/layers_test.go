@@ -33,7 +33,7 @@ var sideways = map[string][]string{
 	"ace/iregexp":   {"ace"},
 	"gm":            {},
 	"settings":      {"suit"},
-	"sim/fleet":     {"sim", "sim/flash", "sim/image"},
+	"sim/fleet":     {"sim", "sim/flash", "sim/image", "sim/models", "settings/source"},
 }
 
 // testOnly packages hold helpers for tests; only test files import them.

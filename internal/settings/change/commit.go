@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	stageCopies   = 2                // of a message that nobody answers
 	announcements = 3                // of a switch, each with what remains
 	askedAhead    = 20 * time.Second // a switch that is so far away is answered, and can be canceled
 	lookAfter     = time.Second      // the switch
@@ -107,7 +108,7 @@ func (r *Run) announce(ctx context.Context, ids []string) error {
 	s := r.quoting(settings.ModeCommit)
 	for n := range announcements {
 		for _, part := range r.parts(ids, s, false) {
-			if err := r.send(ctx, s.message(part, nil)); err != nil {
+			if err := r.send(ctx, s.message(part, nil), 1); err != nil {
 				return err
 			}
 		}
@@ -125,13 +126,13 @@ func (r *Run) announce(ctx context.Context, ids []string) error {
 	return nil
 }
 
-func (r *Run) send(ctx context.Context, req *coap.Message) error {
+func (r *Run) send(ctx context.Context, req *coap.Message, copies int) error {
 	size := 0
 	err := r.unpaused(ctx, func() (err error) {
-		size, err = r.p.Group.Send(ctx, req, 1)
+		size, err = r.p.Group.Send(ctx, req, copies)
 		return err
 	})
-	r.count(1, 0, size)
+	r.count(copies, 0, copies*size)
 	return err
 }
 
@@ -140,6 +141,15 @@ func (r *Run) send(ctx context.Context, req *coap.Message) error {
 func (r *Run) commitAsked(ctx context.Context, ids []string) error {
 	got, err := r.ask(ctx, ids, r.quoting(settings.ModeCommit))
 	if err != nil {
+		return err
+	}
+	var missed []string
+	for _, id := range ids {
+		if a := got[id]; a.said && a.status.Result == settings.ResultNoStage {
+			missed = append(missed, id)
+		}
+	}
+	if err := r.again(ctx, missed, got); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -239,6 +249,9 @@ func (r *Run) placeOne(id string, s *settings.Status) (late bool) {
 		return true
 	case isNew:
 		r.set(id, RowConfirmed, nil)
+	case row.Committed && !bytes.Equal(s.Txn, r.st.Txn) && bytes.Equal(s.Running, row.Before.Short()):
+		r.set(id, RowPlanned, reasonMissed)
+		return true
 	case s.Result == settings.ResultReverted && row.Committed:
 		r.set(id, RowReverted, reasonReverted)
 	case (s.Result == settings.ResultWithdrawn || s.Result == settings.ResultCanceled) && row.Committed:
@@ -253,20 +266,44 @@ func (r *Run) placeOne(id string, s *settings.Status) (late bool) {
 	return false
 }
 
-// hurry has devices that missed the switch make it at once, and waits for those
-// whose time is not yet up.
+// hurry has devices that missed the stage or the switch make it at once, and waits
+// for those whose time is not yet up.
 func (r *Run) hurry(ctx context.Context, late []string, got map[string]reply) error {
 	var left time.Duration
-	missed := map[string]reply{}
-	var ids []string
+	var missed, staged []string
 	for _, id := range late {
-		s := got[id].status
-		if s.State == settings.Staged {
-			ids = append(ids, id)
-		} else {
+		switch s := got[id].status; s.State {
+		case settings.Idle:
+			missed = append(missed, id)
+		case settings.Staged:
+			staged = append(staged, id)
+		default:
 			left = max(left, time.Duration(s.Left)*time.Millisecond)
 		}
 	}
-	r.askAlone(ctx, ids, r.quoting(settings.ModeCommit), missed)
+	said := map[string]reply{}
+	r.askAlone(ctx, staged, r.quoting(settings.ModeCommit), said)
+	if err := r.again(ctx, missed, said); err != nil {
+		return err
+	}
 	return r.p.Clock.Sleep(ctx, min(left, 10*time.Second)+lookAfter)
+}
+
+// again stages and commits at devices that missed the stage, each alone.
+func (r *Run) again(ctx context.Context, ids []string, got map[string]reply) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, b := range r.batches(ids) {
+		r.askAlone(ctx, b.ids, r.transact(settings.ModeStage, b, settings.FieldNonce), got)
+	}
+	var ready []string
+	for _, id := range ids {
+		r.hear(id, got[id])
+		if a := got[id]; a.problem() == nil && a.said && a.status.State == settings.Staged {
+			ready = append(ready, id)
+		}
+	}
+	r.askAlone(ctx, ready, r.quoting(settings.ModeCommit), got)
+	return ctx.Err()
 }

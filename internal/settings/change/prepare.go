@@ -21,12 +21,8 @@ func (r *Run) transact(mode settings.Mode, b *batch, fields settings.Field) step
 // prepare checks or stages at devices and compares what each says with what was
 // computed for it.
 func (r *Run) prepare(ctx context.Context, ids []string, mode settings.Mode, good RowState) error {
-	var fields settings.Field
-	if mode == settings.ModeStage {
-		fields = settings.FieldNonce
-	}
 	for _, b := range r.batches(ids) {
-		got, err := r.ask(ctx, b.ids, r.transact(mode, b, fields))
+		got, err := r.ask(ctx, b.ids, r.transact(mode, b, settings.FieldNonce))
 		if err != nil {
 			return err
 		}
@@ -40,6 +36,44 @@ func (r *Run) prepare(ctx context.Context, ids []string, mode settings.Mode, goo
 		}
 	}
 	return nil
+}
+
+// stageSilently stages what the devices have just checked, and wants no answers: they
+// gave nonces with the check, and the look after the switch tells. Who missed it is
+// staged alone then. It says whether it did: not where a device has not checked the
+// change, or might be lost by it.
+func (r *Run) stageSilently(ctx context.Context) (bool, error) {
+	ids := r.st.list(RowChecked)
+	_, fresh := r.quote(ids)
+	if r.st.Options.Alone || r.st.Network || len(ids) == 0 || len(fresh) < len(r.st.list()) {
+		return false, nil
+	}
+	for _, b := range r.batches(ids) {
+		group, alone := r.reachable(b.ids)
+		if len(group) <= fewAlone {
+			alone, group = b.ids, nil
+		}
+		s := r.transact(settings.ModeStage, b, 0)
+		everyone := len(group) == len(r.p.Devices)
+		for _, part := range r.parts(group, s, everyone) {
+			var of []byte
+			if !everyone {
+				of = r.of(part)
+			}
+			if err := r.send(ctx, s.message(part, of), stageCopies); err != nil {
+				return true, err
+			}
+		}
+		got := map[string]reply{}
+		r.askAlone(ctx, alone, s, got)
+		for _, id := range group {
+			r.set(id, RowStaged, nil)
+		}
+		for id, a := range got {
+			r.judge(id, a, true, RowStaged)
+		}
+	}
+	return true, r.keep()
 }
 
 // judge notes how a device took a check or a stage.
@@ -64,7 +98,10 @@ func (r *Run) Check(ctx context.Context) error {
 	ctx, end := r.begin(ctx)
 	defer end()
 	ids := r.st.list()
-	if len(ids) == 0 {
+	switch {
+	case r.st.Phase != Planning:
+		return reasonBegun
+	case len(ids) == 0:
 		return reasonNobody
 	}
 	if err := r.enter(Checking); err != nil {
@@ -82,7 +119,10 @@ func (r *Run) Check(ctx context.Context) error {
 func (r *Run) Apply(ctx context.Context) error {
 	ctx, end := r.begin(ctx)
 	defer end()
-	if len(r.st.list()) == 0 {
+	switch {
+	case r.st.Phase != Planning:
+		return reasonBegun
+	case len(r.st.list()) == 0:
 		return r.end(Stopped, reasonNobody)
 	}
 	r.change(func(st *State) { st.Going, st.Reason = true, nil })
@@ -93,7 +133,11 @@ func (r *Run) apply(ctx context.Context) error {
 	if err := r.enter(Staging); err != nil {
 		return err
 	}
-	if err := r.prepare(ctx, r.st.list(RowPlanned, RowChecked, RowSilent, RowRefused), settings.ModeStage, RowStaged); err != nil {
+	if did, err := r.stageSilently(ctx); err != nil {
+		return err
+	} else if did {
+		// judged by the look
+	} else if err := r.prepare(ctx, r.st.list(RowPlanned, RowChecked, RowSilent, RowRefused), settings.ModeStage, RowStaged); err != nil {
 		return err
 	}
 	if len(r.st.list(RowStaged)) < max(r.st.need(), 1) {

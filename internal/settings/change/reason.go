@@ -60,6 +60,7 @@ var (
 // Why all stop.
 var (
 	reasonNobody   = &Reason{"cfg-nobody", "There is no device that the change is for.", ""}
+	reasonBegun    = &Reason{"cfg-begun", "This change was begun before.", "Plan a new one."}
 	reasonShort    = &Reason{"cfg-too-few", "Fewer devices went along than was asked for. The others were told to forget the change; they run what they ran before.", "See which devices are silent or refused, or allow fewer."}
 	reasonBack     = &Reason{"cfg-went-back", "Fewer devices run the new settings than was asked for. All were told to go back.", "See which devices are silent or refused, or allow fewer."}
 	reasonQuorum   = &Reason{"cfg-quorum", "Fewer devices run the new settings than was asked for, so nothing was confirmed.", "Revert the change, or wait until all have reverted by themselves."}

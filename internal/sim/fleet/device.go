@@ -10,8 +10,11 @@ import (
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/settings"
+	"lamplighter/internal/settings/holder"
 	"lamplighter/internal/sim/flash"
 	"lamplighter/internal/sim/image"
+	"lamplighter/internal/store"
 	"lamplighter/internal/updater"
 )
 
@@ -37,6 +40,11 @@ type Device struct {
 	brick   error     // why it does not start
 	silent  bool      // the image hangs
 	body    []byte    // what came block-wise
+
+	store   store.Store // of settings; it survives
+	holder  *holder.Holder
+	applied []Applied
+	recall  Recalled
 }
 
 func newDevice(f *Fleet, i int, ctx *group.Context) *Device {
@@ -44,7 +52,7 @@ func newDevice(f *Fleet, i int, ctx *group.Context) *Device {
 		ID:    fmt.Sprintf("device-%04d", i),
 		Addr:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), coap.DefaultPort),
 		Flash: flash.New(&sparse{pages: map[int64][]byte{}}, f.cfg.Flash, sector),
-		fleet: f, index: i, ctx: ctx,
+		fleet: f, index: i, ctx: ctx, store: store.NewMemory(),
 	}
 }
 
@@ -62,14 +70,18 @@ func (d *Device) boot() error {
 		Factory: d.fleet.factory, FactorySequence: 1, Ability: ability,
 		Start: d.start, Reboot: d.restart, Now: d.fleet.Clock.Now, Rand: d.fleet.rand,
 	})
+	var h *holder.Holder
+	if err == nil {
+		h, err = d.openHolder()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.updater, d.brick, d.back = u, err, time.Time{}
+	d.updater, d.holder, d.brick, d.back = u, h, err, time.Time{}
 	if err != nil {
 		d.fleet.Net.Down(d.Addr, true)
 		return err
 	}
-	d.fleet.Net.Attach(d.Addr, d.handler(u))
+	d.fleet.Net.Attach(d.Addr, d.handler(u, h))
 	d.fleet.Net.Down(d.Addr, d.down)
 	return nil
 }
@@ -100,7 +112,7 @@ func (d *Device) restart() {
 // tick does what is due.
 func (d *Device) tick(now time.Time) {
 	d.mu.Lock()
-	u, back, off := d.updater, d.back, d.down
+	u, h, back, off := d.updater, d.holder, d.back, d.down
 	d.mu.Unlock()
 	switch {
 	case off:
@@ -112,6 +124,7 @@ func (d *Device) tick(now time.Time) {
 		if due, is := u.Due(); is && !now.Before(due) {
 			u.Tick()
 		}
+		d.tickHolder(h, now)
 	}
 }
 
@@ -148,11 +161,16 @@ func (d *Device) Image() (image.Image, int) {
 	return d.running, d.boots
 }
 
-// handler serves the device's resources: /fw, /light for a probe, and /image, which
-// takes an image block-wise for comparison.
-func (d *Device) handler(u *updater.Updater) coap.Handler {
+// handler serves the device's resources: /fw, /cfg, /light for a probe, and /image,
+// which takes an image block-wise for comparison.
+func (d *Device) handler(u *updater.Updater, h *holder.Holder) coap.Handler {
 	mux := coap.NewMux()
-	u.Register(mux, func(f coap.HandlerFunc) coap.HandlerFunc { return f })
+	open := func(f coap.HandlerFunc) coap.HandlerFunc { return f }
+	u.Register(mux, open)
+	if h != nil {
+		h.Register(mux, open)
+		mux.Handle(coap.POST, settings.PathRecall, d.postRecall)
+	}
 	mux.Handle(coap.GET, "/light", func(context.Context, *coap.Request) *coap.Message {
 		return coap.Respond(coap.Content, coap.FormatCBOR, []byte{0xa0})
 	})

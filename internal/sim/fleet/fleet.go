@@ -1,7 +1,8 @@
-// Package fleet is devices that take firmware, and the way to them, for tests and
-// measurements: members of one group with real Group OSCORE contexts, the updater of
-// internal/updater over a flash in memory, and images that they boot, on the lossy
-// network of internal/sim with its clock. [Group] is the sender's side.
+// Package fleet is devices that take firmware and settings, and the way to them, for
+// tests and measurements: members of one group with real Group OSCORE contexts, the
+// updater of internal/updater over a flash in memory, images that they boot, and the
+// settings of internal/settings/holder over a store in memory, on the lossy network of
+// internal/sim with its clock. [Group] is the sender's side.
 //
 // There is no Group Manager: the keys are there from the start, kept in memory only,
 // and a device that restarts goes on with its Replay Windows.
@@ -20,6 +21,7 @@ import (
 
 	"lamplighter/internal/cose"
 	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/settings"
 	"lamplighter/internal/sim"
 	"lamplighter/internal/updater"
 )
@@ -34,6 +36,12 @@ type Config struct {
 	Ability func(i int) updater.Ability // of device i; nil: [Able]
 	Flash   int                         // bytes of a device's flash; default 1 MiB
 	Boot    time.Duration               // that a device is gone for when it restarts; default 3 s
+
+	// Settings is the schema of device i, and its signed document; nil: it has none.
+	Settings func(i int) (*settings.Schema, []byte)
+
+	// TimeOfDay gives devices a clock that goes on while they are off.
+	TimeOfDay bool
 
 	// Real takes the fleet's time from package time, for a bubble of testing/synctest
 	// in which a sender does several things at a time; [Fleet.Close] ends it. Without
