@@ -16,6 +16,8 @@ type Snapshot struct {
 	Version string   `json:"version"`
 
 	Rollouts []Rollout `json:"rollouts"` // of the jobs of kind "firmware", newest first
+
+	Settings []SettingsRun `json:"settings"` // of the jobs of kind "settings", newest first
 }
 
 // Site is what this browser manages.
@@ -153,7 +155,7 @@ type Answer struct {
 // one too.
 type RollCall struct {
 	Group      string   `json:"group"`
-	Kind       string   `json:"kind"` // "rollcall" or "light"
+	Kind       string   `json:"kind"` // "rollcall", "light", "scene" or "emergency"
 	Started    int64    `json:"started"`
 	Ended      int64    `json:"ended"` // 0: running
 	Answers    []Answer `json:"answers"`
@@ -180,7 +182,7 @@ const (
 // Job is durable work on a list of devices. It goes on after a reload.
 type Job struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware"
+	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware", "settings", "emergency-test"
 	Group   string    `json:"group"` // empty where none
 	State   JobState  `json:"state"`
 	Started int64     `json:"started"`
@@ -234,7 +236,7 @@ type LabelLine struct {
 // Event is one change, told apart by Type; exactly the field of that name is
 // set.
 type Event struct {
-	Type     string       `json:"type"` // "snapshot", "site", "link", "device", "removed", "group", "job", "log", "answer", "rollcall", "rollout"
+	Type     string       `json:"type"` // "snapshot", "site", "link", "device", "removed", "group", "job", "log", "answer", "rollcall", "rollout", "settings"
 	Snapshot *Snapshot    `json:"snapshot,omitempty"`
 	Site     *Site        `json:"site,omitempty"`
 	Link     *Link        `json:"link,omitempty"`
@@ -246,6 +248,7 @@ type Event struct {
 	Answer   *GroupAnswer `json:"answer,omitempty"`
 	RollCall *RollCall    `json:"rollcall,omitempty"` // its start and its end; answers in between come one by one
 	Rollout  *Rollout     `json:"rollout,omitempty"`  // the whole, at most 4 times a second
+	Settings *SettingsRun `json:"settings,omitempty"` // the whole, at most 4 times a second
 }
 
 // GroupAnswer is one answer of a running roll call.

@@ -169,7 +169,7 @@ func (e *Engine) linkUp() (bool, <-chan struct{}) {
 // Snapshot is the whole state.
 func (e *Engine) Snapshot() Snapshot {
 	e.mu.Lock()
-	snap := Snapshot{Link: e.link, Version: e.cfg.Version, Log: newestFirst(e.log), Devices: []Device{}, Groups: []Group{}, Jobs: []Job{}, Rollouts: []Rollout{}}
+	snap := Snapshot{Link: e.link, Version: e.cfg.Version, Log: newestFirst(e.log), Devices: []Device{}, Groups: []Group{}, Jobs: []Job{}, Rollouts: []Rollout{}, Settings: []SettingsRun{}}
 	s := e.cur
 	e.mu.Unlock()
 	if s != nil {

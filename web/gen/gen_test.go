@@ -39,6 +39,7 @@ type Lamp struct {
 	Level   *int    `+"`json:\"level,omitempty\"`"+` // percent
 	Parent  *Lamp   `+"`json:\"parent\"`"+`
 	Parts   []Lamp  `+"`json:\"parts\"`"+`
+	Values  map[string]map[string]any `+"`json:\"values\"`"+`
 	hidden  int
 	Skipped int     `+"`json:\"-\"`"+`
 }
@@ -50,6 +51,7 @@ type Lamp struct {
 		"/** percent */\n  level?: number;",
 		"parent: Lamp | null;",
 		"parts: Lamp[];",
+		"values: Record<string, Record<string, unknown>>;",
 		"export interface More {\n  a: number;",
 		"/** does */\n  move(lamp: string, to: number[]): Promise<void>;",
 	} {
@@ -66,10 +68,10 @@ type Lamp struct {
 
 func TestGenerateRefusesWhatItCannotSay(t *testing.T) {
 	folder := t.TempDir()
-	write(t, folder, "api.go", "package x\ntype A struct {\n F map[string]int `json:\"f\"`\n}\n")
+	write(t, folder, "api.go", "package x\ntype A struct {\n F map[int]int `json:\"f\"`\n}\n")
 	write(t, folder, "methods.go", "package x\n")
 	if _, err := Generate(folder); err == nil {
-		t.Error("a map was accepted")
+		t.Error("a map by numbers was accepted")
 	}
 }
 

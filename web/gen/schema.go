@@ -140,6 +140,8 @@ func typeScript(e ast.Expr, optional bool) (string, error) {
 			return "boolean", nil
 		case "int", "int64", "uint", "uint32", "uint64", "float64":
 			return "number", nil
+		case "any":
+			return "unknown", nil
 		}
 		return e.Name, nil
 	case *ast.StarExpr:
@@ -148,6 +150,11 @@ func typeScript(e ast.Expr, optional bool) (string, error) {
 			return typ, err
 		}
 		return typ + " | null", nil
+	case *ast.MapType: // JSON's objects have texts as names
+		if key, ok := e.Key.(*ast.Ident); ok && key.Name == "string" {
+			typ, err := typeScript(e.Value, false)
+			return "Record<string, " + typ + ">", err
+		}
 	case *ast.ArrayType:
 		typ, err := typeScript(e.Elt, false)
 		return typ + "[]", err

@@ -15,6 +15,8 @@ export interface Snapshot {
   version: string;
   /** of the jobs of kind "firmware", newest first */
   rollouts: Rollout[];
+  /** of the jobs of kind "settings", newest first */
+  settings: SettingsRun[];
 }
 
 /** Site is what this browser manages. */
@@ -162,7 +164,7 @@ export interface Answer {
 /** RollCall is one multicast and who answered. A command (on, off, dim) leaves one too. */
 export interface RollCall {
   group: string;
-  /** "rollcall" or "light" */
+  /** "rollcall", "light", "scene" or "emergency" */
   kind: string;
   started: number;
   /** 0: running */
@@ -187,7 +189,7 @@ export type JobState =
 /** Job is durable work on a list of devices. It goes on after a reload. */
 export interface Job {
   id: string;
-  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware" */
+  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware", "settings", "emergency-test" */
   kind: string;
   /** empty where none */
   group: string;
@@ -260,7 +262,8 @@ export type Event =
   | { type: "log"; log: Entry }
   | { type: "answer"; answer: GroupAnswer }
   | { type: "rollcall"; rollcall: RollCall }
-  | { type: "rollout"; rollout: Rollout };
+  | { type: "rollout"; rollout: Rollout }
+  | { type: "settings"; settings: SettingsRun };
 
 /** GroupAnswer is one answer of a running roll call. */
 export interface GroupAnswer {
@@ -618,6 +621,240 @@ export interface RolloutDevice {
   problem: Problem | null;
 }
 
+/** SettingsSchema is what gives the settings of a model their meaning. */
+export interface SettingsSchema {
+  model: string;
+  version: number;
+  /** of the signed document, hex, first 8 bytes: what others refer to it by */
+  digest: string;
+  /** thumbprint of the key that signed it, hex, first 8 bytes; while signed is false, what the document says */
+  signer: string;
+  /** the signature was verified with a key that devices of this site trust; false: none that is known yet */
+  signed: boolean;
+  title: string;
+  defs: SettingDef[];
+  /** why nothing can be changed with it */
+  problem: Problem | null;
+}
+
+/** SettingDef defines a setting, or a member of a map. */
+export interface SettingDef {
+  key: number;
+  name: string;
+  title: string;
+  help: string;
+  /** "bool", "int", "text", "bytes", "map", "choice" */
+  type: string;
+  unit: string;
+  /** of a text or bytes: their length */
+  min: number | null;
+  max: number | null;
+  step: number | null;
+  /** null: none */
+  default: unknown;
+  /** each device has its own */
+  perDevice: boolean;
+  /** takes effect after a restart */
+  restart: boolean;
+  /** may cut the device off */
+  network: boolean;
+  choices: SettingChoice[];
+  /** of a map by an id, such as the number of a scene: the lowest and the highest */
+  ids: number[] | null;
+  members: SettingDef[];
+}
+
+/** SettingChoice is a value that there is. */
+export interface SettingChoice {
+  value: number;
+  title: string;
+}
+
+/** SettingsState is how a device's settings stand. */
+export type SettingsState =
+  | "ok"
+  | "drifted" /* it runs something else than this site confirmed last */
+  | "unread" /* it was not asked yet */
+  | "silent"
+  | "trial" /* it tries new settings, and reverts unless they are confirmed */
+  | "unknown-schema";
+
+/** SettingsDevice is what a device runs, as it last said. */
+export interface SettingsDevice {
+  device: string;
+  model: string;
+  /** digest */
+  schema: string;
+  /** when it said so */
+  at: number;
+  /** of what it runs, hex, 8 bytes */
+  digest: string;
+  values: Record<string, unknown>;
+  /** digest of what this site confirmed last; empty: nothing yet */
+  expected: string;
+  /** keys that differ from it */
+  drift: number[];
+  state: SettingsState;
+  problem: Problem | null;
+}
+
+/** SettingsTemplate is settings with variables in them: a text may be "${variable}", "${name} %" or "${n + 1}". */
+export interface SettingsTemplate {
+  /** empty: a new one */
+  id: string;
+  name: string;
+  model: string;
+  values: Record<string, unknown>;
+  variables: SettingsVariable[];
+  /** when it was saved */
+  at: number;
+}
+
+/** SettingsVariable is a variable of a template. */
+export interface SettingsVariable {
+  name: string;
+  title: string;
+  /** null: it must be given */
+  default: unknown;
+}
+
+/** SettingsChange is what a person wants to change in a group. */
+export interface SettingsChange {
+  group: string;
+  model: string;
+  /** id; empty: none */
+  template: string;
+  /** for all, in front of the template's */
+  values: Record<string, unknown>;
+  variables: Record<string, unknown>;
+  /** by device, in front of values */
+  perDevice: Record<string, Record<string, unknown>>;
+  /** empty: all of the model */
+  devices: string[];
+  /** seconds from the commit to the switch [3] */
+  in: number;
+  /** when to switch, for devices that have a clock; 0: in */
+  at: number;
+  /** seconds after which devices revert by themselves [600] */
+  confirmWithin: number;
+  /** take drifted devices, too: back to what was confirmed, with the change in it */
+  mend: boolean;
+  /** devices that have to go along, so that the others do [all] */
+  quorum: number;
+}
+
+/** SettingsRowState is where a device stands in a change. */
+export type SettingsRowState =
+  | "planned"
+  | "drifted" /* it runs something else than was confirmed, and is left out */
+  | "refused"
+  | "checked"
+  | "staged"
+  | "scheduled"
+  | "trial"
+  | "confirmed"
+  | "reverted"
+  | "silent"
+  | "same" /* there is nothing to change */;
+
+/** SettingsRow is a device in a change. */
+export interface SettingsRow {
+  device: string;
+  state: SettingsRowState;
+  /** digest of what it ran */
+  before: string;
+  /** digest of what it shall run */
+  expected: string;
+  /** digest of what it runs, as it said last */
+  is: string;
+  /** it gets what the group gets, in one message */
+  shared: boolean;
+  changes: SettingDiff[];
+  problem: Problem | null;
+}
+
+/** SettingDiff is one setting of a device in a change. A value that is not there is null. */
+export interface SettingDiff {
+  key: number;
+  name: string;
+  old: unknown;
+  new: unknown;
+  /** what it runs now */
+  is: unknown;
+  /** what this site confirmed last; other than old where it drifted */
+  known: unknown;
+}
+
+/** SettingsPhase is where a change stands. */
+export type SettingsPhase =
+  | "planning" /* computed or checked: devices keep nothing of it */
+  | "checking"
+  | "staging"
+  | "scheduled"
+  | "trial" /* waits for a person: confirmSettings or revertSettings */
+  | "confirming"
+  | "done"
+  | "reverting"
+  | "reverted"
+  | "stopped" /* before the switch */
+  | "failed";
+
+/** SettingsRun is a change that was planned, or a job of kind "settings", whole. */
+export interface SettingsRun {
+  /** empty: only planned */
+  job: string;
+  change: SettingsChange;
+  /** digest */
+  schema: string;
+  phase: SettingsPhase;
+  rows: SettingsRow[];
+  /** messages to the group, and those to one device */
+  requests: number;
+  /** on the air, both ways */
+  bytes: number;
+  unicastRequests: number;
+  switchAt: number;
+  /** when devices revert by themselves */
+  revertAt: number;
+  started: number;
+  ended: number;
+  /** 0: there is nothing to undo */
+  undoUntil: number;
+  problem: Problem | null;
+  /** it may cut devices off: the confirmation has to arrive over the new settings */
+  network: boolean;
+}
+
+/** SettingsLink is what a linked device does with a group. */
+export interface SettingsLink {
+  /** that is told */
+  group: string;
+  /** of a switch, from 0; -1: the device is a sensor */
+  button: number;
+  /** of the button, as the schema has it: 0 toggle, 1 on, 2 off, 3 scene */
+  action: number;
+  /** for the action 3 */
+  scene: number;
+  /** of a sensor: lamps with the same number follow it; 0: none */
+  number: number;
+}
+
+/** EmergencyEntry is a line of the log of emergency lights' tests. */
+export interface EmergencyEntry {
+  device: string;
+  /** "function", "duration", "command" */
+  kind: string;
+  at: number;
+  /** "passed", "failed", "silent", "canceled", "on", "off" */
+  result: string;
+  /** percent, -1: unknown */
+  battery: number;
+  /** that it lasted in a duration test */
+  minutes: number;
+  /** a sentence */
+  text: string;
+}
+
 /** What the engine does when asked; each call rejects with an Error that carries a Problem's id as code. */
 export interface Methods {
   /** the whole state */
@@ -676,6 +913,48 @@ export interface Methods {
   firmware(job: string): Promise<Rollout>;
   /** a rollout as CSV */
   firmwareReport(job: string): Promise<string>;
+  /** the schemas of a group's devices; those that are not kept here are read from a device */
+  settingsSchemas(group: string): Promise<SettingsSchema[]>;
+  /** asks the devices of a group what they run */
+  readSettings(group: string): Promise<SettingsDevice[]>;
+  /** the templates, by name */
+  settingsTemplates(): Promise<SettingsTemplate[]>;
+  /** keeps a template; without an id it is a new one */
+  saveTemplate(template: SettingsTemplate): Promise<SettingsTemplate>;
+  /** drops a template */
+  deleteTemplate(id: string): Promise<void>;
+  /** reads what devices run and computes what each will; nothing else is sent */
+  planSettings(change: SettingsChange): Promise<SettingsRun>;
+  /** has the devices check a change; they keep nothing of it */
+  checkSettings(change: SettingsChange): Promise<SettingsRun>;
+  /** stages a change, has the devices switch at one time, and waits for a person; one at a time in a group */
+  applySettings(change: SettingsChange): Promise<Job>;
+  /** has the devices keep what they try */
+  confirmSettings(job: string): Promise<SettingsRun>;
+  /** takes a change back that is not confirmed */
+  revertSettings(job: string): Promise<SettingsRun>;
+  /** the change that takes a confirmed one back; for 30 days */
+  undoSettings(job: string): Promise<SettingsChange>;
+  /** a change, whole */
+  settingsRun(job: string): Promise<SettingsRun>;
+  /** what the devices run as "senml" (RFC 8428) or "csv" */
+  exportSettings(group: string, format: string): Promise<string>;
+  /** the change that a file is for the devices of one model; nothing is sent */
+  importSettings(group: string, text: string): Promise<SettingsChange>;
+  /** has a group show a scene that its devices have stored; fade in milliseconds, 0: as stored */
+  recallScene(group: string, scene: number, fade: number): Promise<RollCall>;
+  /** the change that stores a scene at the lamps of a group, by the keys of its members; null deletes it */
+  storeScene(group: string, scene: number, values: Record<string, unknown>): Promise<SettingsChange>;
+  /** the change that links buttons of switches or sensors with a group; group is one that reaches the devices */
+  linkSettings(devices: string[], group: string, target: SettingsLink): Promise<SettingsChange>;
+  /** has all lamps of a group shine until it is ended, in front of all other commands; three identical messages, and each lamp is asked until it has answered */
+  emergency(group: string, on: boolean): Promise<RollCall>;
+  /** has emergency lights test themselves ("function" or "duration") and keeps the results in the log; no devices: all of the group */
+  emergencyTest(group: string, kind: string, devices: string[]): Promise<Job>;
+  /** the log of emergency lights, newest first */
+  emergencyLog(group: string): Promise<EmergencyEntry[]>;
+  /** the log of emergency lights as CSV */
+  emergencyLogCSV(group: string): Promise<string>;
   /** tries again what failed */
   retryJob(job: string): Promise<Job>;
   /** stops a job; what is done stays done */
@@ -744,6 +1023,27 @@ export const methodNames: readonly (keyof Methods)[] = [
   "advanceFirmware",
   "firmware",
   "firmwareReport",
+  "settingsSchemas",
+  "readSettings",
+  "settingsTemplates",
+  "saveTemplate",
+  "deleteTemplate",
+  "planSettings",
+  "checkSettings",
+  "applySettings",
+  "confirmSettings",
+  "revertSettings",
+  "undoSettings",
+  "settingsRun",
+  "exportSettings",
+  "importSettings",
+  "recallScene",
+  "storeScene",
+  "linkSettings",
+  "emergency",
+  "emergencyTest",
+  "emergencyLog",
+  "emergencyLogCSV",
   "retryJob",
   "cancelJob",
   "backup",
