@@ -56,7 +56,10 @@ func (r *Run) goOn(ctx context.Context, left time.Duration) error {
 		return r.look(ctx)
 	case r.st.Phase == Scheduled || r.st.Phase == Trial: // committed, and nobody is on the way
 		if staged := len(r.st.list(RowStaged)); staged > 0 && r.p.Clock.Now().Before(r.st.SwitchAt) {
-			return r.commit(ctx) // it died before anything was sent
+			if err := r.commit(ctx); err != nil { // it died before anything was sent
+				return err
+			}
+			return r.look(ctx)
 		} else if staged > 0 {
 			return r.forget(ctx, reasonExpired)
 		}

@@ -1,10 +1,14 @@
 package change_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"lamplighter/internal/coap"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/settings"
 	"lamplighter/internal/settings/change"
 	"lamplighter/internal/sim"
@@ -134,3 +138,47 @@ func (w *world) have(i int, patch settings.Map) {
 }
 
 const minute = time.Minute
+
+// inBubble runs a test in which several things wait at a time.
+func inBubble(t *testing.T, name string, f func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
+// tap sees what is sent, and may fail it.
+type tap struct {
+	groupcomm.Group
+	before func(req *coap.Message, alone string) error
+}
+
+func (g tap) Send(ctx context.Context, req *coap.Message, copies int) (int, error) {
+	if err := g.before(req, ""); err != nil {
+		return 0, err
+	}
+	return g.Group.Send(ctx, req, copies)
+}
+
+func (g tap) Ask(ctx context.Context, req *coap.Message, wait time.Duration, each func(groupcomm.Answer)) error {
+	if err := g.before(req, ""); err != nil {
+		return err
+	}
+	return g.Group.Ask(ctx, req, wait, each)
+}
+
+func (g tap) Call(ctx context.Context, device string, req *coap.Message) (groupcomm.Answer, error) {
+	if err := g.before(req, device); err != nil {
+		return groupcomm.Answer{}, err
+	}
+	return g.Group.Call(ctx, device, req)
+}
+
+// mode is that of a transaction, 0 where it is none.
+func mode(req *coap.Message) settings.Mode {
+	if req.Code != coap.POST {
+		return 0
+	}
+	tr, err := settings.ParseTransaction(req.Payload)
+	if err != nil {
+		panic(err)
+	}
+	return tr.Mode
+}

@@ -60,6 +60,9 @@ func (f *Fleet) Change(c change.Change, o change.Options) change.Params {
 		Group: f.sender, Clock: f.Clock, Rand: f.rand, Schema: schema, Ref: *schema.Ref(doc),
 		Change: c, Options: o, Sender: f.SenderID, Parallel: 1,
 	}
+	if f.cfg.Real {
+		p.Parallel = 4
+	}
 	for _, d := range f.Devices {
 		own := change.Device{ID: d.ID}
 		if h := d.Holder(); h != nil {
