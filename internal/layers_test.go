@@ -27,7 +27,7 @@ var layer = map[string]int{
 
 // sideways lists the imports within one layer that are meant.
 var sideways = map[string][]string{
-	"device":        {"join", "updater"},
+	"device":        {"join", "updater", "settings/holder"},
 	"cose/p256":     {"cose"},
 	"cose/x509cert": {"cose"},
 	"ace/iregexp":   {"ace"},

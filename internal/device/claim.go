@@ -149,6 +149,14 @@ func (d *Device) confirm(p coap.Peer) error {
 // deleteClaim releases the device: it leaves its groups and forgets its owner.
 // With the query "force" it does so without the Group Manager.
 func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Message {
+	resp := d.release(ctx, req)
+	if resp.Code == coap.Deleted {
+		d.dropSettings()
+	}
+	return resp
+}
+
+func (d *Device) release(ctx context.Context, req *coap.Request) *coap.Message {
 	_, force := coap.Query(req.Message, "force")
 	d.mu.Lock()
 	claim, members := d.claim, d.sortedMembers()

@@ -8,7 +8,7 @@
 // leaves: a reboot is another New over the same store. After one, every sender of
 // group requests is challenged with Echo before it is obeyed.
 //
-// Not built: /ll/join (a device with an ACE client), /ll/reset, /cfg, EDHOC, tokens of
+// Not built: /ll/join (a device with an ACE client), /ll/reset, EDHOC, tokens of
 // the Authorization Server.
 package device
 
@@ -31,6 +31,7 @@ import (
 	"lamplighter/internal/label"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/settings/holder"
 	"lamplighter/internal/store"
 	"lamplighter/internal/updater"
 )
@@ -62,6 +63,13 @@ type Config struct {
 	// without /fw.
 	Firmware *updater.Config
 
+	// Settings is what the holder is made of, but for Store, Now, Rand, SenderID and,
+	// when nil, Logger, which are the device's. nil: a device without /cfg.
+	Settings *holder.Config
+
+	// Emergency is the battery of an emergency light; nil: it is none.
+	Emergency *EmergencyConfig
+
 	// Tamper is put around each handler of /fw, behind the check of who may use it: a
 	// simulated device lies with it. nil: nothing is.
 	Tamper func(coap.HandlerFunc) coap.HandlerFunc
@@ -79,6 +87,8 @@ type Policy struct {
 type Light struct {
 	On    bool  `cbor:"1,keyasint" json:"on"`
 	Level uint8 `cbor:"2,keyasint" json:"level"` // percent
+
+	Priority uint8 `cbor:"3,keyasint,omitempty" json:"priority,omitempty"` // 1: an emergency holds it
 }
 
 // State is what an inspector sees of a device, without secrets.
@@ -90,6 +100,13 @@ type State struct {
 	Blinking bool         `json:"blinking"`
 	Groups   []GroupState `json:"groups"`
 	Gone     []GoneGroup  `json:"gone"` // groups that it is no member of any more, by others' doing
+
+	Output    uint8 `json:"output"`              // percent, what the lamp really gives
+	ReachedAt int64 `json:"reachedAt,omitempty"` // milliseconds since 1970: when a fade ends, or the light was set
+	Occupied  bool  `json:"occupied,omitempty"`  // somebody was seen, by sensors of the lamp's link
+
+	Settings  *SettingsState   `json:"settings,omitempty"`
+	Emergency *emergencyAnswer `json:"emergency,omitempty"`
 }
 
 // GroupState is one membership in a [State].
@@ -135,19 +152,21 @@ type GoneGroup struct {
 
 // Device is a lamp. It is safe for concurrent use.
 type Device struct {
-	cfg     Config
-	log     *slog.Logger
-	key     ed25519.PrivateKey
-	cred    []byte // own authentication credential, an untagged CCS
-	psk     *oscore.PSKServer
-	gms     *oscore.Server   // the associations with Group Managers, see gm.go
-	fw      *updater.Updater // nil: a device without firmware
-	fwOwn   *coap.Mux        // its resources, for the device itself
-	stir    chan struct{}    // something may be due
-	handler coap.Handler
-	held    chan struct{} // one token for each request that waits for the Group Manager
-	life    context.Context
-	end     context.CancelFunc
+	cfg   Config
+	log   *slog.Logger
+	key   ed25519.PrivateKey
+	cred  []byte // own authentication credential, an untagged CCS
+	psk   *oscore.PSKServer
+	gms   *oscore.Server   // the associations with Group Managers, see gm.go
+	fw    *updater.Updater // nil: a device without firmware
+	fwOwn *coap.Mux        // its resources, for the device itself
+	stir  chan struct{}    // something may be due
+
+	settings *holder.Holder // nil: a device without settings
+	handler  coap.Handler
+	held     chan struct{} // one token for each request that waits for the Group Manager
+	life     context.Context
+	end      context.CancelFunc
 
 	lightMu sync.Mutex // held over a change of the light and its OnLight; before mu
 
@@ -156,6 +175,14 @@ type Device struct {
 	claim         *claimRecord
 	commissioners *commissioners // nil without a claim
 	light         Light
+	before        *Light    // what an emergency's command holds back, nil: none does
+	reached       time.Time // when the light has its level
+	scene         *uint     // that was recalled, nil: something else came
+	recalled      time.Time
+	occupancy     occupancy
+	sensor        sensor
+	toggled       map[uint]bool // what a button that toggles switched last
+	emergency     emergency
 	blinkUntil    time.Time
 	members       map[string]*member          // by group name
 	gone          map[string]goneRecord       // memberships that others ended, by group name
@@ -193,6 +220,7 @@ func New(cfg Config) (*Device, error) {
 		members:   map[string]*member{},
 		gone:      map[string]goneRecord{},
 		sequences: map[string]*oscore.Sequence{},
+		toggled:   map[uint]bool{},
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -201,12 +229,20 @@ func New(cfg Config) (*Device, error) {
 	if err := d.bootFirmware(); err != nil {
 		return nil, fmt.Errorf("starting device %s: %w", label.FormatID(cfg.ID), err)
 	}
+	if err := d.bootSettings(); err != nil {
+		return nil, fmt.Errorf("starting device %s: %w", label.FormatID(cfg.ID), err)
+	}
 	d.life, d.end = context.WithCancel(context.Background())
 	d.gms = oscore.NewServer(cfg.Rand)
 	d.gms.OnAccept = d.keepHeard
 	if err := d.load(); err != nil {
 		d.end()
 		return nil, fmt.Errorf("loading device %s: %w", label.FormatID(cfg.ID), err)
+	}
+	d.powerOn()
+	if err := d.bootEmergency(); err != nil {
+		d.end()
+		return nil, fmt.Errorf("starting device %s: %w", label.FormatID(cfg.ID), err)
 	}
 	d.psk = oscore.NewPSKServer(cfg.Rand, cfg.Now)
 	d.setSessions()
@@ -242,6 +278,7 @@ func (d *Device) Credential() []byte { return d.cred }
 
 // State returns the device's state.
 func (d *Device) State() State {
+	set := d.settingsState()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := State{
@@ -251,6 +288,7 @@ func (d *Device) State() State {
 	if d.claim != nil {
 		s.Name = d.claim.Name
 	}
+	d.lightState(&s, set)
 	for _, m := range d.sortedMembers() {
 		s.Groups = append(s.Groups, m.state(d.cfg.Now()))
 	}

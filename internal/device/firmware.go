@@ -82,10 +82,7 @@ func (d *Device) stirred(h coap.HandlerFunc) coap.HandlerFunc {
 	return func(ctx context.Context, req *coap.Request) *coap.Message {
 		spread(req)
 		resp := h(ctx, req)
-		select {
-		case d.stir <- struct{}{}:
-		default: // Keep is to look anyway
-		}
+		d.wake()
 		if req.Multicast && req.Code != coap.FETCH && coap.Path(req.Message) != firmware.PathActivate {
 			return nil
 		}
@@ -121,48 +118,3 @@ func (d *Device) version() string {
 
 // Firmware is the updater, nil in a device without one.
 func (d *Device) Firmware() *updater.Updater { return d.fw }
-
-// Due is when [Device.Tick] has something to do, and whether there is such a time.
-func (d *Device) Due() (time.Time, bool) {
-	if d.fw == nil {
-		return time.Time{}, false
-	}
-	return d.fw.Due()
-}
-
-// Tick does what is due: it may ask for a restart.
-func (d *Device) Tick() {
-	if d.fw != nil {
-		d.fw.Tick()
-	}
-}
-
-// maxSleep is how long Keep relies on its timer: clocks are set.
-const maxSleep = time.Minute
-
-// Keep calls [Device.Tick] whenever it is due. It returns with ctx, or when the device
-// is closed.
-func (d *Device) Keep(ctx context.Context) {
-	if d.fw == nil {
-		return
-	}
-	for {
-		wait := maxSleep
-		if at, ok := d.fw.Due(); ok {
-			wait = min(max(at.Sub(d.cfg.Now()), 0), maxSleep)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-			d.fw.Tick()
-		case <-d.stir:
-			timer.Stop()
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-d.life.Done():
-			timer.Stop()
-			return
-		}
-	}
-}

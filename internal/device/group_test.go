@@ -27,19 +27,19 @@ func TestLight(t *testing.T) {
 		body any
 		want Light
 	}{
-		{nil, Light{false, 100}}, {on(true), Light{true, 100}}, {level(40), Light{true, 40}}, {level(40), Light{true, 40}},
-		{on(false), Light{false, 40}}, {map[int]int{}, Light{false, 40}}, {map[int]any{1: true, 2: 0, 9: "x"}, Light{true, 0}},
+		{nil, Light{On: false, Level: 100}}, {on(true), Light{On: true, Level: 100}}, {level(40), Light{On: true, Level: 40}}, {level(40), Light{On: true, Level: 40}},
+		{on(false), Light{On: false, Level: 40}}, {map[int]int{}, Light{On: false, Level: 40}}, {map[int]any{1: true, 2: 0, 9: "x"}, Light{On: true, Level: 0}},
 	} {
 		got, err := in.light(c.body)
 		if err != nil || got != c.want || w.lamp.State().Light != c.want {
 			t.Errorf("%v: %+v, %v, want %+v", c.body, got, err, c.want)
 		}
 	}
-	if want := []Light{{true, 100}, {true, 40}, {false, 40}, {true, 0}}; !slices.Equal(seen, want) {
+	if want := []Light{{On: true, Level: 100}, {On: true, Level: 40}, {Level: 40}, {On: true}}; !slices.Equal(seen, want) {
 		t.Errorf("OnLight saw %v, want %v", seen, want)
 	}
 	w.boot()
-	if got := w.lamp.State().Light; got != (Light{true, 0}) {
+	if got := w.lamp.State().Light; got != (Light{On: true, Level: 0}) {
 		t.Errorf("after a reboot %+v", got)
 	}
 	kid := w.members()[lampSubject].SenderID

@@ -31,6 +31,7 @@ type member struct {
 	heard  *oscore.Window // of the Group Manager's requests, before the start; nil: there were none
 	barred string         // why the Group Manager gives no keys over this association; empty: it does
 
+	casts uint64 // how many requests the device sent to the group by itself
 	hints uint64 // how often the Group Manager told whether the group is active
 
 	checked time.Time // when the Group Manager last confirmed the keys; zero: not since the start

@@ -7,6 +7,7 @@ import (
 	"lamplighter/internal/coap"
 	"lamplighter/internal/firmware"
 	"lamplighter/internal/label"
+	"lamplighter/internal/settings"
 )
 
 // formatLinks is application/link-format (RFC 6690).
@@ -53,6 +54,9 @@ func (d *Device) links() []coap.Link {
 	links := []coap.Link{{Target: "/ll/id", Attributes: []coap.Attribute{
 		{Name: "rt", Value: "ll.id"}, {Name: "ep", Value: label.FormatID(d.cfg.ID)}, {Name: "et", Value: d.cfg.Model},
 	}}}
+	if d.settings != nil {
+		links = append(links, coap.Link{Target: settings.PathValues, Attributes: []coap.Attribute{{Name: "rt", Value: "ll.cfg"}}})
+	}
 	if d.fw != nil {
 		links = append(links, coap.Link{Target: firmware.PathStatus, Attributes: []coap.Attribute{{Name: "rt", Value: "ll.fw"}}})
 	}

@@ -111,6 +111,15 @@ func (d *Device) loadState(tx store.Tx) error {
 	if _, err := get(tx, keyLight, &d.light); err != nil {
 		return err
 	}
+	var before Light
+	if held, err := get(tx, keyHeld, &before); err != nil {
+		return err
+	} else if held {
+		d.before = &before
+	}
+	if err := d.loadEmergency(tx); err != nil {
+		return err
+	}
 	var claim claimRecord
 	if found, err := get(tx, keyClaim, &claim); err != nil {
 		return err

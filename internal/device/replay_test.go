@@ -157,7 +157,7 @@ func TestOvertaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp, _, _, err := in.group.UnprotectResponse(in.send(first), b1)
-	if err != nil || resp.Code != coap.Changed || !bytes.Equal(resp.Payload, answer(coap.Changed, Light{false, 100}).Payload) {
+	if err != nil || resp.Code != coap.Changed || !bytes.Equal(resp.Payload, answer(coap.Changed, Light{On: false, Level: 100}).Payload) {
 		t.Errorf("%v, %v", resp, err)
 	}
 	if w.lamp.State().Light.On {

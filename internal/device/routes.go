@@ -77,7 +77,9 @@ func (d *Device) routes() *coap.Mux {
 	mux.Handle(coap.POST, "/ace-group/{name}/node", d.postNode)
 	mux.Handle(coap.DELETE, "/ace-group/{name}/node", d.deleteNode)
 	mux.Handle(coap.GET, "/light", d.only(d.byRequester, d.getLight))
-	mux.Handle(coap.PUT, "/light", d.only(d.byRequester, d.putLight))
+	mux.Handle(coap.PUT, "/light", d.only(d.byRequester, d.awake(d.putLight)))
+	d.registerSettings(mux)
+	d.registerEmergency(mux)
 	d.registerFirmware(mux)
 	return mux
 }
@@ -94,6 +96,7 @@ func (d *Device) admit(next coap.Handler) coap.Handler {
 				return problem(err)
 			}
 		}
+		d.leisure(req)
 		resp := next.Serve(ctx, req)
 		if req.Multicast && resp != nil && coap.Class(resp.Code) != 2 {
 			return nil
