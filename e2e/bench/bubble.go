@@ -14,7 +14,11 @@ import (
 // inBubbles measures where time is simulated: it passes when all goroutines wait.
 // Only tests can ask for that, so the program calls itself to be one: with -bubbles
 // it comes to [bubbles].
-func inBubbles() ([]result, error) {
+func inBubbles(section string) func() ([]result, error) {
+	return func() ([]result, error) { return callItself(section) }
+}
+
+func callItself(section string) ([]result, error) {
 	dir, err := os.MkdirTemp("", "lamplighter-bench-")
 	if err != nil {
 		return nil, err
@@ -25,7 +29,7 @@ func inBubbles() ([]result, error) {
 		return nil, err
 	}
 	out := filepath.Join(dir, "figures.json")
-	cmd := exec.Command(self, "-bubbles", out)
+	cmd := exec.Command(self, "-bubbles", out, "-only", section)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	failed := cmd.Run()
 	var all []result

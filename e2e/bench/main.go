@@ -48,16 +48,23 @@ var sections = []struct {
 	{"bridge", bridgeRTT},
 	{"browser", browser},
 	{"servers", servers},
-	{"firmware", inBubbles},
+	{"firmware", inBubbles("firmware")},
+	{"settings", inBubbles("settings")},
+}
+
+// simulated are the sections in simulated time.
+var simulated = map[string]func(bubble func(func() error) error) ([]result, error){
+	"firmware": firmwareRollout,
+	"settings": settingsChange,
 }
 
 func main() {
-	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser, servers, firmware; default: all")
+	only := flag.String("only", "", "comma-separated sections: crypto, wasm, answers, aiocoap, bridge, browser, servers, firmware, settings; default: all")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
-	simulated := flag.String("bubbles", "", "for the program itself: measure firmware in simulated time, and write the figures to this file")
+	inBubble := flag.String("bubbles", "", "for the program itself: measure the section in simulated time, and write the figures to this file")
 	flag.Parse()
-	if *simulated != "" {
-		bubbles(*simulated, firmwareRollout)
+	if *inBubble != "" {
+		bubbles(*inBubble, simulated[*only])
 	}
 	if err := run(*only, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
