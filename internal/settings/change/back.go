@@ -35,7 +35,7 @@ func (r *Run) Revert(ctx context.Context) error {
 // change ends as stopped for a reason, which is returned.
 func (r *Run) forget(ctx context.Context, why *Reason) error {
 	ids := r.list(func(row *Row) bool {
-		return row.State == RowStaged || row.State == RowScheduled || row.Committed
+		return row.State == RowStaged || row.State == RowScheduled || row.Committed || r.st.Phase == Staging && why == reasonCanceled
 	})
 	if err := r.take(ctx, ids); err != nil {
 		return err
@@ -73,7 +73,6 @@ func (r *Run) take(ctx context.Context, ids []string) error {
 		if err != nil {
 			return err
 		}
-		r.place(got, ids)
 		cancel, revert := r.standing(got, ids)
 		if len(cancel)+len(revert) == 0 {
 			break
@@ -100,16 +99,21 @@ func (r *Run) take(ctx context.Context, ids []string) error {
 	return r.keep()
 }
 
-// standing parts devices into those that cancel and those that revert.
+// standing parts devices into those that cancel and those that revert, and notes where
+// the others are. Who refused keeps its reason.
 func (r *Run) standing(got map[string]reply, ids []string) (cancel, revert []string) {
 	for _, id := range ids {
 		a, ok := got[id]
+		r.mu.Lock()
+		refused := r.st.row(id).State == RowRefused
+		r.mu.Unlock()
 		switch s := &a.status; {
-		case !ok || !a.said || !r.ours(s):
-		case s.State == settings.Staged || s.State == settings.Scheduled:
+		case ok && a.said && r.ours(s) && (s.State == settings.Staged || s.State == settings.Scheduled):
 			cancel = append(cancel, id)
-		case s.State == settings.Trial:
+		case ok && a.said && r.ours(s) && s.State == settings.Trial:
 			revert = append(revert, id)
+		case !refused:
+			r.place(got, []string{id})
 		}
 	}
 	return cancel, revert
@@ -129,7 +133,9 @@ func (r *Run) tell(ctx context.Context, mode settings.Mode, ids []string, good R
 			r.hear(id, a)
 			r.change(func(st *State) {
 				row := st.row(id)
-				row.State, row.Is = good, row.Before.Short()
+				if row.Is = row.Before.Short(); row.State != RowRefused {
+					row.State, row.Reason = good, nil
+				}
 				if a.said {
 					row.Is = a.status.Running
 				}

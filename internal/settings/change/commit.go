@@ -21,7 +21,7 @@ const (
 func (r *Run) quoting(mode settings.Mode) step {
 	return step{code: coap.POST, path: settings.PathTransaction, quoted: true, body: func(ids []string, _ []byte) []byte {
 		t := settings.Transaction{Txn: r.st.Txn, Mode: mode}
-		t.Nonces, _ = r.quote(ids)
+		t.Nonces, _ = r.quote(ids, nonceFresh)
 		if mode == settings.ModeCommit {
 			r.schedule(&t)
 		}
@@ -56,7 +56,7 @@ func (r *Run) ours(s *settings.Status) bool {
 // commit has the devices switch.
 func (r *Run) commit(ctx context.Context) error {
 	ids := r.st.list(RowStaged)
-	if _, fresh := r.quote(ids); len(fresh) < len(ids) { // somebody took time
+	if _, fresh := r.quote(ids, nonceFresh); len(fresh) < len(ids) { // somebody took time
 		if err := r.restage(ctx, ids); err != nil {
 			return err
 		}
@@ -260,6 +260,8 @@ func (r *Run) placeOne(id string, s *settings.Status) (late bool) {
 		r.set(id, RowReverted, reasonMissed)
 	case bytes.Equal(s.Running, row.Before.Short()):
 		r.set(id, RowPlanned, nil)
+	case !bytes.Equal(s.Txn, r.st.Txn):
+		r.set(id, RowRefused, reasonBase)
 	default:
 		r.set(id, RowRefused, reasonDigest)
 	}

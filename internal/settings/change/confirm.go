@@ -21,7 +21,7 @@ func (r *Run) confirm(ctx context.Context) error {
 		return reasonNoTrial
 	}
 	ids := r.st.list(RowTrial)
-	if _, fresh := r.quote(ids); len(fresh) < len(ids) || r.st.Phase == Confirming {
+	if _, fresh := r.quote(ids, justNow); len(fresh) < len(ids) || r.st.Phase == Confirming {
 		ids = r.committed()
 		got, err := r.sweep(ctx, ids)
 		if err != nil {
@@ -107,7 +107,7 @@ func (r *Run) kept(id string, a reply) bool {
 // finish ends a change that was confirmed.
 func (r *Run) finish() error {
 	if done := len(r.st.list(RowConfirmed)); done < r.st.need() {
-		return r.end(Failed, reasonUnsure.with("(%d of %d keep the new settings.)", done, len(r.st.list())))
+		return r.end(Failed, reasonPartly.with("(%d of %d do.)", done, len(r.st.list())))
 	}
 	return r.enter(Done)
 }

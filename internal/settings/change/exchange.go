@@ -17,7 +17,8 @@ const (
 	groupTries = 3                // how often the group is asked for those who are missing
 	fewAlone   = 2                // up to so many devices are asked one by one at once
 	mostAlone  = 8                // of those who stay silent to the group
-	patience   = 15 * time.Second // for a device that is asked alone
+	patience   = 20 * time.Second // for a device that stayed silent to the group: three retransmissions. RFC 7252, Section 4.8
+	longer     = time.Minute      // for one that was never asked otherwise
 	mostNonces = 150              // in one message
 	mostBody   = 900              // bytes of a message to the group, about
 	leastOf    = 120
@@ -128,7 +129,7 @@ func (r *Run) parts(ids []string, s step, everyone bool) (parts [][]string) {
 	case everyone: // nobody has to be named
 		return [][]string{ids}
 	}
-	most, size := max(mostBody-s.room, leastOf), 0
+	most, size := min(max(mostBody-s.room, leastOf), settings.MaxOf), 0
 	for i, id := range ids {
 		n := 1 + len(r.p.Sender(id))
 		if i == 0 || size+n > most {
@@ -215,7 +216,11 @@ func (r *Run) askAlone(ctx context.Context, ids []string, s step, got map[string
 
 // call asks one device.
 func (r *Run) call(ctx context.Context, id string, s step) (out reply) {
-	short, stop := context.WithTimeout(ctx, patience)
+	limit := patience
+	if r.st.Options.Alone {
+		limit = longer
+	}
+	short, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	err := r.unpaused(short, func() error {
 		a, err := r.p.Group.Call(short, id, s.message([]string{id}, nil))

@@ -23,7 +23,7 @@ func NewPlan(ctx context.Context, p Params) (*Run, error) {
 	r.st.Options = p.Options.withDefaults(r.st.Network)
 	ctx, end := r.begin(ctx)
 	defer end()
-	got, err := r.Read(ctx)
+	got, err := r.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +61,14 @@ type Reading struct {
 	Reason *Reason // why there is nothing
 }
 
-// Read asks all devices what they run. Those whose digest is the one that the site
-// confirmed last need not send their values again.
-func (r *Run) Read(ctx context.Context) (map[string]Reading, error) {
+// Read asks all devices of p what they run. Those whose digest is the one that the
+// site confirmed last need not send their values again. Neither a schema nor a change
+// is needed for it.
+func Read(ctx context.Context, p Params) (map[string]Reading, error) {
+	return newRun(p, State{Options: p.Options.withDefaults(false)}).read(ctx)
+}
+
+func (r *Run) read(ctx context.Context) (map[string]Reading, error) {
 	const full = settings.FieldValues | settings.FieldSchema
 	var ids []string
 	known := map[string]*Device{}

@@ -44,7 +44,7 @@ func (r *Run) prepare(ctx context.Context, ids []string, mode settings.Mode, goo
 // change, or might be lost by it.
 func (r *Run) stageSilently(ctx context.Context) (bool, error) {
 	ids := r.st.list(RowChecked)
-	_, fresh := r.quote(ids)
+	_, fresh := r.quote(ids, nonceFresh)
 	if r.st.Options.Alone || r.st.Network || len(ids) == 0 || len(fresh) < len(r.st.list()) {
 		return false, nil
 	}

@@ -64,6 +64,7 @@ var (
 	reasonShort    = &Reason{"cfg-too-few", "Fewer devices went along than was asked for. The others were told to forget the change; they run what they ran before.", "See which devices are silent or refused, or allow fewer."}
 	reasonBack     = &Reason{"cfg-went-back", "Fewer devices run the new settings than was asked for. All were told to go back.", "See which devices are silent or refused, or allow fewer."}
 	reasonQuorum   = &Reason{"cfg-quorum", "Fewer devices run the new settings than was asked for, so nothing was confirmed.", "Revert the change, or wait until all have reverted by themselves."}
+	reasonPartly   = &Reason{"cfg-partly", "Not all devices keep the new settings.", "See which do not, and plan the change again for these."}
 	reasonNoTrial  = &Reason{"cfg-no-trial", "There is nothing to confirm: no device tries new settings of this change.", ""}
 	reasonExpired  = &Reason{"cfg-expired", "Nobody confirmed the change in time. The devices went back to the settings before by themselves.", "Plan the change again."}
 	reasonCanceled = &Reason{"cfg-canceled", "The change was taken back.", ""}

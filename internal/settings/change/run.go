@@ -144,15 +144,17 @@ func (r *Run) hear(id string, a reply) {
 	}
 }
 
-// nonceFresh is how long a nonce is relied on. It lives longer at the device.
-const nonceFresh = settings.NonceLife / 2 * time.Second
+const (
+	nonceFresh = settings.NonceLife / 2 * time.Second // how long a nonce is relied on; it lives longer at the device
+	justNow    = 30 * time.Second                     // ago devices were looked at, so that they are not looked at again
+)
 
-// quote returns the nonces of devices, and those of the devices that have a fresh one.
-func (r *Run) quote(ids []string) (list []byte, have []string) {
+// quote returns the nonces of devices, and those of the devices that gave one lately.
+func (r *Run) quote(ids []string, lately time.Duration) (list []byte, have []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range ids {
-		if n, ok := r.nonces[id]; ok && r.p.Clock.Now().Sub(n.at) < nonceFresh {
+		if n, ok := r.nonces[id]; ok && r.p.Clock.Now().Sub(n.at) < lately {
 			list, have = append(list, n.bytes...), append(have, id)
 		}
 	}
