@@ -179,10 +179,7 @@ func (h *Holder) switchOver(rec record) error {
 	next.State, next.Values, next.Before, next.Candidate = settings.Trial, rec.Candidate, rec.Values, nil
 	next.At, next.Ahead, next.Boots, next.Switched = 0, 0, 0, h.stamp()
 	deadline := h.cfg.Uptime() + time.Duration(rec.Within)*time.Second
-	old := h.nonce
-	h.nonce = nonce{}
 	if err := h.commit(next); err != nil {
-		h.nonce = old
 		return err
 	}
 	h.deadline = deadline

@@ -316,6 +316,16 @@ func TestNonces(t *testing.T) {
 	r.want("after the switch", r.post(step(txnA, settings.ModeConfirm, r.nonce()), false), settings.ResultOK, settings.Idle, 50)
 }
 
+// Nor over the way back.
+func TestNonceBeforeTheWayBack(t *testing.T) {
+	r := newRig(t).to(settings.Trial)
+	r.pass(settings.DefaultConfirm*time.Second - time.Second)
+	n := r.nonce()
+	r.pass(time.Second)
+	r.post(stage(txnB, patch(60)), false)
+	r.want("before the way back", r.post(step(txnB, settings.ModeCommit, n), false), settings.ResultStale, settings.Staged, 5)
+}
+
 func TestFields(t *testing.T) {
 	r := newRig(t).to(settings.Trial)
 	s := r.status(settings.StatusRequest{Fields: settings.FieldValues | settings.FieldBefore | settings.FieldSchema, Keys: []uint64{1, 77}})

@@ -22,8 +22,8 @@ type reference struct {
 	end       settings.Result
 	nonce     string
 	given     time.Duration
-	spent     string // the nonce that was quoted last, until a restart
-	kept      string // the nonce of the latest step that was taken
+	spent     string          // the nonce that was quoted last, until a restart
+	kept      string          // the nonce of the latest step that was taken
 	steps     map[string]bool // of staging
 	end2      time.Duration   // by uptime: when the state ends
 	at        int64           // seconds by the wall; 0: none
@@ -41,7 +41,7 @@ func (m *reference) running() settings.Map {
 }
 
 func (m *reference) close(how settings.Result) {
-	if m.state == settings.Trial && how != settings.ResultConfirmed && m.next.Digest() != m.confirmed.Digest() {
+	if m.state == settings.Trial {
 		m.nonce = ""
 	}
 	if how == settings.ResultConfirmed {
@@ -52,9 +52,7 @@ func (m *reference) close(how settings.Result) {
 }
 
 func (m *reference) enterTrial(up time.Duration, wall time.Time) {
-	if m.next.Digest() != m.confirmed.Digest() {
-		m.nonce = ""
-	}
+	m.nonce = ""
 	m.state, m.end2, m.at, m.boots, m.switched = settings.Trial, up+m.within, 0, 0, wall.UnixMilli()
 }
 
@@ -237,7 +235,7 @@ type world struct {
 	digests [3][]byte // of what ran, or of the candidate, as they have heard
 	txns    [3][]byte
 	count   uint32
-	who     int // whose turn it is
+	who     int                    // whose turn it is
 	held    []settings.Transaction // on their way, or held back
 
 	confirms, trials, crashes int

@@ -72,13 +72,15 @@ func (h *Holder) commit(next record) error {
 // adopt makes a record the present one, and has a change of what runs applied.
 func (h *Holder) adopt(next record) {
 	old := h.rec.Values
+	if (h.rec.State == settings.Trial) != (next.State == settings.Trial) {
+		h.nonce = nonce{}
+	}
 	h.rec = next
 	values := next.Values
 	h.running.Store(&values)
 	if old == nil || old.Digest() == values.Digest() {
 		return
 	}
-	h.nonce = nonce{}
 	if h.cfg.Apply != nil {
 		h.cfg.Apply(old, values)
 	}
