@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -36,12 +37,15 @@ type cli struct {
 	Firmware firmwareCmd `cmd:"" help:"Send firmware to a whole group, and look after rollouts."`
 	Settings settingsCmd `cmd:"" help:"Settings of a whole group, and the schemas that give them meaning."`
 
+	Scene     sceneCmd     `cmd:"" help:"Lighting scenes of a group."`
+	Emergency emergencyCmd `cmd:"" help:"Emergency lighting: switch it, test it, print its log."`
+
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Say what is wrong with a configuration file."`
 
 	Config    kong.ConfigFlag `placeholder:"FILE" help:"Read flags from this file (YAML; docs/operating.md)."`
 	LogFormat string          `help:"How to log: text or json." enum:"text,json" default:"text" env:"LAMPLIGHTER_LOG_FORMAT"`
-	Log       string          `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission, firmware and settings." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
+	Log       string          `help:"What to log: debug, info, warn or error. Default: info for servers, warn for demo, commission, firmware, settings, scene and emergency." enum:",debug,info,warn,error" default:"" env:"LAMPLIGHTER_LOG"`
 	NonceLog  string          `hidden:"" help:"Append a hash of every (key, nonce) and its ciphertext to this file; for tests." env:"LAMPLIGHTER_NONCE_LOG"`
 }
 
@@ -116,10 +120,14 @@ func (c *cli) logHandler(w io.Writer, command string) slog.Handler {
 	return slog.NewTextHandler(w, options)
 }
 
-// logLevel is the level that was asked for. A person in front of the demo, of
-// commission, of firmware or of settings reads what these print, so only warnings come between.
+// softly are the commands of a person who reads what they print.
+var softly = []string{"demo", "commission", "firmware", "settings", "scene", "emergency"}
+
+// logLevel is the level that was asked for. A person in front of a terminal wants only
+// warnings between what a command prints.
 func logLevel(asked, command string) (level slog.Level) {
-	if asked == "" && (command == "demo" || command == "commission" || strings.HasPrefix(command, "firmware ") || strings.HasPrefix(command, "settings ")) {
+	first, _, _ := strings.Cut(command, " ")
+	if asked == "" && slices.Contains(softly, first) {
 		return slog.LevelWarn
 	}
 	if asked != "" {
