@@ -63,14 +63,7 @@ func random(t *testing.T, seed uint64) change.Phase {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	before := w.Devices[0].Holder().Values()
 	own := settings.Map{20: "Door"}
-	o := change.Options{Quorum: rng.IntN(7), Within: time.Duration(300+rng.IntN(900)) * time.Second, Alone: rng.IntN(8) == 0}
-	if rng.IntN(3) == 0 {
-		o.In = time.Duration(rng.IntN(60)) * time.Second
-	}
-	p := w.Change(change.Change{Values: office(), Own: map[string]settings.Map{w.Devices[1].ID: own}}, o)
-	if seed%4 == 0 {
-		p.Options.At = w.Clock.Now().Add(minute)
-	}
+	p := w.Change(change.Change{Values: office(), Own: map[string]settings.Map{w.Devices[1].ID: own}}, w.options(rng, seed))
 	var saved []byte
 	p.Save = func(st change.State) error { saved = st.Encode(); return nil }
 	r := w.plan(p)
@@ -102,27 +95,43 @@ func random(t *testing.T, seed uint64) change.Phase {
 		if rng.IntN(4) == 0 {
 			step = (*change.Run).Revert
 		}
-		w.check(r, before, own)
+		w.check(before, own)
 	}
 	w.SetLinks(func(int) sim.Link { return sim.Link{} })
 	w.Wait(2 * time.Hour)
-	w.check(r, before, own)
-	v := r.View()
+	w.check(before, own)
+	w.claims(r.View())
+	return r.View().Phase
+}
+
+func (w *world) options(rng *rand.Rand, seed uint64) change.Options {
+	o := change.Options{Quorum: rng.IntN(7), Within: time.Duration(300+rng.IntN(900)) * time.Second, Alone: rng.IntN(8) == 0}
+	if rng.IntN(3) == 0 {
+		o.In = time.Duration(rng.IntN(60)) * time.Second
+	}
+	if seed%4 == 0 {
+		o.At = w.Clock.Now().Add(minute)
+	}
+	return o
+}
+
+// claims compares what a change that is over says with what devices run.
+func (w *world) claims(v change.View) {
+	w.t.Helper()
 	for _, row := range v.Rows {
 		h := w.Device(row.Device).Holder().View()
 		isNew := string(h.Digest) == string(row.Target.Short())
 		if h.State > settings.Staged {
-			t.Errorf("%s is left %v", row.Device, h.State)
+			w.t.Errorf("%s is left %v", row.Device, h.State)
 		}
 		if (row.State == change.RowConfirmed && !isNew) || (v.Phase == change.Reverted || v.Phase == change.Stopped) && isNew {
-			t.Errorf("%s runs new %v, but is %s in a change that is %s", row.Device, isNew, row.State, v.Phase)
+			w.t.Errorf("%s runs new %v, but is %s in a change that is %s", row.Device, isNew, row.State, v.Phase)
 		}
 	}
-	return v.Phase
 }
 
 // check wants each device to run the old or the new settings.
-func (w *world) check(r *change.Run, before, own settings.Map) {
+func (w *world) check(before, own settings.Map) {
 	w.t.Helper()
 	for i, d := range w.Devices {
 		target := settings.Merge(before, office())
