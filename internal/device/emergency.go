@@ -79,6 +79,9 @@ type emergency struct {
 	ends     time.Time // of the test under way
 	function time.Time // when the next test begins by itself; zero: never
 	duration time.Time
+
+	weeks int64     // between duration tests, as planned
+	from  time.Time // when that was planned, or the device started: the first test counts from here
 }
 
 func (e *emergency) due() (at time.Time, ok bool) {
@@ -157,8 +160,12 @@ func (d *Device) plan() {
 	if day := d.number(setFunctionDay, 0); day > 0 {
 		e.function = nextHour(now, time.Weekday(day%7), int(d.number(setFunctionHour, 0)))
 	}
-	if weeks := d.number(setInterval, 0); weeks > 0 {
-		last := now
+	weeks := d.number(setInterval, 0)
+	if weeks != e.weeks || e.from.IsZero() {
+		e.weeks, e.from = weeks, now
+	}
+	if weeks > 0 {
+		last := e.from
 		if t := e.rec.last(TestDuration); t != nil {
 			last = time.Unix(int64(t.At), 0)
 		}
