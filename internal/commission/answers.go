@@ -80,6 +80,8 @@ func (c *campaign) deviceOf(cred []byte) *device {
 type lightState struct {
 	On    *bool   `cbor:"1,keyasint,omitempty"`
 	Level *uint64 `cbor:"2,keyasint,omitempty"` // percent, 0 to 100
+
+	Priority *uint64 `cbor:"3,keyasint,omitempty"` // 1: an emergency, until 0 ends it
 }
 
 func (row *Answer) fill(a answerFrom, now int64) {

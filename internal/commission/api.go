@@ -182,7 +182,7 @@ const (
 // Job is durable work on a list of devices. It goes on after a reload.
 type Job struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware", "settings", "emergency-test"
+	Kind    string    `json:"kind"`  // "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware", "settings", "emergency-function", "emergency-duration"
 	Group   string    `json:"group"` // empty where none
 	State   JobState  `json:"state"`
 	Started int64     `json:"started"`

@@ -18,6 +18,9 @@ const (
 	kindRollCall = "rollcall"
 	kindLight    = "light"
 	kindFirmware = "firmware"
+
+	kindScene     = "scene"
+	kindEmergency = "emergency"
 )
 
 // campaign is one group message and what came back: the multicast, the answers
@@ -28,6 +31,8 @@ type campaign struct {
 	req  *coap.Message // plain
 	kind string
 	wait time.Duration // for answers to the multicast
+
+	copies int // of the multicast, byte-identical; 0: one
 
 	each func(d *device, a answerFrom) // takes the answers; nil: they are those of a roll call
 
@@ -55,26 +60,35 @@ type heldAnswer struct {
 
 // ask sends req to the group and gathers the answers.
 func (s *site) ask(ctx context.Context, g *group, kind string, req *coap.Message) (RollCall, error) {
+	call, _, err := s.askFor(ctx, g, kind, req)
+	return call, err
+}
+
+// askFor is [site.ask] for who goes on with the campaign.
+func (s *site) askFor(ctx context.Context, g *group, kind string, req *coap.Message) (RollCall, *campaign, error) {
 	if err := s.ensureMember(ctx, g); err != nil {
-		return RollCall{}, asProblem(err)
+		return RollCall{}, nil, asProblem(err)
 	}
 	if s.rests(ctx, g) {
-		return RollCall{}, errPaused
+		return RollCall{}, nil, errPaused
 	}
 	c := s.newCampaign(g, kind, req)
 	if len(c.call.Answers) == 0 {
-		return RollCall{}, errNobody
+		return RollCall{}, nil, errNobody
 	}
 	s.mu.Lock()
 	g.current = c
-	if kind == kindLight {
+	switch kind {
+	case kindLight, kindScene:
 		g.command = c
+	case kindEmergency:
+		g.alarm, c.copies = c, alarmCopies
 	}
 	s.mu.Unlock()
 	c.tellAll()
 	err := c.run(ctx)
 	c.finish(asProblem(err))
-	return c.snapshot(), asError(err)
+	return c.snapshot(), c, asError(err)
 }
 
 // asError is [asProblem] with a nil that stays nil.
@@ -154,9 +168,19 @@ func (c *campaign) multicast(ctx context.Context) error {
 		opening.Go(func() { c.openAll(arrivals) })
 	}
 	sent := time.Now()
-	err = c.s.e.wire.Multicast(ctx, group, outer, c.wait, func(resp *coap.Message, from netip.AddrPort) {
+	var copies sync.WaitGroup
+	take := func(resp *coap.Message, from netip.AddrPort) {
 		arrivals <- arrival{resp, from, binding, time.Since(sent)}
-	})
+	}
+	for n := 1; n < c.copies; n++ { // who had the message before drops a copy unread
+		copies.Go(func() {
+			if sleep(ctx, time.Duration(n)*alarmGap) {
+				_ = c.s.e.wire.Multicast(ctx, group, outer, c.wait, take)
+			}
+		})
+	}
+	err = c.s.e.wire.Multicast(ctx, group, outer, c.wait, take)
+	copies.Wait()
 	close(arrivals)
 	opening.Wait()
 	c.awaitCredentials(ctx)

@@ -148,6 +148,7 @@ var calls = map[string]runner{
 	"firmwareReport":      call1((*Engine).FirmwareReport),
 	"settingsSchemas":     call1((*Engine).SettingsSchemas),
 	"readSettings":        call1((*Engine).ReadSettings),
+	"keepSettings":        call2((*Engine).KeepSettings),
 	"settingsTemplates":   call0((*Engine).SettingsTemplates),
 	"saveTemplate":        call1((*Engine).SaveTemplate),
 	"deleteTemplate":      do1((*Engine).DeleteTemplate),

@@ -149,7 +149,13 @@ func (c *campaign) followUp(ctx context.Context) {
 func (c *campaign) superseded() bool {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	return c.kind == kindLight && c.g.command != c
+	switch c.kind {
+	case kindLight, kindScene:
+		return c.g.command != c
+	case kindEmergency:
+		return c.g.alarm != c
+	}
+	return false
 }
 
 // askOne asks one device by unicast, in pairwise mode; challenge is what it asked

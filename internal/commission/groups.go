@@ -31,6 +31,7 @@ type group struct {
 
 	current *campaign // the latest, also when it has ended; nil: none since the start
 	command *campaign // the latest command
+	alarm   *campaign // the latest command of an emergency
 
 	// Guarded by using, which is taken for moments only: contexts are not safe
 	// for concurrent use.

@@ -62,6 +62,9 @@ func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
 		return s.jobView(j), nil
 	}
 	more, err := s.againRollout(j)
+	if err == nil && more == nil {
+		more, err = s.againChange(j)
+	}
 	if err != nil {
 		s.mu.Unlock()
 		return Job{}, err

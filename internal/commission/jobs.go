@@ -22,6 +22,9 @@ const (
 	jobCheck         = "check"
 	jobRenew         = "renew"
 	jobFirmware      = "firmware"
+	jobSettings      = "settings"
+	jobTestFunction  = "emergency-function" // tests of emergency lights
+	jobTestDuration  = "emergency-duration"
 )
 
 // States of an item.
@@ -149,11 +152,18 @@ func (s *site) oldest() []write {
 		if i < maxJobs-1 || !j.ended() {
 			continue
 		}
+		if c := s.changes[j.rec.ID]; c != nil && i < 4*maxJobs && c.undoable(s.e.cfg.Now()) {
+			continue
+		}
 		delete(s.jobs, j.rec.ID)
 		writes = append(writes, write{preJob + j.rec.ID, nil})
 		if s.rollouts[j.rec.ID] != nil {
 			delete(s.rollouts, j.rec.ID)
 			writes = append(writes, write{preRollout + j.rec.ID, nil}, write{preBoard + j.rec.ID, nil})
+		}
+		if s.changes[j.rec.ID] != nil {
+			delete(s.changes, j.rec.ID)
+			writes = append(writes, write{preChange + j.rec.ID, nil})
 		}
 		for _, dev := range j.rec.Devices {
 			writes = append(writes, write{j.itemKey(dev), nil})
@@ -220,7 +230,8 @@ func (j *job) outcome() JobState {
 func (s *site) summary(j *job) string {
 	v := s.jobView(j)
 	verb := map[string]string{jobClaim: "claimed", jobJoin: "joined to " + v.Group, jobLeave: "removed from " + v.Group, jobRelease: "released",
-		jobCommissioners: "told who may manage them", jobCheck: "asked about their groups", jobRenew: "joined to " + v.Group + " anew", jobFirmware: "updated"}[v.Kind]
+		jobCommissioners: "told who may manage them", jobCheck: "asked about their groups", jobRenew: "joined to " + v.Group + " anew", jobFirmware: "updated",
+		jobSettings: "keep their new settings", jobTestFunction: "passed the function test", jobTestDuration: "passed the duration test"}[v.Kind]
 	text := fmt.Sprintf("%d of %s %s", v.Done, plural(v.Total, "device", "devices"), verb)
 	if v.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", v.Failed)

@@ -35,6 +35,7 @@ var Methods = []Method{
 	{"firmwareReport", []Param{{"job", "string"}}, "string", "a rollout as CSV"},
 	{"settingsSchemas", []Param{{"group", "string"}}, "SettingsSchema[]", "the schemas of a group's devices; those that are not kept here are read from a device"},
 	{"readSettings", []Param{{"group", "string"}}, "SettingsDevice[]", "asks the devices of a group what they run"},
+	{"keepSettings", []Param{{"group", "string"}, {"devices", "string[]"}}, "SettingsDevice[]", "takes what drifted devices run for confirmed"},
 	{"settingsTemplates", nil, "SettingsTemplate[]", "the templates, by name"},
 	{"saveTemplate", []Param{{"template", "SettingsTemplate"}}, "SettingsTemplate", "keeps a template; without an id it is a new one"},
 	{"deleteTemplate", []Param{{"id", "string"}}, "void", "drops a template"},

@@ -195,6 +195,8 @@ type itemRecord struct {
 	Step    string   `cbor:"2,keyasint,omitempty"`
 	Tries   int      `cbor:"3,keyasint,omitempty"`
 	Problem *Problem `cbor:"4,keyasint,omitempty"`
+
+	Before uint64 `cbor:"5,keyasint,omitempty"` // of a test: one more than the time of the test before; 0: not begun
 }
 
 // errStored says that the store holds something that this version cannot read.

@@ -120,8 +120,11 @@ func reasonProblem(r *rollout.Reason) *Problem {
 	if r == nil {
 		return nil
 	}
-	return &Problem{ID: r.ID, Text: r.Text, Next: r.Next, Retry: strings.Contains(strings.ToLower(r.Next), "try again")}
+	return &Problem{ID: r.ID, Text: r.Text, Next: r.Next, Retry: passes(r.Next)}
 }
+
+// passes reports whether the next step is to try again as it is.
+func passes(next string) bool { return strings.Contains(strings.ToLower(next), "try again") }
 
 func unixMilli(t time.Time) int64 {
 	if t.IsZero() {

@@ -29,8 +29,15 @@ func (s *site) run(j *job) {
 
 // workOn works on all items that are to do, a few at a time.
 func (s *site) workOn(ctx context.Context, j *job) {
-	if j.rec.Kind == jobFirmware {
+	switch j.rec.Kind {
+	case jobFirmware:
 		s.workOnRollout(ctx, j)
+		return
+	case jobSettings:
+		s.workOnChange(ctx, j)
+		return
+	case jobTestFunction, jobTestDuration:
+		s.workOnTests(ctx, j)
 		return
 	}
 	if err := s.prepare(ctx, j); err != nil {

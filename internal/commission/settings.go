@@ -1,67 +1,129 @@
 package commission
 
-import "context"
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
 
-var errCfgYet = &Error{Problem: Problem{ID: "internal", Text: "This cannot be done yet."}}
+	"lamplighter/internal/settings"
+	"lamplighter/internal/settings/change"
+	"lamplighter/internal/store"
+)
 
-func (e *Engine) SettingsSchemas(ctx context.Context, group string) ([]SettingsSchema, error) {
-	return nil, errCfgYet
+// Problems of settings. What devices and changes meet has the ids of
+// internal/settings/change.
+var (
+	errCfgSchema   = problem("cfg-unknown-schema", "No device of this model has told what its settings mean.", "Read the settings of the group while one of them is on.")
+	errCfgDoc      = problem("cfg-schema-file", "What a device gave as the meaning of its settings cannot be read.", "Do not change its settings from here. Ask its maker.")
+	errCfgSigned   = problem("cfg-schema-signature", "The signature of the schema is wrong: it was changed after it was signed.", "Do not change these settings. Ask the maker of the device.")
+	errCfgSigner   = problem("cfg-schema-signer", "No key that the devices trust signed the schema.", "Do not change these settings. Ask the maker of the device.")
+	errCfgOne      = problem("cfg-one-at-a-time", "Another change of settings is under way in this group or at some of these devices.", "Confirm or revert it first.")
+	errCfgNoJob    = problem("cfg-no-change", "This job changes no settings.", "Choose one that does.")
+	errCfgBroken   = problem("cfg-state-lost", "What was saved of this change cannot be gone on with.", "The devices revert by themselves. Plan the change again.")
+	errCfgNotTrial = problem("cfg-not-trying", "The devices do not try new settings at the moment.", "Wait for the switch, or look whether they have reverted.")
+	errCfgOver     = problem("cfg-over", "The change is over.", "What was confirmed can be undone.")
+	errCfgUndo     = problem("cfg-nothing-to-undo", "Nothing of this change was confirmed, or that is longer ago than 30 days.", "")
+	errCfgAgain    = problem("cfg-confirmed-in-part", "Some devices have kept the new settings.", "Plan the change again: they need nothing more.")
+	errCfgOptions  = problem("cfg-bad-options", "The times of the change are out of range.", "Give times that are not negative, up to 7 days ahead, and up to a day to confirm in.")
+	errCfgTemplate = problem("cfg-unknown-template", "There is no template with this id.", "Choose one of those that are listed.")
+	errCfgNameless = problem("cfg-template-name", "A template has a name and a model.", "Give it both.")
+	errCfgRoom     = problem("cfg-templates-full", "There are too many templates, or this one is too large.", "Drop one that nobody needs.")
+	errCfgFormat   = problem("cfg-format", "Settings are exported as senml or csv.", "Choose one of them.")
+	errCfgModels   = problem("cfg-models", "The file has settings of more than one model.", "Import one model after the other.")
+	errCfgEmpty    = problem("cfg-file-empty", "The file has no settings of devices in this group.", "See whether it is the right file and the right group.")
+	errCfgNoScenes = problem("cfg-no-scenes", "No lamp of this group has scenes.", "")
+	errCfgScene    = problem("cfg-bad-scene", "There is no such scene.", "Scenes have numbers from 0 to 15, and fade for an hour at most.")
+	errCfgLink     = problem("cfg-no-link", "The device has nothing that can be linked with a group.", "Choose switches or sensors.")
+	errCfgUnread   = problem("cfg-unread", "The device was not asked for its settings yet.", "Read the settings of its group.")
+)
+
+// cfgProblem is what is wrong with values or a file, in words.
+func cfgProblem(err error) *Error {
+	return problem("cfg-values", "The settings cannot be used: "+err.Error()+".", "Mend them, then try again.").because(err)
 }
-func (e *Engine) ReadSettings(ctx context.Context, group string) ([]SettingsDevice, error) {
-	return nil, errCfgYet
+
+// Keys of the store.
+const (
+	preSchema   = "schema/"   // schema/DIGEST: schemaRecord
+	preSettings = "settings/" // settings/DEVICE: settingsRecord
+	preTemplate = "template/" // template/ID: bstr, a SettingsTemplate in JSON
+	preChange   = "change/"   // change/JOB: changeRecord
+	preTest     = "test/"     // test/TIME-DEVICE: testRecord
+)
+
+// Bounds on what is kept.
+const (
+	maxSchemas   = 64
+	maxTemplates = 200
+	maxTemplate  = 64 << 10            // bytes
+	undoLife     = 30 * 24 * time.Hour // how long a change can be undone
+)
+
+// settingsRecord is what is known of a device's settings. A record is never changed,
+// only replaced.
+type settingsRecord struct {
+	Confirmed settings.Map        `cbor:"1,keyasint,omitzero"` // last by this site; nil: nothing yet
+	Schema    *settings.SchemaRef `cbor:"2,keyasint,omitempty"`
+	Values    settings.Map        `cbor:"3,keyasint,omitzero"` // as last read; nil: it was not
+	Digest    []byte              `cbor:"4,keyasint,omitempty"`
+	State     settings.State      `cbor:"5,keyasint,omitempty"`
+	At        int64               `cbor:"6,keyasint,omitempty"`
+	Reason    *change.Reason      `cbor:"7,keyasint,omitempty"` // why it did not tell when it was asked last
 }
-func (e *Engine) SettingsTemplates(ctx context.Context) ([]SettingsTemplate, error) {
-	return nil, errCfgYet
+
+// loadSettings reads what is kept of settings; the jobs are loaded.
+func (s *site) loadSettings(tx store.Tx) error {
+	return errors.Join(
+		scan(tx, preSchema, func(digest string, r *schemaRecord) { s.schemas[digest] = newSchema(r) }),
+		scan(tx, preSettings, func(id string, r *settingsRecord) { s.settings[id] = r }),
+		scan(tx, preChange, func(id string, r *changeRecord) {
+			if s.jobs[id] != nil {
+				s.changes[id] = loadChange(*r)
+			}
+		}))
 }
-func (e *Engine) SaveTemplate(ctx context.Context, t SettingsTemplate) (SettingsTemplate, error) {
-	return t, errCfgYet
+
+// membersOf lists a group's devices in the order of their ids.
+func (s *site) membersOf(g *group) (list []*device) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.devices)) {
+		if s.devices[id].rec.in(g.name) != nil {
+			list = append(list, s.devices[id])
+		}
+	}
+	return list
 }
-func (e *Engine) DeleteTemplate(ctx context.Context, id string) error { return errCfgYet }
-func (e *Engine) PlanSettings(ctx context.Context, c SettingsChange) (SettingsRun, error) {
-	return SettingsRun{}, errCfgYet
+
+// settingsOf is what is known of a device's settings; an empty record where nothing
+// is.
+func (s *site) settingsOf(id string) settingsRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.settings[id]; r != nil {
+		return *r
+	}
+	return settingsRecord{}
 }
-func (e *Engine) CheckSettings(ctx context.Context, c SettingsChange) (SettingsRun, error) {
-	return SettingsRun{}, errCfgYet
+
+// cfgReason is why a device or a change stopped, as a person reads it.
+func cfgReason(r *change.Reason) *Problem {
+	if r == nil {
+		return nil
+	}
+	return &Problem{ID: r.ID, Text: r.Text, Next: r.Next, Retry: passes(r.Next)}
 }
-func (e *Engine) ApplySettings(ctx context.Context, c SettingsChange) (Job, error) {
-	return Job{}, errCfgYet
+
+// cfgError is an error of internal/settings/change as one that a person reads.
+func cfgError(err error) *Error {
+	var r *change.Reason
+	if errors.As(err, &r) {
+		return &Error{Problem: *cfgReason(r), cause: err}
+	}
+	return asProblem(err)
 }
-func (e *Engine) ConfirmSettings(ctx context.Context, job string) (SettingsRun, error) {
-	return SettingsRun{}, errCfgYet
-}
-func (e *Engine) RevertSettings(ctx context.Context, job string) (SettingsRun, error) {
-	return SettingsRun{}, errCfgYet
-}
-func (e *Engine) UndoSettings(ctx context.Context, job string) (SettingsChange, error) {
-	return SettingsChange{}, errCfgYet
-}
-func (e *Engine) SettingsRun(ctx context.Context, job string) (SettingsRun, error) {
-	return SettingsRun{}, errCfgYet
-}
-func (e *Engine) ExportSettings(ctx context.Context, group, format string) (string, error) {
-	return "", errCfgYet
-}
-func (e *Engine) ImportSettings(ctx context.Context, group, text string) (SettingsChange, error) {
-	return SettingsChange{}, errCfgYet
-}
-func (e *Engine) RecallScene(ctx context.Context, group string, scene, fade int) (RollCall, error) {
-	return RollCall{}, errCfgYet
-}
-func (e *Engine) StoreScene(ctx context.Context, group string, scene int, values map[string]any) (SettingsChange, error) {
-	return SettingsChange{}, errCfgYet
-}
-func (e *Engine) LinkSettings(ctx context.Context, devices []string, group string, to SettingsLink) (SettingsChange, error) {
-	return SettingsChange{}, errCfgYet
-}
-func (e *Engine) Emergency(ctx context.Context, group string, on bool) (RollCall, error) {
-	return RollCall{}, errCfgYet
-}
-func (e *Engine) EmergencyTest(ctx context.Context, group, kind string, devices []string) (Job, error) {
-	return Job{}, errCfgYet
-}
-func (e *Engine) EmergencyLog(ctx context.Context, group string) ([]EmergencyEntry, error) {
-	return nil, errCfgYet
-}
-func (e *Engine) EmergencyLogCSV(ctx context.Context, group string) (string, error) {
-	return "", errCfgYet
-}
+
+// number is a key as JSON has it.
+func number(key uint64) string { return strconv.FormatUint(key, 10) }

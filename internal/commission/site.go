@@ -45,6 +45,10 @@ type site struct {
 	images   map[string]*imageRecord // of firmware, by digest; a record is never changed, only replaced
 	trusted  []trustAnchor           // never changed, only replaced
 	rollouts map[string]*fwRollout   // by job
+
+	schemas  map[string]*schema         // of settings, by digest
+	settings map[string]*settingsRecord // by device
+	changes  map[string]*cfgChange      // by job
 }
 
 // errStore wraps what the store failed with.
@@ -60,6 +64,7 @@ func loadSite(ctx context.Context, e *Engine, name string) (*site, error) {
 		e: e, name: name, db: siteStore(e.cfg.Store, name),
 		devices: map[string]*device{}, groups: map[string]*group{}, jobs: map[string]*job{},
 		images: map[string]*imageRecord{}, rollouts: map[string]*fwRollout{},
+		schemas: map[string]*schema{}, settings: map[string]*settingsRecord{}, changes: map[string]*cfgChange{},
 	}
 	err := s.db.View(ctx, func(tx store.Tx) (err error) {
 		if s.rec, err = get[siteRecord](tx, keySite); err != nil {
@@ -72,7 +77,7 @@ func loadSite(ctx context.Context, e *Engine, name string) (*site, error) {
 			scan(tx, preDevice, func(id string, r *deviceRecord) { s.devices[id] = newDevice(r) }),
 			scan(tx, preGroup, func(name string, r *groupRecord) { s.group(name).rec = r }),
 			scan(tx, preMember, func(name string, r *memberRecord) { s.group(name).member = r.Membership }),
-			s.loadJobs(tx), s.loadFirmware(tx), s.loadRollouts(tx))
+			s.loadJobs(tx), s.loadFirmware(tx), s.loadRollouts(tx), s.loadSettings(tx))
 	})
 	if err != nil {
 		return nil, err

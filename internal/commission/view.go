@@ -9,6 +9,7 @@ import (
 
 // fill puts the site's part into a snapshot.
 func (s *site) fill(snap *Snapshot) {
+	snap.Settings = s.changeViews()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	snap.Site = s.view()
@@ -154,7 +155,7 @@ func (j *job) view(linkUp bool) Job {
 			waiting = false
 		}
 	}
-	if v.State == JobRunning && (!linkUp || j.paused && (waiting || v.Kind == jobFirmware)) {
+	if v.State == JobRunning && (!linkUp || j.paused && (waiting || v.Kind == jobFirmware || v.Kind == jobSettings)) {
 		v.State = JobWaiting
 	}
 	return v

@@ -189,7 +189,7 @@ export type JobState =
 /** Job is durable work on a list of devices. It goes on after a reload. */
 export interface Job {
   id: string;
-  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware", "settings", "emergency-test" */
+  /** "join" (claims first where needed), "claim", "leave", "release", "commissioners", "check", "renew", "firmware", "settings", "emergency-function", "emergency-duration" */
   kind: string;
   /** empty where none */
   group: string;
@@ -917,6 +917,8 @@ export interface Methods {
   settingsSchemas(group: string): Promise<SettingsSchema[]>;
   /** asks the devices of a group what they run */
   readSettings(group: string): Promise<SettingsDevice[]>;
+  /** takes what drifted devices run for confirmed */
+  keepSettings(group: string, devices: string[]): Promise<SettingsDevice[]>;
   /** the templates, by name */
   settingsTemplates(): Promise<SettingsTemplate[]>;
   /** keeps a template; without an id it is a new one */
@@ -1025,6 +1027,7 @@ export const methodNames: readonly (keyof Methods)[] = [
   "firmwareReport",
   "settingsSchemas",
   "readSettings",
+  "keepSettings",
   "settingsTemplates",
   "saveTemplate",
   "deleteTemplate",

@@ -1,0 +1,71 @@
+package commission
+
+import (
+	"context"
+
+	"lamplighter/internal/settings"
+	"lamplighter/internal/settings/exchange"
+)
+
+// ExportSettings writes what the devices of a group run, as they said last.
+func (e *Engine) ExportSettings(ctx context.Context, group, format string) (string, error) {
+	s, g, err := e.siteAndGroup(group)
+	if err != nil {
+		return "", err
+	}
+	write := map[string]func([]exchange.Device, exchange.Schemas) ([]byte, error){"senml": exchange.SenML, "csv": exchange.CSV}[format]
+	if write == nil {
+		return "", errCfgFormat
+	}
+	if err := s.knowSettings(ctx, g); err != nil {
+		return "", cfgError(err)
+	}
+	var list []exchange.Device
+	for _, d := range s.membersOf(g) {
+		if r := s.settingsOf(d.id); r.Values != nil && s.schemaOf(d.id) != nil {
+			list = append(list, exchange.Device{ID: d.id, Name: s.of(d).Name, Values: r.Values})
+		}
+	}
+	text, err := write(list, s.schemaOf)
+	if err != nil {
+		return "", cfgProblem(err)
+	}
+	return string(text), nil
+}
+
+// ImportSettings makes a change of a file.
+func (e *Engine) ImportSettings(ctx context.Context, group, text string) (SettingsChange, error) {
+	s, g, err := e.siteAndGroup(group)
+	if err != nil {
+		return SettingsChange{}, err
+	}
+	if err := s.knowSettings(ctx, g); err != nil {
+		return SettingsChange{}, cfgError(err)
+	}
+	list, err := exchange.Parse([]byte(text), func(id string) *settings.Schema {
+		if d, err := s.device(id); err == nil && s.of(d).in(g.name) != nil {
+			return s.schemaOf(id)
+		}
+		return nil
+	})
+	if err != nil {
+		return SettingsChange{}, cfgProblem(err)
+	}
+	if len(list) == 0 {
+		return SettingsChange{}, errCfgEmpty
+	}
+	what := s.schemaOf(list[0].ID)
+	c := SettingsChange{Group: g.name, Model: what.Model}.whole()
+	for _, d := range list {
+		if s.schemaOf(d.ID).Model != what.Model {
+			return SettingsChange{}, errCfgModels
+		}
+		c.Devices = append(c.Devices, d.ID)
+	}
+	shared, own := exchange.Fold(list, what)
+	c.Values = escaped(shared).JSON()
+	for id, m := range own {
+		c.PerDevice[id] = m.JSON()
+	}
+	return c, nil
+}

@@ -1,0 +1,284 @@
+package commission
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"lamplighter/internal/settings"
+	"lamplighter/internal/settings/change"
+	"lamplighter/internal/settings/template"
+)
+
+// whole is a change without nulls in place of lists and objects.
+func (c SettingsChange) whole() SettingsChange {
+	c.Values, c.Variables, c.PerDevice = some(c.Values), some(c.Variables), some(c.PerDevice)
+	c.Devices = append([]string{}, c.Devices...)
+	return c
+}
+
+// cfgTimes are the options of a change in a group whatever a person chose.
+func (s *site) cfgTimes(g *group) change.Options {
+	return change.Options{Rate: 50_000, Leisure: s.e.cfg.Tuning.Leisure, Alone: !g.algorithms().HasGroupMode()}
+}
+
+// options translates what a person chose.
+func (s *site) options(g *group, c *SettingsChange) (change.Options, error) {
+	o := s.cfgTimes(g)
+	now := s.e.cfg.Now()
+	if c.In < 0 || c.In > settings.MaxAhead || c.ConfirmWithin < 0 || c.ConfirmWithin > settings.MaxConfirm || c.Quorum < 0 ||
+		c.At < 0 || c.At > 0 && (c.At < now.UnixMilli() || c.At > now.Add(settings.MaxAhead*time.Second).UnixMilli()) {
+		return o, errCfgOptions
+	}
+	o.In, o.Within, o.Quorum = time.Duration(c.In)*time.Second, time.Duration(c.ConfirmWithin)*time.Second, c.Quorum
+	if c.At > 0 {
+		o.At = time.UnixMilli(c.At)
+	}
+	return o, nil
+}
+
+// cfgParams is what a change in a group works with, but for the change.
+func (s *site) cfgParams(way *groupWay) change.Params {
+	p := change.Params{
+		Group: way, Clock: way.clock, Rand: s.e.cfg.Rand, Parallel: s.e.cfg.Tuning.Follow,
+		Sender: func(id string) []byte {
+			d, err := s.device(id)
+			if err != nil {
+				return nil
+			}
+			if p := s.of(d).in(way.g.name); p != nil {
+				return p.SenderID
+			}
+			return nil
+		},
+	}
+	for _, d := range s.membersOf(way.g) {
+		r := s.settingsOf(d.id)
+		p.Devices = append(p.Devices, change.Device{ID: d.id, Confirmed: r.Confirmed, Schema: r.Schema})
+	}
+	return p
+}
+
+// usual is the schema that most of a group's devices of a model have, of as many the
+// newest.
+func (s *site) usual(g *group, model string) (best *schema, err error) {
+	count := map[string]int{}
+	for _, d := range s.membersOf(g) {
+		if r := s.settingsOf(d.id); r.Schema != nil && r.Schema.Model == model {
+			count[refDigest(r.Schema)]++
+		}
+	}
+	most := 0
+	for _, digest := range slices.Sorted(maps.Keys(count)) {
+		c, n := s.schema(digest), count[digest]
+		if c != nil && c.what != nil && (n > most || n == most && c.ref.Version > best.ref.Version) {
+			best, most = c, n
+		}
+	}
+	if best == nil {
+		return nil, errCfgSchema
+	}
+	if _, _, bad := s.verify(best); bad != nil {
+		return nil, bad
+	}
+	return best, nil
+}
+
+// meant are the devices that a change may be for, in the order in which they count.
+func (s *site) meant(g *group, c *SettingsChange) (list []*device, err error) {
+	if len(c.Devices) > 0 {
+		return s.chosen(c.Devices)
+	}
+	for _, d := range s.membersOf(g) {
+		if r := s.settingsOf(d.id); r.Schema == nil || r.Schema.Model == c.Model {
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+// forChange translates what a person wants: templates are expanded, and what is the
+// same for all parted from what each device has for itself.
+func (s *site) forChange(ctx context.Context, g *group, c *SettingsChange, what *settings.Schema) (out change.Change, err error) {
+	devices, err := s.meant(g, c)
+	if err != nil {
+		return out, err
+	}
+	values, variables, err := s.templateOf(ctx, c, what)
+	if err != nil {
+		return out, err
+	}
+	each := map[string]settings.Map{}
+	for i, d := range devices {
+		r := s.of(d)
+		m, err := template.Expand(values, variables, template.Device{ID: d.id, Name: r.Name, Place: r.Place, Index: i})
+		if err != nil {
+			return out, cfgProblem(err)
+		}
+		own, err := what.FromJSON(c.PerDevice[d.id])
+		if err != nil {
+			return out, cfgProblem(err)
+		}
+		each[d.id] = settings.Merge(m, nil)
+		maps.Copy(each[d.id], own)
+	}
+	out = change.Change{Mend: c.Mend}
+	for _, d := range devices {
+		if len(c.Devices) > 0 {
+			out.Only = append(out.Only, d.id)
+		}
+	}
+	out.Values, out.Own = parted(each, what)
+	return out, refuse(out, what)
+}
+
+// parted takes apart what is the same for all devices.
+func parted(each map[string]settings.Map, what *settings.Schema) (shared settings.Map, own map[string]settings.Map) {
+	ids := slices.Sorted(maps.Keys(each))
+	shared, own = settings.Map{}, map[string]settings.Map{}
+	if len(ids) == 0 {
+		return shared, own
+	}
+	for key, v := range each[ids[0]] {
+		d := what.Def(key)
+		same := d == nil || d.Flags&settings.PerDevice == 0
+		for _, id := range ids {
+			other, has := each[id][key]
+			same = same && has && string(settings.Map{0: other}.Short()) == string(settings.Map{0: v}.Short())
+		}
+		if same {
+			shared[key] = v
+		}
+	}
+	for _, id := range ids {
+		for key, v := range each[id] {
+			if _, is := shared[key]; !is {
+				own[id] = settings.Merge(own[id], settings.Map{})
+				own[id][key] = v
+			}
+		}
+	}
+	return shared, own
+}
+
+// refuse says what no device of the schema would take.
+func refuse(c change.Change, what *settings.Schema) error {
+	for _, m := range append([]settings.Map{c.Values}, slices.Collect(maps.Values(c.Own))...) {
+		if bad := what.Refuse(m, true); bad != nil {
+			return cfgProblem(bad)
+		}
+	}
+	return nil
+}
+
+// templateOf are the values of a change with those of its template below them, and
+// its variables.
+func (s *site) templateOf(ctx context.Context, c *SettingsChange, what *settings.Schema) (settings.Map, template.Variables, error) {
+	values, err := what.FromJSON(c.Values)
+	if err != nil {
+		return nil, nil, cfgProblem(err)
+	}
+	if c.Template == "" {
+		return values, nil, nil
+	}
+	all, err := s.templates(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, ok := all[c.Template]
+	if !ok {
+		return nil, nil, errCfgTemplate
+	}
+	below, err := what.FromJSON(t.Values)
+	if err != nil {
+		return nil, nil, cfgProblem(err)
+	}
+	var declared []template.Variable
+	for _, v := range t.Variables {
+		declared = append(declared, template.Variable{Name: v.Name, Title: v.Title, Default: v.Default})
+	}
+	variables, err := template.Bind(declared, c.Variables)
+	if err != nil {
+		return nil, nil, cfgProblem(err)
+	}
+	maps.Copy(below, values)
+	return below, variables, nil
+}
+
+// planOf reads what devices run and computes what a change makes of it.
+func (s *site) planOf(ctx context.Context, way *groupWay, c *SettingsChange, edit func(*change.Params)) (*change.Run, *schema, error) {
+	if err := s.findLost(ctx, s.membersOf(way.g)); err != nil {
+		return nil, nil, err
+	}
+	kind, err := s.usual(way.g, c.Model)
+	if errors.Is(err, errCfgSchema) {
+		if err = s.readSettings(ctx, way.g); err == nil {
+			kind, err = s.usual(way.g, c.Model)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	p := s.cfgParams(way)
+	p.Schema, p.Ref = kind.what, kind.ref
+	if p.Options, err = s.options(way.g, c); err != nil {
+		return nil, nil, err
+	}
+	if p.Change, err = s.forChange(ctx, way.g, c, kind.what); err != nil {
+		return nil, nil, err
+	}
+	if edit != nil {
+		edit(&p)
+	}
+	run, err := change.NewPlan(ctx, p)
+	return run, kind, err
+}
+
+// PlanSettings computes what a change makes of each device.
+func (e *Engine) PlanSettings(ctx context.Context, c SettingsChange) (SettingsRun, error) {
+	return e.dry(ctx, c, func(*change.Run) error { return nil })
+}
+
+// CheckSettings has the devices check a change.
+func (e *Engine) CheckSettings(ctx context.Context, c SettingsChange) (SettingsRun, error) {
+	return e.dry(ctx, c, func(r *change.Run) error {
+		err := r.Check(ctx)
+		var why *change.Reason
+		if errors.As(err, &why) { // there is nobody to check it: the plan says why
+			return nil
+		}
+		return err
+	})
+}
+
+func (e *Engine) dry(ctx context.Context, c SettingsChange, then func(*change.Run) error) (SettingsRun, error) {
+	c = c.whole()
+	s, g, err := e.siteAndGroup(c.Group)
+	if err != nil {
+		return SettingsRun{}, err
+	}
+	if err := s.ensureMember(ctx, g); err != nil {
+		return SettingsRun{}, asProblem(err)
+	}
+	if s.rests(ctx, g) {
+		return SettingsRun{}, errPaused
+	}
+	run, kind, err := s.planOf(ctx, s.wayTo(g), &c, nil)
+	if err == nil {
+		err = then(run)
+	}
+	if err != nil {
+		return SettingsRun{}, cfgError(err)
+	}
+	st := run.State()
+	v := s.runView("", &c, kind.what, &st)
+	s.mu.Lock()
+	busy := s.changing(g.name, c.Devices, "")
+	s.mu.Unlock()
+	if v.Problem == nil && busy {
+		v.Problem = &errCfgOne.Problem
+	}
+	return v, nil
+}

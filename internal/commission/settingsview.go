@@ -1,0 +1,162 @@
+package commission
+
+import (
+	"encoding/hex"
+	"time"
+
+	"lamplighter/internal/settings"
+	"lamplighter/internal/settings/change"
+)
+
+// runView is a change as it is drawn; what may be nil.
+func (s *site) runView(job string, c *SettingsChange, what *settings.Schema, st *change.State) SettingsRun {
+	v := SettingsRun{
+		Job: job, Change: *c, Schema: refDigest(&st.Ref), Phase: SettingsPhase(st.Phase), Rows: []SettingsRow{},
+		Requests: st.Requests, Bytes: st.Bytes, UnicastRequests: st.Unicast, SwitchAt: unixMilli(st.SwitchAt), RevertAt: unixMilli(st.RevertAt),
+		Started: unixMilli(st.Started), Ended: unixMilli(st.Ended), Problem: cfgReason(st.Reason), Network: st.Network,
+	}
+	for i := range st.Rows {
+		v.Rows = append(v.Rows, rowView(&st.Rows[i], what))
+		if st.Rows[i].State == change.RowConfirmed && !st.Ended.IsZero() {
+			v.UndoUntil = unixMilli(st.Ended.Add(undoLife))
+		}
+	}
+	return v
+}
+
+func rowView(r *change.Row, what *settings.Schema) SettingsRow {
+	v := SettingsRow{
+		Device: r.Device, State: SettingsRowState(r.State), Is: hex.EncodeToString(r.Is), Shared: r.Shared,
+		Changes: []SettingDiff{}, Problem: cfgReason(r.Reason),
+	}
+	if r.Before != nil {
+		v.Before = hex.EncodeToString(r.Before.Short())
+	}
+	if r.Target == nil {
+		return v
+	}
+	v.Expected = hex.EncodeToString(r.Target.Short())
+	for _, d := range r.Diffs() {
+		one := SettingDiff{Key: int(d.Key), Old: jsonValue(d.Old), New: jsonValue(d.New), Is: jsonValue(d.Is), Known: jsonValue(d.Known)}
+		if what != nil && what.Def(d.Key) != nil {
+			one.Name = what.Def(d.Key).Name
+		}
+		v.Changes = append(v.Changes, one)
+	}
+	return v
+}
+
+// item is a device's part of the job as its row has it.
+func rowItem(r *change.Row, it itemRecord) itemRecord {
+	it.Problem = cfgReason(r.Reason)
+	it.Step = string(r.State)
+	switch r.State {
+	case change.RowConfirmed, change.RowSame:
+		it.State, it.Problem = itemDone, nil
+	case change.RowDrifted:
+		it.State = itemFailed
+	case change.RowRefused, change.RowReverted, change.RowSilent:
+		it.State = itemFailed
+		if r.State == change.RowSilent && r.Part {
+			it.State = itemWorking
+		}
+	case change.RowPlanned:
+		it.State, it.Step = itemTodo, ""
+	default:
+		it.State = itemWorking
+	}
+	return it
+}
+
+// view is a change as it is drawn; site.mu is not held.
+func (s *site) changeView(id string) (SettingsRun, bool) {
+	s.mu.Lock()
+	c := s.changes[id]
+	if c == nil {
+		s.mu.Unlock()
+		return SettingsRun{}, false
+	}
+	want, st, waits := c.want, c.state, c.failed
+	started, ended := int64(0), int64(0)
+	if j := s.jobs[id]; j != nil {
+		started, ended = j.rec.Started, j.rec.Ended
+	}
+	s.mu.Unlock()
+	if st == nil {
+		st = &change.State{Phase: change.Planning}
+	}
+	var what *settings.Schema
+	if k := s.schema(refDigest(&st.Ref)); k != nil {
+		what = k.what
+	}
+	v := s.runView(id, &want, what, st)
+	v.Started = started
+	if v.Ended == 0 {
+		v.Ended = ended
+	}
+	if waits != nil {
+		v.Problem = waits
+		if !st.Phase.Over() && ended != 0 {
+			v.Phase = SettingsFailed
+		}
+	}
+	return v, true
+}
+
+// touchChange tells of a change, at most every rolloutPace.
+func (s *site) touchChange(id string) {
+	s.mu.Lock()
+	c := s.changes[id]
+	if c == nil || c.due {
+		s.mu.Unlock()
+		return
+	}
+	wait := rolloutPace - time.Duration(s.e.now()-c.told)*time.Millisecond
+	c.due = true
+	s.mu.Unlock()
+	time.AfterFunc(max(min(wait, rolloutPace), 0), func() { s.touchChangeNow(id) })
+}
+
+// touchChangeNow tells of a change with the next events.
+func (s *site) touchChangeNow(id string) {
+	s.mu.Lock()
+	if c := s.changes[id]; c != nil {
+		c.due, c.told = false, s.e.now()
+	}
+	s.mu.Unlock()
+	s.e.pub.touch("settings/"+id, func() (Event, bool) {
+		v, ok := s.changeView(id)
+		return Event{Type: "settings", Settings: &v}, ok
+	})
+}
+
+// changeViews are the changes of a snapshot, newest first: all that are under way and
+// the latest that have ended.
+func (s *site) changeViews() []SettingsRun {
+	var ids []string
+	s.mu.Lock()
+	ended := 0
+	for _, j := range s.newestJobs() {
+		if s.changes[j.rec.ID] == nil {
+			continue
+		}
+		if j.ended() {
+			if ended++; ended > changesShown {
+				continue
+			}
+		}
+		ids = append(ids, j.rec.ID)
+	}
+	s.mu.Unlock()
+	list := []SettingsRun{}
+	for _, id := range ids {
+		if v, ok := s.changeView(id); ok {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// changesShown is how many changes that have ended are in a snapshot: what can be
+// undone is found there.
+const changesShown = 20
