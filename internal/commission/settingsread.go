@@ -102,7 +102,8 @@ func (s *site) readSettings(ctx context.Context, g *group) error {
 	}
 	way := s.wayTo(g)
 	p := s.cfgParams(way)
-	got, err := change.Resume(p, change.State{Options: s.cfgTimes(g)}).Read(ctx)
+	p.Options = s.cfgTimes(g)
+	got, err := change.Read(ctx, p)
 	if err != nil {
 		return err
 	}
