@@ -93,7 +93,11 @@ func TestChangesMeanwhile(t *testing.T) {
 				w.must(r.Check(t.Context()))
 			}
 			w.have(0, settings.Map{2: int64(55)})
+			switched := len(w.Devices[0].Applied())
 			w.must(r.Apply(t.Context()))
+			if now := len(w.Devices[0].Applied()); now != switched && !tt.check {
+				t.Error("it was switched although its candidate was another than was computed")
+			}
 			if row := r.View().Rows[0]; row.State != change.RowRefused || row.Reason.ID != tt.id {
 				t.Fatalf("%+v %v", row, row.Reason)
 			}
