@@ -18,7 +18,9 @@ import (
 )
 
 type demoCmd struct {
-	Devices   int           `default:"30" help:"How many simulated lamps, at most 1000."`
+	Devices   int           `default:"30" help:"How many simulated lamps, at most 1000; the last of each room is an emergency light."`
+	Switches  int           `default:"0" placeholder:"N" help:"How many simulated switches besides."`
+	Sensors   int           `default:"0" placeholder:"N" help:"How many simulated motion sensors besides."`
 	Data      string        `type:"path" placeholder:"DIR" help:"Folder of all state; the next start with it goes on. Default: a new temporary folder."`
 	Listen    string        `placeholder:"ADDR" help:"HTTP address of the page. Default: 127.0.0.1:8080, or a free port when that is taken."`
 	Origins   []string      `name:"origin" help:"Origins that browsers come from when not from this machine, such as https://192.168.1.10:8443; the link begins with the first."`
@@ -31,6 +33,7 @@ type demoCmd struct {
 	Groups    []string      `name:"group" default:"hall-ceiling,stage" help:"Groups at the Group Manager."`
 	Inspect   string        `placeholder:"ADDR" help:"HTTP address, on loopback, that tells the lamps' real state and switches faults; for tests."`
 	Reboot    time.Duration `default:"1s" help:"How long a lamp is silent while it restarts."`
+	Speed     float64       `default:"60" placeholder:"N" help:"How many times faster than in life batteries of emergency lights drain and charge."`
 	lossFlags
 	tlsFlags
 }
@@ -42,8 +45,13 @@ func (demoCmd) Help() string {
 }
 
 func (c demoCmd) Run(ctx context.Context, logger *slog.Logger) error {
-	if c.Devices < 1 || c.Devices > maxLamps {
+	switch {
+	case c.Devices < 1 || c.Devices > maxLamps:
 		return fmt.Errorf("--devices must be 1 to %d", maxLamps)
+	case c.Switches < 0 || c.Sensors < 0 || c.Devices+c.Switches+c.Sensors > maxLamps:
+		return fmt.Errorf("--switches and --sensors are not negative, and all devices are at most %d", maxLamps)
+	case c.Speed <= 0:
+		return errors.New("--speed is more than 0")
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -130,8 +138,12 @@ func (d *demo) startLamps(context.Context) (err error) {
 	if err := writeFirmware(d.firmwareFolder(), vendor); err != nil {
 		return err
 	}
+	signed, err := signModels(vendor, d.cmd.Leisure)
+	if err != nil {
+		return err
+	}
 	d.lamps, err = startFleet(fleetOptions{
-		data: d.cmd.Data, count: d.cmd.Devices, slot: d.slot, iface: d.cmd.Interface,
+		data: d.cmd.Data, count: d.cmd.Devices, switches: d.cmd.Switches, sensors: d.cmd.Sensors, models: signed, speed: d.cmd.Speed, slot: d.slot, iface: d.cmd.Interface,
 		leisure: d.cmd.Leisure, groupMode: d.cmd.GroupMode, logger: d.logger,
 		vendor: []cose.PublicKey{vendor.Public()}, reboot: d.cmd.Reboot, loss: d.cmd.lossFlags,
 	})
@@ -224,7 +236,11 @@ func (d *demo) site() siteInfo {
 }
 
 func (d *demo) announce(out *os.File) {
-	fmt.Fprintf(out, "Lamplighter demo: %d lamps on loopback, state in %s\n\n", d.cmd.Devices, d.cmd.Data)
+	more := ""
+	if n := d.cmd.Switches + d.cmd.Sensors; n > 0 {
+		more = fmt.Sprintf(", %d switches and %d sensors", d.cmd.Switches, d.cmd.Sensors)
+	}
+	fmt.Fprintf(out, "Lamplighter demo: %d lamps%s on loopback, state in %s\n\n", d.cmd.Devices, more, d.cmd.Data)
 	fmt.Fprintf(out, "  1. Open   %s\n", d.link)
 	fmt.Fprintf(out, "  2. Import %s\n", d.labelsFile())
 	fmt.Fprintf(out, "  3. Update the lamps with a file of %s\n\n", d.firmwareFolder())

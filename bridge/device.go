@@ -10,12 +10,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"lamplighter/internal/cose"
 	"lamplighter/internal/device"
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/label"
+	"lamplighter/internal/settings"
+	"lamplighter/internal/sim/models"
 	"lamplighter/internal/store/bolt"
 )
 
@@ -23,13 +26,15 @@ type deviceCmd struct {
 	Data      string         `type:"path" required:"" help:"Folder of its state, its memory over power cuts."`
 	ID        string         `required:"" help:"Device id (EUI-64), 16 hex digits."`
 	Secret    string         `help:"Label secret, 32 hex digits; default: one is made and kept in the data folder."`
+	Model     string         `default:"lamp-dim-1" help:"Its model: lamp-dim-1, lamp-emergency-1, switch-2 or sensor-pir-1."`
 	Name      string         `help:"Name in the label's row." default:"Lamp"`
 	Listen    netip.AddrPort `default:"127.1.200.1:5683" help:"UDP address of the lamp."`
 	Group     netip.AddrPort `default:"224.0.1.187:5683" help:"Multicast address and port that it listens to."`
 	Interface string         `default:"lo" help:"Network interface of multicast traffic."`
 	Leisure   time.Duration  `default:"250ms" help:"Longest random delay before it answers a group message."`
 	Reboot    time.Duration  `default:"1s" help:"How long it is silent while it restarts."`
-	VendorKey string         `type:"existingfile" placeholder:"FILE" help:"Key of the vendor, whose firmware it takes: PEM, public or private. Default: it takes none."`
+	VendorKey string         `type:"existingfile" placeholder:"FILE" help:"Key of the vendor, whose firmware it takes: PEM, public or private. With a private one it has settings, too. Default: it takes none."`
+	Schema    string         `type:"existingfile" placeholder:"FILE" help:"Signed schema of its settings, instead of one that is made with the vendor's private key."`
 	lossFlags
 }
 
@@ -55,11 +60,16 @@ func (c deviceCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return fmt.Errorf("opening the device's store: %w", err)
 	}
 	defer db.Close()
+	own, err := c.settings()
+	if err != nil {
+		return err
+	}
+	faults := newLampFaults(binary.BigEndian.Uint64(id[:]), c.lossFlags)
 	l := &lamp{
-		name: c.Name, addr: c.Listen, restarts: c.Reboot, faults: newLampFaults(binary.BigEndian.Uint64(id[:]), c.lossFlags),
+		name: c.Name, addr: c.Listen, restarts: c.Reboot, faults: faults,
 		config: device.Config{
-			ID: id, Model: lampModel, HW: hardware[0], FW: factoryVersion, LabelSecret: secret,
-			Store: db, GroupAddr: c.Group, Logger: logger,
+			ID: id, Model: c.Model, HW: hardware[0], FW: factoryVersion, LabelSecret: secret,
+			Store: db, GroupAddr: c.Group, Logger: logger, Settings: own.config(), Emergency: battery(c.Model, 1, faults),
 		},
 		udp: endpoint.UDPOptions{Multicast: c.Group, Interface: c.Interface, Leisure: c.Leisure, Logger: logger},
 	}
@@ -89,6 +99,36 @@ func (c deviceCmd) solder(l *lamp) error {
 		return err
 	}
 	return l.solder(filepath.Join(c.Data, "flash.nor"), []cose.PublicKey{anchor})
+}
+
+// settings are what the device's settings mean, nil when it has none.
+func (c deviceCmd) settings() (*modelSettings, error) {
+	if models.Source(c.Model) == nil {
+		return nil, fmt.Errorf("there is no model %q; there are: %s", c.Model, strings.Join(models.Names(), ", "))
+	}
+	if c.Schema != "" {
+		doc, err := readBounded(c.Schema, maxSchemaFile)
+		if err != nil {
+			return nil, err
+		}
+		s, _, err := settings.ReadSchema(doc)
+		if err == nil && s.Model != c.Model {
+			err = fmt.Errorf("it is of the model %s", s.Model)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Schema, err)
+		}
+		return &modelSettings{s, doc}, nil
+	}
+	if c.VendorKey == "" {
+		return nil, nil
+	}
+	key, err := readPrivateKey(c.VendorKey)
+	if err != nil {
+		return nil, nil // a public key signs nothing
+	}
+	all, err := signModels(key, c.Leisure)
+	return all[c.Model], err
 }
 
 func (c deviceCmd) labelSecret() ([]byte, error) {

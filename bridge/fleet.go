@@ -14,14 +14,15 @@ import (
 	"lamplighter/internal/endpoint"
 	"lamplighter/internal/label"
 	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/sim/models"
 	"lamplighter/internal/store"
 	"lamplighter/internal/store/bolt"
 )
 
 // Models of the simulator. They run the same firmware.
 const (
-	lampModel      = "lamp-dim-1"
-	emergencyModel = "lamp-emergency-1" // stays lit when the power fails, and is switched last
+	lampModel      = models.Lamp
+	emergencyModel = models.Emergency // stays lit when the power fails, and is switched last
 )
 
 // hardware are the revisions of the lamps' boards, in turn.
@@ -29,7 +30,9 @@ var hardware = []string{"A1", "A2", "B1"}
 
 type fleetOptions struct {
 	data      string
-	count     int
+	count     int // lamps
+	switches  int
+	sensors   int
 	slot      slot
 	iface     string
 	leisure   time.Duration
@@ -37,7 +40,33 @@ type fleetOptions struct {
 	vendor    []cose.PublicKey // who may sign the lamps' firmware
 	reboot    time.Duration    // how long a lamp is silent while it restarts
 	loss      lossFlags
+	models    map[string]*modelSettings
+	speed     float64 // how many times faster than in life batteries drain and charge
 	logger    *slog.Logger
+}
+
+// places are the numbers of the devices: lamps from 0, switches and sensors from the
+// end, so that a device stays who it is when there are more of others.
+func (o fleetOptions) places() (list []int) {
+	for i := range o.count {
+		list = append(list, i)
+	}
+	for i := range o.switches + o.sensors {
+		list = append(list, maxLamps-1-i)
+	}
+	return list
+}
+
+// identity is the name, the place and the model of a device.
+func (o fleetOptions) identity(i int) (name, place, model string) {
+	switch extra := maxLamps - 1 - i; {
+	case i < o.count:
+		return lampName(i)
+	case extra < o.switches:
+		return fmt.Sprintf("Switch %d", extra+1), "Hall, ground floor", models.Switch
+	default:
+		return fmt.Sprintf("Sensor %d", extra-o.switches+1), "Hall, ground floor", models.Sensor
+	}
 }
 
 // fleet is the demo's lamps. They share one store file, so that their writes
@@ -61,7 +90,7 @@ func startFleet(o fleetOptions) (*fleet, error) {
 		return nil, fmt.Errorf("opening the lamps' store: %w", err)
 	}
 	f := &fleet{options: o, db: db}
-	for i := range o.count {
+	for _, i := range o.places() {
 		l, err := f.newLamp(i, seed)
 		if err == nil {
 			f.lamps = append(f.lamps, l)
@@ -80,18 +109,20 @@ func (f *fleet) newLamp(i int, seed []byte) (*lamp, error) {
 	binary.Write(mac, binary.BigEndian, uint32(i))
 	secret := mac.Sum(nil)
 	id := [8]byte{0x00, 0x0b, 0x57, 0xff, 0xfe, secret[16], byte(i >> 8), byte(i)}
-	name, place, model := lampName(i)
+	name, place, model := f.options.identity(i)
 	mode := group.Pairwise
 	if f.options.groupMode {
 		mode = group.Group
 	}
+	faults := newLampFaults(uint64(i), f.options.loss)
 	l := &lamp{
 		name: name, place: place, addr: f.options.slot.lamp(i), restarts: f.options.reboot,
-		faults: newLampFaults(uint64(i), f.options.loss),
+		faults: faults,
 		config: device.Config{
 			ID: id, Model: model, HW: hardware[i%len(hardware)], FW: factoryVersion, LabelSecret: secret[:label.SecretSize],
 			Store:     store.Prefix(f.db, label.FormatID(id)+"/"),
 			GroupAddr: f.options.slot.group, ResponseMode: &mode, Logger: f.options.logger,
+			Settings: f.options.models[model].config(), Emergency: battery(model, f.options.speed, faults),
 		},
 		udp: endpoint.UDPOptions{
 			Multicast: f.options.slot.group, Interface: f.options.iface,

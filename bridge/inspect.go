@@ -21,6 +21,9 @@ import (
 //	GET  /devices                     every lamp's state
 //	POST /devices/{id}/power?on=false cuts or restores a lamp's power
 //	POST /devices/{id}/fault?kind=…   breaks a lamp, or repairs it: see faultKinds
+//	POST /devices/{id}/press?button=n presses a switch's button
+//	POST /devices/{id}/occupied?on=   moves in front of a sensor, or does not
+//	POST /devices/{id}/settings?name=…&value=…  changes a setting behind the site's back
 //	GET  /groups/{name}               members as the Group Manager has them
 //	POST /gm?on=false, /as?on=false   ends or restarts a server
 //	POST /bridge?on=false             ends or restarts the bridge
@@ -65,6 +68,9 @@ func (d *demo) inspector() http.Handler {
 	get("GET /traffic", func(*http.Request) (any, error) { return d.tap.report(), nil })
 	get("POST /devices/{id}/power", func(r *http.Request) (any, error) { return "ok", d.power(r) })
 	get("POST /devices/{id}/fault", func(r *http.Request) (any, error) { return "ok", d.fault(r) })
+	get("POST /devices/{id}/press", func(r *http.Request) (any, error) { return "ok", d.press(r) })
+	get("POST /devices/{id}/occupied", func(r *http.Request) (any, error) { return "ok", d.occupied(r) })
+	get("POST /devices/{id}/settings", func(r *http.Request) (any, error) { return "ok", d.drift(r) })
 	get("POST /gm", func(r *http.Request) (any, error) { return "ok", d.switchGM(r) })
 	get("POST /as", func(r *http.Request) (any, error) { return "ok", d.switchAS(r) })
 	get("POST /bridge", func(r *http.Request) (any, error) { return "ok", d.switchBridge(r) })

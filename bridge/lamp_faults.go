@@ -42,6 +42,7 @@ type lampFaults struct {
 	mixedUp  bool      // it is of another class
 	room     int       // bytes of an image that it has room for; 0: a slot
 	lie      lie
+	broken   bool   // an emergency light whose lamp is broken: its tests fail
 	expected []byte // of the manifest that came last: the beginning of the image's digest
 }
 
@@ -76,6 +77,13 @@ func (f *lampFaults) class() string {
 		return otherClass
 	}
 	return lampClass
+}
+
+// dead says whether an emergency light's lamp is broken.
+func (f *lampFaults) dead() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.broken
 }
 
 // space is how many bytes an image may have; 0: as many as a slot.
@@ -135,7 +143,7 @@ func (f *lampFaults) twist(resp *coap.Message) {
 
 // faultKinds says what POST /devices/{id}/fault takes.
 const faultKinds = "flash (n: where 4 KiB are bad; none: nearly all), bootloop, class, space (n: bytes), power (n: after so many bytes are programmed), " +
-	"digest (n: 1 says another digest, 2 says at once that it has all), loss (p, burst), none"
+	"lamp (an emergency light fails its tests), digest (n: 1 says another digest, 2 says at once that it has all), loss (p, burst), none"
 
 // journalSize is where no journal of a flash reaches to.
 const journalSize = 128 << 10
@@ -167,6 +175,8 @@ func (l *lamp) fault(r *http.Request) error {
 		l.restart()
 	case "power":
 		l.flash.CutAfter(n, l.restart)
+	case "lamp":
+		f.set(func() { f.broken = true })
 	case "digest":
 		f.set(func() { f.lie = max(lie(n), lieDigest) })
 	case "loss":
@@ -213,6 +223,7 @@ func (l *lamp) repair() {
 	l.faults.set(func() {
 		changed = l.faults.mixedUp || l.faults.room > 0
 		l.faults.only, l.faults.mixedUp, l.faults.room, l.faults.lie = nil, false, 0, honest
+		l.faults.broken = false
 	})
 	if changed {
 		l.restart()
