@@ -102,7 +102,7 @@ func spread(req *coap.Request) {
 		return
 	}
 	if r, err := firmware.ParseStatusRequest(req.Payload); err == nil && r.Spread > 0 {
-		req.Spread(min(time.Duration(r.Spread)*time.Millisecond, maxSpread))
+		req.Spread(time.Duration(min(r.Spread, uint(maxSpread/time.Millisecond))) * time.Millisecond)
 	}
 }
 
