@@ -94,7 +94,13 @@ func (u *Updater) wanted(r firmware.SessionRequest) (*session, error) {
 	case !bytes.Equal(l.SessionID(m.Digest), r.Session):
 		return nil, refuse(errBefore, "The session is not of the manifest that the device has: send that first.")
 	}
-	return s, u.older(m)
+	if err := u.older(m); err != nil {
+		return nil, err
+	}
+	if m.Slot == u.rec.Slot {
+		return nil, refuse(errBefore, "The slots have changed places since the manifest came: send that once more.")
+	}
+	return s, nil
 }
 
 // abort drops what was received, its manifest and a switch that is to come. Once the

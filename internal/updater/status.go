@@ -105,6 +105,14 @@ func (u *Updater) ability() *firmware.Ability {
 	return a
 }
 
+// tellable says whether a sender could read what the device would say of itself: one
+// that cannot be read can never be updated.
+func tellable(a *firmware.Ability) bool {
+	s := firmware.Status{Ability: a}
+	_, err := firmware.ParseStatus(s.Append(nil))
+	return err == nil
+}
+
 // getReport tells how the latest session ended.
 func (u *Updater) getReport(context.Context, *coap.Request) *coap.Message {
 	result, reason := u.result()
