@@ -144,21 +144,35 @@ func (s *Sender) mayBegin(ctx context.Context) (at time.Time, err error) {
 // part is the next devices that may switch together: of no zone more than may be
 // away at a time.
 func (s *Sender) part() (ids []string) {
-	most, away := s.st.Options.MaxUnavailable, map[string]int{}
+	away, there := map[string]int{}, map[string]int{}
 	for i := range s.st.Devices {
-		if d := &s.st.Devices[i]; d.away() {
+		d := &s.st.Devices[i]
+		if d.away() {
 			away[d.Zone]++
+		}
+		if d.away() || d.State != Silent && !d.leftSilent() {
+			there[d.Zone]++
 		}
 	}
 	for _, id := range s.inWave(Verified) {
 		d := s.device(id)
-		if most > 0 && away[d.Zone] >= most {
+		if away[d.Zone] >= s.mostAway(there[d.Zone]) {
 			continue
 		}
 		away[d.Zone]++
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// mostAway is how many devices of a zone may be away at a time, of those that are
+// known to be there: as many as a person has chosen, else half, so that it is never
+// dark. A single light is switched all the same.
+func (s *Sender) mostAway(there int) int {
+	if chosen := s.st.Options.MaxUnavailable; chosen > 0 {
+		return chosen
+	}
+	return max(there/2, 1)
 }
 
 // away reports whether a device may give no light because of the rollout.

@@ -36,11 +36,28 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// A switch at a set time: all within a few tens of milliseconds, in spite of losses.
+// Where nobody chose how many, half of a zone goes on giving light, and a zone with one
+// light or of an odd number is switched, too.
+func TestHalfOfAZone(t *testing.T) {
+	w := newWorld(t, 23, 32<<10, independent)
+	w.lamps[22].zone, w.lamps[21].zone = "alone", "zone-1"
+	p := w.params(rollout.Options{})
+	for i := range p.Devices {
+		p.Devices[i].Zone = w.lamps[i].zone
+	}
+	w.rest(w.run(p))
+	for zone, most := range map[string]int{"zone-0": 5, "zone-1": 5, "zone-2": 1, "alone": 1} {
+		if n := w.most[zone]; n > most || n == 0 {
+			t.Errorf("%d of %s were away at a time", n, zone)
+		}
+	}
+}
+
+// A switch at a set time of all that may be away at a time: all within a few tens of milliseconds, in spite of losses.
 func TestScheduled(t *testing.T) {
 	w := newWorld(t, 100, 32<<10, independent)
 	at := w.now.Add(3 * time.Hour).Truncate(time.Second)
-	v := w.run(w.params(rollout.Options{At: at}))
+	v := w.run(w.params(rollout.Options{At: at, MaxUnavailable: 100}))
 	w.rest(v)
 	worst := time.Duration(0)
 	for _, l := range w.lamps {

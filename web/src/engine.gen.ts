@@ -446,7 +446,7 @@ export interface FirmwareOptions {
   canary: number;
   /** of the devices in the second wave, -1: none [10] */
   percent: number;
-  /** devices of one place that may be switching at a time [any number] */
+  /** devices of one place that may be switching at a time [half of them, at least 1] */
   maxUnavailable: number;
   /** seconds after which a device that nobody confirms goes back [600] */
   confirmWithin: number;
