@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"bytes"
 	"context"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -254,6 +255,22 @@ func TestRemove(t *testing.T) {
 	w.rest(v, "lamp-006")
 	if d := row(v, "lamp-006"); d.State != rollout.LeftOut || w.byID["lamp-006"].activated {
 		t.Errorf("%+v", d)
+	}
+}
+
+// Devices that are slow to read what has arrived have not lost it.
+func TestSlowReaders(t *testing.T) {
+	for loss, most := range map[float64]float64{0: 1.06, 0.05: 1.24} {
+		w := newWorld(t, 100, 256<<10, func(i int) *sim.Gilbert { return sim.NewGilbert(uint64(i), loss, 1) })
+		for _, l := range w.lamps {
+			l.slow = func() int { return 8 + w.rng.IntN(40) }
+		}
+		v := w.run(w.params(staged))
+		w.rest(v)
+		measured := v.Samples[len(v.Samples)-1].Loss
+		if ratio := float64(v.Sent) / float64(v.Blocks); ratio > most || math.Abs(measured-loss) > 0.03 {
+			t.Errorf("lost %.2f: measured %.3f, sent %.3f of the blocks", loss, measured, ratio)
+		}
 	}
 }
 

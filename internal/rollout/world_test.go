@@ -145,7 +145,7 @@ func (w *world) Send(ctx context.Context, req *coap.Message, copies int) (int, e
 			heard = l.hears() || heard
 		}
 		if heard {
-			l.serve(req)
+			l.receive(req)
 		}
 	}
 	if w.onSend != nil {
@@ -163,6 +163,7 @@ func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 			all = false
 			continue
 		}
+		l.catchUp(0)
 		resp := l.serve(req)
 		if l.loss.Lost() {
 			all = false

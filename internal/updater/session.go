@@ -135,6 +135,7 @@ func (u *Updater) putBlock(_ context.Context, req *coap.Request) *coap.Message {
 		return problem(refuse(errUnbuilt, "The device has no decoder for parity blocks."))
 	}
 	u.rx.heard++
+	u.rx.last = firmware.Number(b.Generation, b.Index)
 	u.rx.fed, u.rx.feeder = u.cfg.Now(), feeder(req.Peer)
 	if s.Phase == verified {
 		return done(coap.Changed)

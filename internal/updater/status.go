@@ -49,7 +49,7 @@ func (u *Updater) status(r firmware.StatusRequest) firmware.Status {
 	if r.Fields&firmware.FieldProgress != 0 {
 		s.Result, _ = u.result()
 		if mine {
-			s.Session, s.Heard = open.ID, uint(u.rx.heard)
+			s.Session, s.Heard, s.Last = open.ID, uint(u.rx.heard), u.rx.last
 			s.Deficits = u.deficits()
 		}
 	}
