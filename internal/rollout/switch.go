@@ -162,7 +162,25 @@ func (s *Sender) part() (ids []string) {
 		away[d.Zone]++
 		ids = append(ids, id)
 	}
-	return ids
+	return ids[:min(len(ids), s.inTime())]
+}
+
+const (
+	leastPart  = 8   // devices that switch together in any case
+	confirming = 3   // questions and commands to a device from its restart until it is confirmed
+	doubled    = 1.5 // retransmissions that wait twice as long each, against equal ones. RFC 7252, Section 4.2
+)
+
+// inTime is how many devices can be confirmed in a third of the time that they have, as
+// much as is lost: if more switched together, some would go back before it was their
+// turn. Their nonces are so young enough, too.
+func (s *Sender) inTime() int {
+	arrives := (1 - min(s.loss(), 0.5)) * (1 - min(s.loss(), 0.5)) // a message, and its answer
+	s.mu.Lock()
+	waits := s.rtt + time.Duration((1-arrives)/arrives*doubled*float64(retransmitted))
+	s.mu.Unlock()
+	one := confirming * (waits/time.Duration(s.p.Parallel) + s.air(overheadPairwise+s.answer))
+	return max(leastPart, int(s.st.Options.ConfirmWithin/3/max(one, time.Millisecond)))
 }
 
 // mostAway is how many devices of a zone may be away at a time, of those that are

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"lamplighter/internal/firmware"
 	"lamplighter/internal/rollout"
+	"lamplighter/internal/sim"
 	"testing"
 	"time"
 )
@@ -50,6 +51,27 @@ func TestHalfOfAZone(t *testing.T) {
 		if n := w.most[zone]; n > most || n == 0 {
 			t.Errorf("%d of %s were away at a time", n, zone)
 		}
+	}
+}
+
+// Of many devices that lose much no more switch together than can be confirmed before
+// they go back by themselves.
+func TestCrowdInTime(t *testing.T) {
+	profile, _ := rollout.ProfileNamed("802.15.4")
+	w := newWorld(t, 1000, 16<<10, func(i int) *sim.Gilbert { return sim.NewGilbert(uint64(i), 0.2, 1) })
+	w.rate = float64(profile.Rate)
+	v := w.run(w.params(rollout.Options{Profile: profile, Canary: 3, Percent: 10, MaxUnavailable: 10}))
+	confirmed, tried := 0, uint(0)
+	for i, d := range v.Devices {
+		if d.State == rollout.Confirmed {
+			confirmed++
+		} else if d.Problem == nil || d.Problem.ID != "fw-silent" { // some miss five retransmissions
+			t.Errorf("%s is %s: %v", d.Device, d.State, d.Problem)
+		}
+		tried = max(tried, w.lamps[i].running.Boots)
+	}
+	if confirmed < 990 || tried > 2 {
+		t.Errorf("%d confirmed, up to %d boots", confirmed, tried)
 	}
 }
 
