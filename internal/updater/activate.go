@@ -63,8 +63,10 @@ func (u *Updater) activate(r *firmware.ActivateRequest) error {
 		return u.schedule(r, w.nonce)
 	}
 	n := u.nonce
-	age := u.cfg.Now().Sub(n.given) // below 0: the clock was set back
-	if !r.Quotes(n.value) || age < 0 || age > firmware.NonceLife*time.Second {
+	if age := u.cfg.Now().Sub(n.given); age < 0 || age > firmware.NonceLife*time.Second { // below 0: the clock was set back
+		u.nonce, n = nonce{}, nonce{}
+	}
+	if !r.Quotes(n.value) {
 		return refuse(errBefore, "The request quotes no nonce that the device gave and that still counts: ask for one.")
 	}
 	u.nonce = nonce{}

@@ -68,6 +68,8 @@ func TestNonceWhenTheClockIsSetBack(t *testing.T) {
 	d.must(d.send(held), coap.PreconditionFailed)
 	d.run(30 * time.Minute)
 	d.must(d.send(held), coap.PreconditionFailed)
+	d.run(31 * time.Minute) // within its life again, by the clock
+	d.must(d.send(held), coap.PreconditionFailed)
 	d.must(d.activate(x, firmware.ModeTest), coap.Changed)
 }
 
