@@ -46,7 +46,7 @@ func (d *Device) putLight(_ context.Context, req *coap.Request) *coap.Message {
 func (d *Device) changeLight(from *sender, want lightRequest) (now Light, changed bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !from.latest() {
+	if !from.latest(ofLight) {
 		return d.light, false, nil
 	}
 	now = d.light
