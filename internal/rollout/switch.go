@@ -113,16 +113,20 @@ func (s *Sender) runWave(ctx context.Context) error {
 // mayBegin waits until the wave may begin: for a person, or for the time that was
 // set. It returns when its devices switch; zero: as soon as they can.
 func (s *Sender) mayBegin(ctx context.Context) (at time.Time, err error) {
-	if s.wave().State != WaveWaiting {
-		return at, nil
-	}
-	if executed, _ := s.executed(); executed > 0 {
+	executed, _ := s.executed()
+	begun := s.wave().State != WaveWaiting
+	at = s.st.Options.At
+	switch now := s.p.Clock.Now(); {
+	case (begun || executed > 0) && now.Before(at): // some were told already, by a sender that died
+		return at, s.sleep(ctx, at.Add(-earlier))
+	case begun:
+		return time.Time{}, nil
+	case executed > 0:
 		if s.st.Options.Hold {
 			err = s.person(ctx)
 		}
-		return at, err
+		return time.Time{}, err
 	}
-	at = s.st.Options.At
 	if at.IsZero() {
 		return at, nil
 	}

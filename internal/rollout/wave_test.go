@@ -6,6 +6,7 @@ import (
 	"lamplighter/internal/firmware"
 	"lamplighter/internal/rollout"
 	"lamplighter/internal/sim"
+	"slices"
 	"testing"
 	"time"
 )
@@ -88,6 +89,48 @@ func TestScheduled(t *testing.T) {
 	t.Logf("switched within %v of the time", worst)
 	if worst > 50*time.Millisecond {
 		t.Errorf("spread %v", worst)
+	}
+}
+
+// A sender that dies while it says when to switch does not make it sooner when it is
+// back: neither for devices that have heard it, nor for those that have not.
+func TestScheduledKilled(t *testing.T) {
+	for _, first := range []bool{true, false} { // killed before anything is said, or after the first time
+		w := newWorld(t, 40, 32<<10, bursts)
+		at := w.now.Add(3 * time.Hour).Truncate(time.Second)
+		p := w.params(rollout.Options{At: at, MaxUnavailable: 100})
+		ctx, kill := context.WithCancel(context.Background())
+		var saved rollout.State
+		p.Save = func(st rollout.State) error {
+			saved = st
+			if first && slices.ContainsFunc(st.Devices, func(d rollout.DeviceRecord) bool { return d.State == rollout.Switched }) {
+				kill()
+			}
+			return nil
+		}
+		w.onSend = func(int) {
+			if slices.ContainsFunc(w.lamps, func(l *lamp) bool { return l.state == firmware.Updating }) {
+				kill()
+			}
+		}
+		if err := rollout.New(w.plan(p)).Run(ctx); err == nil {
+			t.Fatal("not killed")
+		}
+		kill()
+		w.onSend, p.Save = nil, nil
+		s, err := rollout.Resume(p, saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		w.rest(s.View())
+		for _, l := range w.lamps {
+			if d := l.switched.Sub(at); d < -50*time.Millisecond {
+				t.Errorf("%s switched %v too soon", l.id, -d)
+			}
+		}
 	}
 }
 
