@@ -228,6 +228,41 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// Devices that do not answer keep no other from hearing of an abort, and its end is kept
+// although time was up for them.
+func TestAbortWithSilent(t *testing.T) {
+	w := newWorld(t, 20, 64<<10, perfect)
+	p := w.params(rollout.Options{Canary: 8, MaxUnavailable: 8})
+	var saved rollout.State
+	p.Save = func(st rollout.State) error { saved = st; return nil }
+	ctx, kill := context.WithCancel(t.Context())
+	p.Probe = func(context.Context, string) error { // all are on test
+		kill()
+		return context.Canceled
+	}
+	s := rollout.New(w.plan(p))
+	if err := s.Run(ctx); err == nil {
+		t.Fatal("not killed")
+	}
+	w.lamps[0].off = true
+	ctx, late := context.WithCancel(t.Context())
+	w.onDead = late
+	p.Probe = nil
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Abort(ctx)
+	if v := s.View(); v.Phase != rollout.Failed || saved.Phase != rollout.Failed || row(v, "lamp-000").State == rollout.Confirmed {
+		t.Errorf("%s, kept %s, %+v", v.Phase, saved.Phase, row(v, "lamp-000"))
+	}
+	for _, l := range w.lamps[1:] {
+		if l.state != firmware.Idle || l.running.Version != "1" || l.session != nil {
+			t.Errorf("%s is in state %d and runs %s", l.id, l.state, l.running.Version)
+		}
+	}
+}
+
 // deafToAbort: three copies were lost; what it received does not matter to anybody.
 func (l *lamp) deafToAbort() bool {
 	return l.state == firmware.Downloading || l.state == firmware.Downloaded

@@ -32,6 +32,7 @@ type world struct {
 	paused int // Send fails so often, as the group is paused
 	slow   time.Duration
 	onSend func(n int)
+	onDead func() // one that is off is asked alone
 	most   map[string]int // zone: devices away at a time, at most
 }
 
@@ -186,6 +187,9 @@ func (w *world) Call(ctx context.Context, id string, req *coap.Message) (rollout
 	}
 	if coap.Path(req) == firmware.PathBlock {
 		w.single++
+	}
+	if l.off && w.onDead != nil {
+		w.onDead()
 	}
 	sent, wait := 0, 2*time.Second
 	for range 5 {
