@@ -160,6 +160,22 @@ func TestSlowHop(t *testing.T) {
 	}
 }
 
+// A next hop that refuses blocks, as they come too fast, slows the rollout down and does
+// not end it.
+func TestHopRefuses(t *testing.T) {
+	w := newWorld(t, 20, 256<<10, perfect)
+	w.full = 3
+	v := w.run(w.params(staged))
+	w.rest(v)
+	slowest := v.Samples[0].Rate
+	for _, m := range v.Samples {
+		slowest = min(slowest, m.Rate)
+	}
+	if slowest > 0.6e6 {
+		t.Errorf("never slower than %.0f bit/s", slowest)
+	}
+}
+
 // A pause lets nothing be sent; after it the rollout goes on where it was.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

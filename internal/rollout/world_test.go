@@ -31,6 +31,7 @@ type world struct {
 	asks   int
 	paused int // Send fails so often, as the group is paused
 	slow   time.Duration
+	full   int // Drain says so often that the next hop has refused something
 	onSend func(n int)
 	onDead func() // one that is off is asked alone
 	most   map[string]int // zone: devices away at a time, at most
@@ -215,6 +216,10 @@ func (w *world) Call(ctx context.Context, id string, req *coap.Message) (rollout
 // Drain implements [rollout.Group].
 func (w *world) Drain(ctx context.Context) error {
 	w.pass(w.slow)
+	if w.full > 0 {
+		w.full--
+		return fmt.Errorf("%w: too fast", coap.ErrBusy)
+	}
 	return ctx.Err()
 }
 
