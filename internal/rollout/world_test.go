@@ -33,7 +33,7 @@ type world struct {
 	slow   time.Duration
 	full   int // Drain says so often that the next hop has refused something
 	onSend func(n int)
-	onDead func() // one that is off is asked alone
+	onDead func()         // one that is off is asked alone
 	most   map[string]int // zone: devices away at a time, at most
 }
 
