@@ -126,7 +126,7 @@ type Rollout struct {
 
 	PredictedSeconds float64  `json:"predictedSeconds"`
 	UnicastSeconds   float64  `json:"unicastSeconds"`
-	Left             float64  `json:"left"`          // seconds until all have the image
+	Left             float64  `json:"left"`          // seconds until the last wave has switched, roughly
 	Problem          *Problem `json:"problem"`       // the first failure
 	ProblemDevice    string   `json:"problemDevice"` // whose it is
 }

@@ -332,3 +332,24 @@ func TestOneThatLosesMuch(t *testing.T) {
 		}
 	}
 }
+
+// What a device lacks in the middle of the source pass is not counted beside the
+// blocks that are still to come.
+func TestLeft(t *testing.T) {
+	w := newWorld(t, 40, 256<<10, independent)
+	slow, _ := rollout.ProfileNamed("802.15.4")
+	p := w.params(rollout.Options{Profile: slow})
+	late := 0
+	p.Progress = func(v rollout.View) {
+		if v.Phase == rollout.Sending && v.Sent > v.Blocks*3/4 && v.Sent <= v.Blocks {
+			late++
+			if most := v.Predicted/2 + time.Duration(len(v.Waves))*30*time.Second; v.Left > most {
+				t.Errorf("%v left after %d of %d blocks, predicted %v in all", v.Left, v.Sent, v.Blocks, v.Predicted)
+			}
+		}
+	}
+	w.rest(w.run(p))
+	if late == 0 {
+		t.Error("nothing was told")
+	}
+}

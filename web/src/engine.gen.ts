@@ -557,7 +557,7 @@ export interface Rollout {
   samples: RolloutSample[];
   predictedSeconds: number;
   unicastSeconds: number;
-  /** seconds until all have the image */
+  /** seconds until the last wave has switched, roughly */
   left: number;
   /** the first failure */
   problem: Problem | null;
