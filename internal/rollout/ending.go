@@ -90,10 +90,10 @@ func (s *Sender) abort(ctx context.Context) error {
 	if s.st.Phase.Over() {
 		return nil
 	}
-	told := s.send(ctx, s.session(firmware.OpAbort), 3)
-	if told == nil {
-		told = s.undo(ctx)
+	if err := s.send(ctx, s.session(firmware.OpAbort), 3); err != nil {
+		return err // nobody has heard of it
 	}
+	told := s.undo(ctx)
 	s.mu.Lock()
 	for i := range s.st.Devices {
 		if d := &s.st.Devices[i]; !d.final() {
