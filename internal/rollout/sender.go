@@ -127,6 +127,10 @@ func (s *Sender) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	err := s.run(inner)
 	cancel()
+	if s.acker != nil { // nothing of a sender goes on after it
+		<-s.acker
+		s.acker = nil
+	}
 	if errors.Is(err, ErrAborted) {
 		err = s.abort(ctx)
 	}
