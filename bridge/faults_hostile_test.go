@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"encoding/json"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -55,7 +55,7 @@ func TestSoakHostileDatagrams(t *testing.T) {
 	i.join(s.id(0), s.id(1))
 	i.light(true)
 	i.roll()
-	before, routines := fmt.Sprint(s.lampStates()), runtime.NumGoroutine()
+	before, routines := s.lampsInWords(), runtime.NumGoroutine()
 
 	seed := hostileSeed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -76,7 +76,7 @@ func TestSoakHostileDatagrams(t *testing.T) {
 		}
 	}
 	s.settled(routines)
-	if after := fmt.Sprint(s.lampStates()); after != before {
+	if after := s.lampsInWords(); after != before {
 		t.Errorf("the lamps are\n%s\nand were\n%s", after, before)
 	}
 	s.joinedOnce(1, s.id(0), s.id(1))
@@ -88,6 +88,16 @@ func TestSoakHostileDatagrams(t *testing.T) {
 	bob.join(s.id(2))
 	bob.roll()
 	s.joinedOnce(2, s.ids()...)
+}
+
+// lampsInWords is all that the lamps are, as the inspector tells it.
+func (s *faultSite) lampsInWords() string {
+	s.t.Helper()
+	b, err := json.Marshal(s.lampStates())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // hostileSeed is new each time, told when the test fails, and taken from the

@@ -101,8 +101,8 @@ func TestFirmwareReasons(t *testing.T) {
 }
 
 // TestFirmwareReceiverC compiles the receiver that docs/firmware.md gives to makers
-// of devices and feeds it blocks in random order, with losses, repetitions and
-// strange ones, until it says that nothing is missing: then it has the image.
+// of devices and feeds it blocks in random order, with losses, repetitions,
+// strange ones and a restart, until it says that nothing is missing: then it has the image.
 func TestFirmwareReceiverC(t *testing.T) {
 	compiler, err := exec.LookPath("cc")
 	if err != nil {
@@ -166,8 +166,11 @@ func feed(rng *mathrand.Rand, image []byte, loss float64) string {
 	first = append(first, fmt.Sprintf("%d 63 %x\n", l.Generations()+3, make([]byte, 1024)), "0 64 0000\n", "0 1 0000\n")
 	rng.Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
 	lines := strings.Join(first, "")
-	for range l.Generations() + 1 { // what there was no room for comes again
+	for n := range l.Generations() + 1 { // what there was no room for comes again
 		rng.Shuffle(len(repair), func(i, j int) { repair[i], repair[j] = repair[j], repair[i] })
+		if n == 0 && len(repair) > 0 {
+			lines += strings.Join(repair[:len(repair)/2], "") + "0 1000 00\n" + strings.Join(first, "")
+		}
 		lines += strings.Join(repair, "")
 	}
 	return lines
@@ -192,8 +195,13 @@ int program_slot(uint32_t at, const uint8_t *p, uint32_t n)
 }
 int program_parity(uint32_t at, const uint8_t *p, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        parity_mem[at + i] &= p[i];
+    for (uint32_t i = 0; i < n; i++) {
+        if (parity_mem[at + i] != 0xff) {
+            fprintf(stderr, "a place for parity blocks was not erased\n");
+            exit(3);
+        }
+        parity_mem[at + i] = p[i];
+    }
     return 1;
 }
 int erase_parity(void) { memset(parity_mem, 0xff, sizeof parity_mem); return 1; }
@@ -209,6 +217,12 @@ int main(void)
     size = total, blocks = (size + B - 1) / B, gens = (blocks + MAX_K - 1) / MAX_K;
     while (scanf("%u %u %2048s", &g, &index, text) == 3) {
         unsigned n = (unsigned)strlen(text) / 2;
+        if (index == 1000) { /* a restart: the RAM forgets; the journal had every block but the last ones */
+            memset(held, 0x55, sizeof held), memset(used, 0, sizeof used), memset(have[0], 0, sizeof have[0]);
+            if (!resume())
+                return 7;
+            continue;
+        }
         for (unsigned i = 0, v; i < n; i++)
             bytes[i] = sscanf(text + 2 * i, "%2x", &v) == 1 ? (uint8_t)v : 0;
         if (!receive(g, index, bytes, n))

@@ -22,7 +22,7 @@ type firmwarePushCmd struct {
 	Profile        string        `default:"wi-fi" enum:"802.15.4,wi-fi,ethernet" help:"The network: 802.15.4, wi-fi or ethernet. It sets the rate and the size of blocks."`
 	Canary         int           `default:"1" help:"Devices that switch first."`
 	Percent        float64       `default:"10" help:"Percent of the devices that switch next; the rest follows."`
-	MaxUnavailable int           `placeholder:"N" help:"Devices of one place that may be switching at a time. Default: any number."`
+	MaxUnavailable int           `placeholder:"N" help:"Devices of one place that may be switching at a time. Default: half of them."`
 	ConfirmWithin  time.Duration `default:"10m" help:"A device that nobody confirms in this time goes back to the image before."`
 	Soak           time.Duration `default:"0s" help:"How long a wave is watched before the next one."`
 	Threshold      float64       `default:"5" help:"Percent of failures that stop the rollout. One in the first wave always does."`

@@ -24,8 +24,8 @@ type lossFlags struct {
 }
 
 func (f lossFlags) check() error {
-	if f.Loss < 0 || f.Loss > 1 || f.Burst < 0 {
-		return errors.New("--loss must be 0 to 1, and --burst not negative")
+	if !(f.Loss >= 0 && f.Loss <= 1 && f.Burst >= 0 && f.Burst <= 1e6) { // NaN is none of these
+		return errors.New("--loss must be 0 to 1, and --burst 0 to a million")
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func TestLampLosesDatagrams(t *testing.T) {
 // What is no fault is refused.
 func TestUnknownFaults(t *testing.T) {
 	b := newBench(t, t.TempDir())
-	for _, query := range []string{"", "kind=rain", "kind=power&n=-1", "kind=power&n=x", "kind=loss", "kind=loss&p=2", "kind=loss&p=0.1&burst=x"} {
+	for _, query := range []string{"", "kind=rain", "kind=power&n=-1", "kind=power&n=x", "kind=loss", "kind=loss&p=2", "kind=loss&p=NaN", "kind=loss&p=0.1&burst=NaN", "kind=loss&p=0.1&burst=Inf", "kind=loss&p=0.1&burst=x"} {
 		if err := b.fault(httptest.NewRequest(http.MethodPost, "/devices/x/fault?"+query, nil)); err == nil {
 			t.Errorf("%q is taken", query)
 		}

@@ -26,7 +26,7 @@ type FirmwareOptions struct {
 	Profile        string   `json:"profile"`        // of the network: "802.15.4", "wi-fi", "ethernet" ["wi-fi"]
 	Canary         int      `json:"canary"`         // devices in the first wave, -1: none [1]
 	Percent        float64  `json:"percent"`        // of the devices in the second wave, -1: none [10]
-	MaxUnavailable int      `json:"maxUnavailable"` // devices of one place that may be switching at a time [any number]
+	MaxUnavailable int      `json:"maxUnavailable"` // devices of one place that may be switching at a time [half of them, at least 1]
 	ConfirmWithin  int      `json:"confirmWithin"`  // seconds after which a device that nobody confirms goes back [600]
 	Soak           int      `json:"soak"`           // seconds that a wave is watched for before the next one [0]
 	Threshold      float64  `json:"threshold"`      // percent of failures that stop the rollout [5]; one in the first wave always does
@@ -126,7 +126,7 @@ type Rollout struct {
 
 	PredictedSeconds float64  `json:"predictedSeconds"`
 	UnicastSeconds   float64  `json:"unicastSeconds"`
-	Left             float64  `json:"left"`          // seconds until all have the image
+	Left             float64  `json:"left"`          // seconds until the last wave has switched, roughly
 	Problem          *Problem `json:"problem"`       // the first failure
 	ProblemDevice    string   `json:"problemDevice"` // whose it is
 }

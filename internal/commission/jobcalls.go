@@ -98,13 +98,20 @@ func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
+	var writes []write
 	s.mu.Lock()
 	if j.stop != nil {
+		writes = s.cancelRollout(j)
 		j.canceled = true
 		j.stop()
 	}
 	done := j.done
 	s.mu.Unlock()
+	if len(writes) > 0 {
+		if err := s.commit(ctx, writes...); err != nil { // it ends all the same, unless the engine does before
+			s.e.logProblem("", "saving that an update was canceled", err)
+		}
+	}
 	select {
 	case <-done:
 	case <-ctx.Done():

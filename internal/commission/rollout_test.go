@@ -348,3 +348,33 @@ func TestRolloutCanceled(t *testing.T) {
 	b.must(again, err)
 	w.confirmed(b, again, "1.1.0")
 }
+
+// What a person has canceled does not go on after a reload: the devices are told then,
+// when they could not be before.
+func TestRolloutCanceledWithoutLink(t *testing.T) {
+	w := newFwWorld(t, 3)
+	x := &tap{}
+	b := w.commissioned(x)
+	j := b.rollsUntil(x, b.image(w.file("1.1.0", 11)), 25)
+	x.setCut(true)
+	b.SetLink(false, 0, "gone")
+	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := b.CancelJob(short, j.ID); id(err) != "canceled" {
+		t.Fatalf("ended without a link: %v", err)
+	}
+	b.Close()
+	again := w.engine(b.store, w.onTap(nil))
+	ended, err := again.WaitJob(t.Context(), j.ID)
+	if r := again.board(j); err != nil || ended.State != JobCanceled || r.Phase != PhaseStopped {
+		t.Fatalf("%v %s\n%s", err, ended.State, describe(r))
+	}
+	for _, l := range w.lamps {
+		if v := l.Firmware().View(); v.State != firmware.Idle || v.Running.Version != "1.0.0" {
+			t.Errorf("%s: %+v", l.id(), v)
+		}
+	}
+	retried, err := again.RetryJob(t.Context(), j.ID)
+	again.must(retried, err)
+	w.confirmed(again, retried, "1.1.0")
+}

@@ -20,15 +20,34 @@ func (s *site) abortRollout(j *job, sender *rollout.Sender) {
 	}
 }
 
+// cancelRollout makes a cancellation survive, as devices are to hear of it: after a
+// reload, when they could not before. site.mu is held.
+func (s *site) cancelRollout(j *job) []write {
+	r := s.rollouts[j.rec.ID]
+	if r == nil || j.rec.Kind != jobFirmware {
+		return nil
+	}
+	r.rec.Canceled = true
+	return []write{{preRollout + j.rec.ID, r.rec}}
+}
+
+// isCut reports whether the work on a job was cut short by the engine's end, and goes
+// on when the site is loaded again; site.mu is held.
+func (s *site) isCut(ctx context.Context, j *job) bool {
+	if j.canceled && j.rec.Kind == jobFirmware {
+		return s.ctx.Err() != nil
+	}
+	return ctx.Err() != nil && !j.canceled
+}
+
 // settle writes down how a rollout stands when its work has ended: for good, or
 // because the engine stops.
 func (s *site) settle(ctx context.Context, j *job, r *fwRollout, sender *rollout.Sender, err error) {
 	if sender != nil {
 		s.feed(j, r, sender.View())
 	}
-	canceled := s.wasCanceled(j)
-	interrupted := ctx.Err() != nil && !canceled
 	s.mu.Lock()
+	canceled, interrupted := j.canceled, s.isCut(ctx, j)
 	if sender != nil {
 		state := sender.State()
 		r.rec.State = state.Encode()

@@ -77,6 +77,8 @@ func (r *rolloutRecord) blank(j *job) Rollout {
 func (s *site) workOnRollout(ctx context.Context, j *job) {
 	s.mu.Lock()
 	r := s.rollouts[j.rec.ID]
+	canceled := r != nil && r.rec.Canceled // before a reload
+	j.canceled = j.canceled || canceled
 	s.mu.Unlock()
 	if r == nil {
 		s.failAll(ctx, j, asProblem(errFwBroken))
@@ -84,10 +86,14 @@ func (s *site) workOnRollout(ctx context.Context, j *job) {
 	}
 	g, err := s.knownGroup(j.rec.Group)
 	var sender *rollout.Sender
-	if err == nil {
+	if err == nil && !(canceled && len(r.rec.State) == 0) { // of that no device has heard
 		sender, err = s.senderOf(ctx, j, r, g)
 	}
-	if err == nil {
+	switch {
+	case err != nil || sender == nil:
+	case canceled:
+		s.awaitGroup(ctx, g)
+	default:
 		s.setSender(r, sender)
 		s.feed(j, r, sender.View())
 		err = sender.Run(ctx)
@@ -101,6 +107,13 @@ func (s *site) workOnRollout(ctx context.Context, j *job) {
 		err = ctx.Err()
 	}
 	s.settle(ctx, j, r, sender, err)
+}
+
+// awaitGroup waits until the devices of a group can be told something.
+func (s *site) awaitGroup(ctx context.Context, g *group) {
+	if err := s.wayTo(g).ready(ctx); err != nil {
+		s.e.logProblem("", "telling the devices of "+g.name+" that their update was canceled", err)
+	}
 }
 
 func (s *site) wasCanceled(j *job) bool {
@@ -248,7 +261,7 @@ func (s *site) againRollout(j *job) ([]write, error) {
 	case s.images[r.rec.Image.Digest] == nil:
 		return nil, errFwUnknown
 	}
-	r.rec.Again, r.rec.Paused = len(r.rec.State) > 0, false
+	r.rec.Again, r.rec.Paused, r.rec.Canceled = len(r.rec.State) > 0, false, false
 	b := &r.board
 	b.Phase, b.Ended, b.Problem, b.ProblemDevice = PhasePlanning, 0, nil, ""
 	return []write{{preRollout + id, r.rec}, {preBoard + id, *b}}, nil

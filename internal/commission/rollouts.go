@@ -35,6 +35,8 @@ type rolloutRecord struct {
 	State   []byte               `cbor:"5,keyasint,omitempty"` // [rollout.State]; empty: not planned yet
 	Rows    map[string]rolloutOf `cbor:"6,keyasint,omitempty"` // by device
 	Again   bool                 `cbor:"7,keyasint,omitempty"` // what failed is to be tried again
+
+	Canceled bool `cbor:"8,keyasint,omitempty"` // by a person: the devices are to be told
 }
 
 // rolloutOf is what a report says of one device beside the last view.

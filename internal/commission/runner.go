@@ -257,7 +257,7 @@ func (s *site) failAll(ctx context.Context, j *job, p *Error) {
 // stays open and goes on at the next start.
 func (s *site) conclude(ctx context.Context, j *job) {
 	s.mu.Lock()
-	interrupted := ctx.Err() != nil && !j.canceled
+	interrupted := s.isCut(ctx, j)
 	rec := j.rec
 	rec.State, rec.Ended = j.outcome(), s.e.now()
 	s.mu.Unlock()

@@ -81,6 +81,9 @@ func (d *Device) byInstaller(p coap.Peer) bool {
 func (d *Device) stirred(h coap.HandlerFunc) coap.HandlerFunc {
 	return func(ctx context.Context, req *coap.Request) *coap.Message {
 		spread(req)
+		if d.overtaken(req) {
+			return problem(refuse(errConflict, "A later request of yours has opened or aborted a session already."))
+		}
 		resp := h(ctx, req)
 		d.wake()
 		if req.Multicast && req.Code != coap.FETCH && coap.Path(req.Message) != firmware.PathActivate {
@@ -88,6 +91,19 @@ func (d *Device) stirred(h coap.HandlerFunc) coap.HandlerFunc {
 		}
 		return resp
 	}
+}
+
+// overtaken says whether the network let a later opening or abort of the same sender
+// overtake this one: no nonce is quoted there, and an abort that was held back is not
+// to end what was begun since.
+func (d *Device) overtaken(req *coap.Request) bool {
+	from, ok := req.Peer.Data.(*sender)
+	if !ok || req.Code != coap.POST || coap.Path(req.Message) != firmware.PathSession {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !from.latest(ofSession)
 }
 
 // maxSpread bounds how long a sender can have answers wait.
@@ -99,7 +115,7 @@ func spread(req *coap.Request) {
 		return
 	}
 	if r, err := firmware.ParseStatusRequest(req.Payload); err == nil && r.Spread > 0 {
-		req.Spread(min(time.Duration(r.Spread)*time.Millisecond, maxSpread))
+		req.Spread(time.Duration(min(r.Spread, uint(maxSpread/time.Millisecond))) * time.Millisecond)
 	}
 }
 

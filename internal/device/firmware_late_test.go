@@ -69,6 +69,39 @@ func TestFirmwareHeldBack(t *testing.T) {
 	b.want(firmware.Testing, "2.0.0", first)
 }
 
+// An abort that was held back does nothing to what its sender has begun since: neither
+// to the transfer nor to the switch. An opening that was overtaken does nothing either.
+func TestFirmwareAbortHeldBack(t *testing.T) {
+	b := newBuilding(t, 1)
+	x := newTransfer(t, "2.0.0", 20)
+	session := func(op firmware.Op) *coap.Message {
+		r := firmware.SessionRequest{Session: x.session, Op: op, Block: uint(x.layout.Block), K: uint(x.layout.K)}
+		return request(coap.POST, firmware.PathSession, r.Append(nil))
+	}
+	release := func(m *coap.Message) {
+		t.Helper()
+		if err := b.anna.ex.Multicast(t.Context(), groupAddr, m, time.Second, nothing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.send(b.anna, x)
+	aborted, opened := b.anna.seal(session(firmware.OpAbort)), b.anna.seal(session(firmware.OpOpen))
+	b.anna.silently(session(firmware.OpAbort))
+	b.want(firmware.Idle, "1.0.0")
+	b.anna.silently(x.manifest())
+	release(opened)
+	b.want(firmware.Idle, "1.0.0")
+	b.anna.silently(x.open())
+	b.want(firmware.Downloaded, "1.0.0")
+	r := x.activate(firmware.ModeTest, b.nonces(b.anna, b.bulbs...)...)
+	r.In = 60_000
+	b.anna.cast(switchMessage(r))
+	release(aborted)
+	b.want(firmware.Updating, "1.0.0")
+	b.pass(61 * time.Second)
+	b.want(firmware.Testing, "2.0.0")
+}
+
 // Everything that ever crossed the bridge, once more and in any order: nothing
 // switches, nothing is received, and no session opens.
 func TestFirmwareReplayed(t *testing.T) {

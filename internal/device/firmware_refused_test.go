@@ -254,7 +254,7 @@ func TestFirmwareStormIsNotAnswered(t *testing.T) {
 func TestFirmwareSpread(t *testing.T) {
 	b := newBuilding(t, 1)
 	l := b.bulbs[0]
-	for ask, want := range map[uint]time.Duration{0: 0, 1500: 1500 * time.Millisecond, 1 << 40: maxSpread} {
+	for ask, want := range map[uint]time.Duration{0: 0, 1500: 1500 * time.Millisecond, 1 << 40: maxSpread, 1 << 60: maxSpread, 1<<63 + 1: maxSpread} {
 		r := firmware.StatusRequest{Fields: firmware.FieldProgress, Spread: ask}
 		var spread time.Duration
 		req := &coap.Request{

@@ -126,7 +126,7 @@ func (d *Device) command(c lightChange) (Light, error) {
 func (d *Device) changeLight(c lightChange) (now Light, changed bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c.from != nil && !c.from.latest() {
+	if c.from != nil && !c.from.latest(ofLight) {
 		return d.light, false, nil
 	}
 	before := d.before

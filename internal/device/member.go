@@ -48,7 +48,7 @@ type epoch struct {
 	ctx    *group.Context
 	echo   bool                     // senders are challenged first
 	past   map[string]oscore.Window // what was received before the start, by Sender ID
-	newest map[string]uint64        // Partial IV of the latest change of the light, by Sender ID
+	newest map[string]uint64        // Partial IV of the latest request of a kind that was obeyed, by kind and Sender ID
 
 	unwritten map[string]int // blocks since the replay window was stored, by Sender ID
 }
@@ -76,14 +76,20 @@ type sender struct {
 	roles ace.Role
 }
 
-// latest reports whether no later request of the sender was obeyed yet, and
-// notes this one. Device.mu is held.
-func (s *sender) latest() bool {
-	newest, seen := s.epoch.newest[s.kid]
+// What a later request of a sender outdates.
+const (
+	ofLight   = "light "
+	ofSession = "session " // of firmware
+)
+
+// latest reports whether no later request of the sender for the same was obeyed yet,
+// and notes this one. Device.mu is held.
+func (s *sender) latest(what string) bool {
+	newest, seen := s.epoch.newest[what+s.kid]
 	if seen && s.piv < newest {
 		return false
 	}
-	s.epoch.newest[s.kid] = s.piv
+	s.epoch.newest[what+s.kid] = s.piv
 	return true
 }
 

@@ -91,6 +91,7 @@ func ParseStatus(data []byte) (s Status, err error) {
 		want(s.State <= Testing, what, "a state that exists"),
 		want(optional(s.Session, SessionSize), what, sessionText),
 		want(len(s.Deficits) <= MaxGenerations, what, "at most 4096 deficits"),
+		want(s.Last < MaxGenerations*MaxSymbols, what, "a latest block that exists"),
 		want(optional(s.Ready, DigestSize), what, "a digest of 8 bytes"),
 		want(len(s.Missing) <= maxBitmap, what, "a shorter bitmap"),
 		want(optional(s.Nonce, NonceSize), what, "a nonce of 8 bytes"),

@@ -23,7 +23,7 @@ func ability() *Ability {
 func full() Status {
 	return Status{
 		State: Testing, Session: four, Running: &Running{7, eight, "1.2.3", 4, 5}, Deficits: []byte{0, 64, 3}, Heard: 300, Result: ResultOlder,
-		Ready: eight, Missing: []byte{0x80}, Ability: ability(), Nonce: eight, Feeder: eight, FedAgo: 9, Left: 100,
+		Ready: eight, Missing: []byte{0x80}, Ability: ability(), Nonce: eight, Feeder: eight, FedAgo: 9, Left: 100, Last: 2*256 + 70,
 	}
 }
 

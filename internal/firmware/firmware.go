@@ -105,7 +105,11 @@ type Status struct {
 	Feeder   []byte   `cbor:"11,keyasint,omitempty"` // who sent the latest block: the first 8 bytes of the credential's thumbprint
 	FedAgo   uint     `cbor:"12,keyasint,omitempty"` // seconds since then
 	Left     uint     `cbor:"13,keyasint,omitempty"` // milliseconds until a scheduled switch, or until it reverts
+	Last     uint     `cbor:"14,keyasint,omitempty"` // the latest block that Heard counts, see [Number]: what was sent after it may be on its way
 }
+
+// Number is one number for a block.
+func Number(generation, index uint) uint { return generation*MaxSymbols + index }
 
 // Running is the image that runs.
 //

@@ -29,7 +29,8 @@ type Group interface {
 	Call(ctx context.Context, device string, req *coap.Message) (Answer, error)
 
 	// Drain waits until the next hop has handed on all that was sent, at most until
-	// ctx ends. It is the credit of a sender that must not fill buffers.
+	// ctx ends. It is the credit of a sender that must not fill buffers. It fails with
+	// [coap.ErrBusy] when that has refused some of it.
 	Drain(ctx context.Context) error
 }
 

@@ -72,7 +72,7 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 		}
 	}
 	if r.err == nil && d.State == Receiving {
-		s.judge(&before, r)
+		s.judge(&before, d)
 	}
 	return nil
 }
@@ -80,12 +80,12 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 // judge moves the rate: a tenth up after a window as expected, to a half after a step
 // in the loss of one device, which may always have lost more than the others. What
 // counts as a step leaves room for bursts.
-func (s *Sender) judge(before *DeviceRecord, r reply) {
-	sent := r.of - int(before.HeardOf)
+func (s *Sender) judge(before, d *DeviceRecord) {
+	sent := int(d.HeardOf) - int(before.HeardOf)
 	if sent < leastWindow || !before.Based {
 		return
 	}
-	lost := float64(sent) - float64(int(r.status.Heard)-int(before.Heard))
+	lost := float64(sent) - float64(int(d.Heard)-int(before.Heard))
 	expected := float64(sent) * max(s.loss(), before.Loss, 0.01)
 	if before.Span == 0 {
 		return // there is nothing to compare it with

@@ -83,22 +83,17 @@ func (s *Sender) soak(ctx context.Context) error {
 	return nil
 }
 
-// abort ends the rollout at the devices, too.
+// abort ends the rollout at the devices, too: all are told at once, then those that
+// were told to switch are looked after. It is over even if not all could be reached in
+// time: what nobody confirms goes back by itself.
 func (s *Sender) abort(ctx context.Context) error {
 	if s.st.Phase.Over() {
 		return nil
 	}
-	for _, id := range s.list(OnTest) {
-		if err := s.sendBack(ctx, id); err != nil {
-			return err
-		}
-	}
 	if err := s.send(ctx, s.session(firmware.OpAbort), 3); err != nil {
-		return err
+		return err // nobody has heard of it
 	}
-	if err := s.undo(ctx); err != nil {
-		return err
-	}
+	told := s.undo(ctx)
 	s.mu.Lock()
 	for i := range s.st.Devices {
 		if d := &s.st.Devices[i]; !d.final() {
@@ -111,39 +106,62 @@ func (s *Sender) abort(ctx context.Context) error {
 	if err := s.enter(Failed); err != nil {
 		return err
 	}
+	if told != nil {
+		return told
+	}
 	return ErrAborted
 }
 
 // undo makes sure of devices that were told to switch: one that restarts when the
-// abort is said has not heard it.
+// abort is said has not heard it, and one that runs the image only a command takes
+// back. Who does not answer keeps no other waiting: the first question is to all.
 func (s *Sender) undo(ctx context.Context) error {
-	for range 3 {
+	const fields, tries = firmware.FieldRunning | firmware.FieldProgress | firmware.FieldNonce, 3
+	for try := range tries {
 		told := s.list(Switched, OnTest)
 		if len(told) == 0 {
 			return nil
 		}
-		if err := s.p.Clock.Sleep(ctx, 2*time.Second); err != nil {
-			return err
+		var replies []reply
+		if try == 0 {
+			got, err := s.askAll(ctx, fields, len(s.st.Devices))
+			if err != nil {
+				return err
+			}
+			for _, id := range told {
+				if r, ok := got[id]; ok {
+					replies = append(replies, r)
+				}
+			}
+		} else {
+			if err := s.p.Clock.Sleep(ctx, 2*time.Second); err != nil {
+				return err
+			}
+			replies = s.callAll(ctx, told, fetchRequest(fields, s.st.Session, 0))
 		}
-		for _, r := range s.callAll(ctx, told, fetchRequest(firmware.FieldRunning|firmware.FieldProgress|firmware.FieldNonce, s.st.Session, 0)) {
-			if r.problem() != nil || r.status.Running == nil {
-				continue
-			}
-			switch {
-			case s.runsNew(&r.status) && r.status.State == firmware.Testing:
-				s.call(ctx, r.device, s.activate(firmware.ModeRevert, 0, r.status.Nonce))
-			case r.status.State == firmware.Updating:
-				s.call(ctx, r.device, s.activate(firmware.ModeCancel, 0, r.status.Nonce))
-			}
-			s.mu.Lock()
-			d := s.device(r.device)
-			if d.State, d.Reason = Reverted, reasonAborted; s.runsNew(&r.status) && r.status.State == firmware.Idle {
-				d.State, d.Reason = Confirmed, nil
-			}
-			s.mu.Unlock()
-		}
+		each(len(replies), s.p.Parallel, func(i int) { s.takeBack(ctx, replies[i]) })
 	}
 	return ctx.Err()
+}
+
+// takeBack tells a device to go back, or not to switch, as it stands.
+func (s *Sender) takeBack(ctx context.Context, r reply) {
+	if r.problem() != nil || r.status.Running == nil {
+		return
+	}
+	runs := s.runsNew(&r.status)
+	switch {
+	case runs && r.status.State == firmware.Testing:
+		s.call(ctx, r.device, s.activate(firmware.ModeRevert, 0, r.status.Nonce))
+	case r.status.State == firmware.Updating:
+		s.call(ctx, r.device, s.activate(firmware.ModeCancel, 0, r.status.Nonce))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.device(r.device)
+	if d.State, d.Reason = Reverted, reasonAborted; runs && r.status.State == firmware.Idle {
+		d.State, d.Reason = Confirmed, nil
+	}
 }
 
 // retry resets the devices that failed, and those that were left out because they

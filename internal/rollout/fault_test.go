@@ -160,6 +160,22 @@ func TestSlowHop(t *testing.T) {
 	}
 }
 
+// A next hop that refuses blocks, as they come too fast, slows the rollout down and does
+// not end it.
+func TestHopRefuses(t *testing.T) {
+	w := newWorld(t, 20, 256<<10, perfect)
+	w.full = 3
+	v := w.run(w.params(staged))
+	w.rest(v)
+	slowest := v.Samples[0].Rate
+	for _, m := range v.Samples {
+		slowest = min(slowest, m.Rate)
+	}
+	if slowest > 0.6e6 {
+		t.Errorf("never slower than %.0f bit/s", slowest)
+	}
+}
+
 // A pause lets nothing be sent; after it the rollout goes on where it was.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -224,6 +240,41 @@ func TestAbort(t *testing.T) {
 			if d := row(v, l.id); (d.State == rollout.Confirmed) != (l.running.Version == "2") {
 				t.Errorf("%q: %s is %s and runs %s", when, l.id, d.State, l.running.Version)
 			}
+		}
+	}
+}
+
+// Devices that do not answer keep no other from hearing of an abort, and its end is kept
+// although time was up for them.
+func TestAbortWithSilent(t *testing.T) {
+	w := newWorld(t, 20, 64<<10, perfect)
+	p := w.params(rollout.Options{Canary: 8, MaxUnavailable: 8})
+	var saved rollout.State
+	p.Save = func(st rollout.State) error { saved = st; return nil }
+	ctx, kill := context.WithCancel(t.Context())
+	p.Probe = func(context.Context, string) error { // all are on test
+		kill()
+		return context.Canceled
+	}
+	s := rollout.New(w.plan(p))
+	if err := s.Run(ctx); err == nil {
+		t.Fatal("not killed")
+	}
+	w.lamps[0].off = true
+	ctx, late := context.WithCancel(t.Context())
+	w.onDead = late
+	p.Probe = nil
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Abort(ctx)
+	if v := s.View(); v.Phase != rollout.Failed || saved.Phase != rollout.Failed || row(v, "lamp-000").State == rollout.Confirmed {
+		t.Errorf("%s, kept %s, %+v", v.Phase, saved.Phase, row(v, "lamp-000"))
+	}
+	for _, l := range w.lamps[1:] {
+		if l.state != firmware.Idle || l.running.Version != "1" || l.session != nil {
+			t.Errorf("%s is in state %d and runs %s", l.id, l.state, l.running.Version)
 		}
 	}
 }

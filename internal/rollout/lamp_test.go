@@ -24,6 +24,8 @@ type lamp struct {
 	badFlash        int // it fails after so many blocks; 0: never
 	deaf            int // datagrams it does not hear yet
 	foreign         []byte
+	slow            func() int // how many blocks still wait to be read when it answers somebody who asks it alone
+	queue           [][]byte   // that wait
 
 	state     firmware.State
 	result    firmware.Result
@@ -36,6 +38,7 @@ type lamp struct {
 	source    [][]bool
 	parity    []map[uint]bool
 	heard     uint
+	last      uint // block that arrived
 	nonce     []byte
 	quoted    []byte
 	switchAt  time.Time
@@ -56,6 +59,24 @@ func (l *lamp) hears() bool {
 		return false
 	}
 	return !lost && !l.off && !l.left && !l.now().Before(l.back)
+}
+
+// receive takes what was sent to the group; a slow lamp reads blocks later.
+func (l *lamp) receive(req *coap.Message) {
+	if l.slow != nil && coap.Path(req) == firmware.PathBlock {
+		l.queue = append(l.queue, req.Payload)
+		l.catchUp(l.slow())
+		return
+	}
+	l.catchUp(0)
+	l.serve(req)
+}
+
+// catchUp reads blocks until so many wait.
+func (l *lamp) catchUp(left int) {
+	for ; len(l.queue) > left; l.queue = l.queue[1:] {
+		l.block(l.queue[0])
+	}
 }
 
 // tick does what is due.
@@ -126,7 +147,7 @@ func (l *lamp) status(r firmware.StatusRequest) firmware.Status {
 	if r.Fields&firmware.FieldProgress != 0 {
 		st.Result = l.result
 		if mine {
-			st.Session, st.Heard = l.session, l.heard
+			st.Session, st.Heard, st.Last = l.session, l.heard, l.last
 			for g := range l.source {
 				st.Deficits = append(st.Deficits, byte(l.deficit(g)))
 			}
@@ -208,6 +229,7 @@ func (l *lamp) block(body []byte) *coap.Message {
 		return coap.Problem(coap.NotImplemented, "no decoder")
 	}
 	l.heard++
+	l.last = firmware.Number(b.Generation, b.Index)
 	if l.state != firmware.Downloading || l.deficit(int(b.Generation)) == 0 {
 		l.again++
 		return coap.Respond(coap.Changed, coap.NoFormat, nil)

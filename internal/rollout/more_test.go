@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"bytes"
 	"context"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -257,6 +258,22 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// Devices that are slow to read what has arrived have not lost it.
+func TestSlowReaders(t *testing.T) {
+	for loss, most := range map[float64]float64{0: 1.06, 0.05: 1.24} {
+		w := newWorld(t, 100, 256<<10, func(i int) *sim.Gilbert { return sim.NewGilbert(uint64(i), loss, 1) })
+		for _, l := range w.lamps {
+			l.slow = func() int { return 8 + w.rng.IntN(40) }
+		}
+		v := w.run(w.params(staged))
+		w.rest(v)
+		measured := v.Samples[len(v.Samples)-1].Loss
+		if ratio := float64(v.Sent) / float64(v.Blocks); ratio > most || math.Abs(measured-loss) > 0.03 {
+			t.Errorf("lost %.2f: measured %.3f, sent %.3f of the blocks", loss, measured, ratio)
+		}
+	}
+}
+
 // Lights that do not come back keep the rest of their zone from being switched; a
 // retry takes these, too.
 func TestHeldBack(t *testing.T) {
@@ -313,5 +330,26 @@ func TestOneThatLosesMuch(t *testing.T) {
 		if s.Rate != v.Samples[0].Rate {
 			t.Fatalf("the rate went from %g to %g", v.Samples[0].Rate, s.Rate)
 		}
+	}
+}
+
+// What a device lacks in the middle of the source pass is not counted beside the
+// blocks that are still to come.
+func TestLeft(t *testing.T) {
+	w := newWorld(t, 40, 256<<10, independent)
+	slow, _ := rollout.ProfileNamed("802.15.4")
+	p := w.params(rollout.Options{Profile: slow})
+	late := 0
+	p.Progress = func(v rollout.View) {
+		if v.Phase == rollout.Sending && v.Sent > v.Blocks*3/4 && v.Sent <= v.Blocks {
+			late++
+			if most := v.Predicted/2 + time.Duration(len(v.Waves))*30*time.Second; v.Left > most {
+				t.Errorf("%v left after %d of %d blocks, predicted %v in all", v.Left, v.Sent, v.Blocks, v.Predicted)
+			}
+		}
+	}
+	w.rest(w.run(p))
+	if late == 0 {
+		t.Error("nothing was told")
 	}
 }

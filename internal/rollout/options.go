@@ -46,7 +46,7 @@ type Options struct {
 	Loss           float64       `cbor:"3,keyasint"`  // the expected loss of datagrams, until it is measured; default 0.05
 	Canary         int           `cbor:"4,keyasint"`  // devices in the first wave; 0: none
 	Percent        float64       `cbor:"5,keyasint"`  // of the devices in the second wave; 0: no such wave
-	MaxUnavailable int           `cbor:"6,keyasint"`  // devices of a zone that switch at a time; 0: any number
+	MaxUnavailable int           `cbor:"6,keyasint"`  // devices of a zone that switch at a time; default: half of it
 	ConfirmWithin  time.Duration `cbor:"7,keyasint"`  // default: firmware.DefaultConfirm
 	Soak           time.Duration `cbor:"8,keyasint"`  // after a wave, before the next
 	Threshold      float64       `cbor:"9,keyasint"`  // percent of failures that stop the rollout; default 5

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"lamplighter/internal/coap"
@@ -65,10 +66,12 @@ func (s *Sender) count(bytes int) {
 // drain waits for the next hop, and slows down when that has not kept up.
 func (s *Sender) drain(ctx context.Context) error {
 	start := s.p.Clock.Now()
-	if err := unpaused(ctx, s.p.Clock, func() error { return s.p.Group.Drain(ctx) }); err != nil {
+	err := unpaused(ctx, s.p.Clock, func() error { return s.p.Group.Drain(ctx) })
+	refused := errors.Is(err, coap.ErrBusy) // what it refused is lost like others, and repaired
+	if err != nil && !refused {
 		return err
 	}
-	if s.p.Clock.Now().Sub(start) > s.air(s.since)+slowDrain {
+	if refused || s.p.Clock.Now().Sub(start) > s.air(s.since)+slowDrain {
 		s.adjust(decrease)
 	}
 	s.since = 0

@@ -42,6 +42,7 @@ type Sender struct {
 	turn   int           // of the ackers
 	acker  chan reply
 	probes map[string]int // device: how often its probe failed
+	places map[uint]int   // block, see firmware.Number: how many had been sent to the group with its latest; under mu
 }
 
 // New makes a rollout from a plan.
@@ -89,6 +90,7 @@ func (s *Sender) ready() {
 	s.st.Waits = false // Run finds out whether it still does
 	s.ctl.wake, s.ctl.paused = make(chan struct{}, 1), s.st.Paused
 	s.answer, s.probes = firmware.OverheadAnswer+16+s.l.Generations(), map[string]int{}
+	s.places = map[uint]int{}
 	s.index()
 }
 
@@ -130,6 +132,10 @@ func (s *Sender) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	err := s.run(inner)
 	cancel()
+	if s.acker != nil { // nothing of a sender goes on after it
+		<-s.acker
+		s.acker = nil
+	}
 	if errors.Is(err, ErrAborted) {
 		err = s.abort(ctx)
 	}

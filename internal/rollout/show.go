@@ -114,26 +114,9 @@ func (s *Sender) left() time.Duration {
 		return 0
 	}
 	var d time.Duration
-	if st.Phase == Planning || st.Phase == Sending || st.Phase == Verifying {
-		blocks := 0
-		for b := range s.l.Blocks() {
-			if bit(st.Todo, b) {
-				blocks++
-			}
-		}
-		for g := range st.Generations {
-			worst := 0
-			for i := range st.Devices {
-				if dev := &st.Devices[i]; dev.State == Receiving && g < len(dev.Deficits) {
-					worst = max(worst, int(dev.Deficits[g]))
-				}
-			}
-			blocks += max(int(st.Generations[g].Owed), worst)
-		}
-		if st.Rate > 0 {
-			d = time.Duration(float64(blocks*(st.Block+overheadGroup)*8) / st.Rate * float64(time.Second))
-			d += s.spread(s.taking())
-		}
+	if st.Phase != Switching && st.Rate > 0 {
+		d = time.Duration(float64(s.toSend()*(st.Block+overheadGroup)*8) / st.Rate * float64(time.Second))
+		d += s.spread(s.taking())
 	}
 	for _, w := range st.Waves[min(st.Wave, len(st.Waves)):] {
 		d += switchTime
@@ -142,6 +125,28 @@ func (s *Sender) left() time.Duration {
 		}
 	}
 	return d
+}
+
+// toSend is how many blocks are still to go to the group, as far as that is known:
+// the source blocks of this pass and the parity that is owed, afterwards what the
+// worst devices lack. What a device lacked in the middle of the pass says nothing:
+// most of that is still to come.
+func (s *Sender) toSend() (blocks int) {
+	for b := range s.l.Blocks() {
+		if bit(s.st.Todo, b) {
+			blocks++
+		}
+	}
+	for g := range s.st.Generations {
+		worst := 0
+		for i := range s.st.Devices {
+			if d := &s.st.Devices[i]; s.st.Phase == Verifying && d.State == Receiving && g < len(d.Deficits) {
+				worst = max(worst, int(d.Deficits[g]))
+			}
+		}
+		blocks += max(int(s.st.Generations[g].Owed), worst)
+	}
+	return blocks
 }
 
 func (s *Sender) device(id string) *DeviceRecord {

@@ -185,6 +185,7 @@ func (s *Sender) block(ctx context.Context, g, index int) error {
 	}
 	s.mu.Lock()
 	s.st.Sent++
+	s.places[firmware.Number(uint(g), uint(index))] = s.st.Sent
 	s.st.Generations[g].Sent++
 	if index >= firmware.MaxK {
 		s.st.Parity++

@@ -19,6 +19,11 @@ func (s *Sender) gather(ctx context.Context, fields firmware.Field, n int) (map[
 	if err := s.gate(ctx); err != nil {
 		return nil, err
 	}
+	return s.askAll(ctx, fields, n)
+}
+
+// askAll is gather whatever somebody wants meanwhile.
+func (s *Sender) askAll(ctx context.Context, fields firmware.Field, n int) (map[string]reply, error) {
 	if err := s.due(ctx); err != nil {
 		return nil, err
 	}

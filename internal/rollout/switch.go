@@ -113,16 +113,20 @@ func (s *Sender) runWave(ctx context.Context) error {
 // mayBegin waits until the wave may begin: for a person, or for the time that was
 // set. It returns when its devices switch; zero: as soon as they can.
 func (s *Sender) mayBegin(ctx context.Context) (at time.Time, err error) {
-	if s.wave().State != WaveWaiting {
-		return at, nil
-	}
-	if executed, _ := s.executed(); executed > 0 {
+	executed, _ := s.executed()
+	begun := s.wave().State != WaveWaiting
+	at = s.st.Options.At
+	switch now := s.p.Clock.Now(); {
+	case (begun || executed > 0) && now.Before(at): // some were told already, by a sender that died
+		return at, s.sleep(ctx, at.Add(-earlier))
+	case begun:
+		return time.Time{}, nil
+	case executed > 0:
 		if s.st.Options.Hold {
 			err = s.person(ctx)
 		}
-		return at, err
+		return time.Time{}, err
 	}
-	at = s.st.Options.At
 	if at.IsZero() {
 		return at, nil
 	}
@@ -144,21 +148,53 @@ func (s *Sender) mayBegin(ctx context.Context) (at time.Time, err error) {
 // part is the next devices that may switch together: of no zone more than may be
 // away at a time.
 func (s *Sender) part() (ids []string) {
-	most, away := s.st.Options.MaxUnavailable, map[string]int{}
+	away, there := map[string]int{}, map[string]int{}
 	for i := range s.st.Devices {
-		if d := &s.st.Devices[i]; d.away() {
+		d := &s.st.Devices[i]
+		if d.away() {
 			away[d.Zone]++
+		}
+		if d.away() || d.State != Silent && !d.leftSilent() {
+			there[d.Zone]++
 		}
 	}
 	for _, id := range s.inWave(Verified) {
 		d := s.device(id)
-		if most > 0 && away[d.Zone] >= most {
+		if away[d.Zone] >= s.mostAway(there[d.Zone]) {
 			continue
 		}
 		away[d.Zone]++
 		ids = append(ids, id)
 	}
-	return ids
+	return ids[:min(len(ids), s.inTime())]
+}
+
+const (
+	leastPart  = 8   // devices that switch together in any case
+	confirming = 3   // questions and commands to a device from its restart until it is confirmed
+	doubled    = 1.5 // retransmissions that wait twice as long each, against equal ones. RFC 7252, Section 4.2
+)
+
+// inTime is how many devices can be confirmed in a third of the time that they have, as
+// much as is lost: if more switched together, some would go back before it was their
+// turn. Their nonces are so young enough, too.
+func (s *Sender) inTime() int {
+	arrives := (1 - min(s.loss(), 0.5)) * (1 - min(s.loss(), 0.5)) // a message, and its answer
+	s.mu.Lock()
+	waits := s.rtt + time.Duration((1-arrives)/arrives*doubled*float64(retransmitted))
+	s.mu.Unlock()
+	one := confirming * (waits/time.Duration(s.p.Parallel) + s.air(overheadPairwise+s.answer))
+	return max(leastPart, int(s.st.Options.ConfirmWithin/3/max(one, time.Millisecond)))
+}
+
+// mostAway is how many devices of a zone may be away at a time, of those that are
+// known to be there: as many as a person has chosen, else half, so that it is never
+// dark. A single light is switched all the same.
+func (s *Sender) mostAway(there int) int {
+	if chosen := s.st.Options.MaxUnavailable; chosen > 0 {
+		return chosen
+	}
+	return max(there/2, 1)
 }
 
 // away reports whether a device may give no light because of the rollout.

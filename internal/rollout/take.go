@@ -68,16 +68,34 @@ func (s *Sender) takeProgress(d *DeviceRecord, st *firmware.Status, of int) {
 		return
 	}
 	d.State, d.Deficits, d.missing = Receiving, slices.Clone(st.Deficits), st.Missing
+	if d.Based {
+		of = s.reached(st, of)
+	}
 	n := of - int(d.HeardOf)
 	if d.Based && n < leastWindow {
 		return // too few for a measurement: the window stays open
 	}
 	if d.Based {
-		loss := min(max(1-float64(int(st.Heard)-int(d.Heard))/float64(n), 0), 1)
-		d.Loss = (d.Loss*float64(d.Span) + loss*float64(n)) / float64(d.Span+uint(n))
+		loss := 1 - float64(int(st.Heard)-int(d.Heard))/float64(n)
+		d.Loss = min(max((d.Loss*float64(d.Span)+loss*float64(n))/float64(d.Span+uint(n)), 0), 1)
 		d.Span += uint(n)
 	}
 	d.Heard, d.HeardOf, d.Based = st.Heard, uint(of), true
+}
+
+// mostLag is how many blocks at most are taken to be on their way to a device, or to
+// wait there to be read.
+const mostLag = 64
+
+// reached is how many of the blocks that had been sent to the group can have been
+// counted by a device: those up to the latest that it has. What came after that is
+// lost or on its way, and nobody knows yet.
+func (s *Sender) reached(st *firmware.Status, of int) int {
+	at, known := s.places[st.Last]
+	if st.Last == 0 || !known || at > of {
+		return of
+	}
+	return max(at, of-mostLag)
 }
 
 // takeOther deals with a device that does not have the session open: it was not

@@ -202,9 +202,10 @@ func (s *Sender) tellAgain(ctx context.Context, r reply, told map[string]int) er
 		s.mu.Unlock()
 		return nil
 	}
-	s.call(ctx, r.device, s.activate(firmware.ModeTest, 0, r.status.Nonce))
+	in := max(0, s.st.Options.At.Sub(s.p.Clock.Now())) // until the time that was set
+	s.call(ctx, r.device, s.activate(firmware.ModeTest, in, r.status.Nonce))
 	s.mu.Lock()
-	s.device(r.device).SwitchBy = s.p.Clock.Now().Add(s.st.Options.ConfirmWithin)
+	s.device(r.device).SwitchBy = s.p.Clock.Now().Add(in + s.st.Options.ConfirmWithin)
 	s.mu.Unlock()
 	return ctx.Err()
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"lamplighter/internal/firmware"
 	"lamplighter/internal/rollout"
+	"lamplighter/internal/sim"
+	"slices"
 	"testing"
 	"time"
 )
@@ -36,11 +38,49 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// A switch at a set time: all within a few tens of milliseconds, in spite of losses.
+// Where nobody chose how many, half of a zone goes on giving light, and a zone with one
+// light or of an odd number is switched, too.
+func TestHalfOfAZone(t *testing.T) {
+	w := newWorld(t, 23, 32<<10, independent)
+	w.lamps[22].zone, w.lamps[21].zone = "alone", "zone-1"
+	p := w.params(rollout.Options{})
+	for i := range p.Devices {
+		p.Devices[i].Zone = w.lamps[i].zone
+	}
+	w.rest(w.run(p))
+	for zone, most := range map[string]int{"zone-0": 5, "zone-1": 5, "zone-2": 1, "alone": 1} {
+		if n := w.most[zone]; n > most || n == 0 {
+			t.Errorf("%d of %s were away at a time", n, zone)
+		}
+	}
+}
+
+// Of many devices that lose much no more switch together than can be confirmed before
+// they go back by themselves.
+func TestCrowdInTime(t *testing.T) {
+	profile, _ := rollout.ProfileNamed("802.15.4")
+	w := newWorld(t, 1000, 16<<10, func(i int) *sim.Gilbert { return sim.NewGilbert(uint64(i), 0.2, 1) })
+	w.rate = float64(profile.Rate)
+	v := w.run(w.params(rollout.Options{Profile: profile, Canary: 3, Percent: 10, MaxUnavailable: 10}))
+	confirmed, tried := 0, uint(0)
+	for i, d := range v.Devices {
+		if d.State == rollout.Confirmed {
+			confirmed++
+		} else if d.Problem == nil || d.Problem.ID != "fw-silent" { // some miss five retransmissions
+			t.Errorf("%s is %s: %v", d.Device, d.State, d.Problem)
+		}
+		tried = max(tried, w.lamps[i].running.Boots)
+	}
+	if confirmed < 990 || tried > 2 {
+		t.Errorf("%d confirmed, up to %d boots", confirmed, tried)
+	}
+}
+
+// A switch at a set time of all that may be away at a time: all within a few tens of milliseconds, in spite of losses.
 func TestScheduled(t *testing.T) {
 	w := newWorld(t, 100, 32<<10, independent)
 	at := w.now.Add(3 * time.Hour).Truncate(time.Second)
-	v := w.run(w.params(rollout.Options{At: at}))
+	v := w.run(w.params(rollout.Options{At: at, MaxUnavailable: 100}))
 	w.rest(v)
 	worst := time.Duration(0)
 	for _, l := range w.lamps {
@@ -49,6 +89,48 @@ func TestScheduled(t *testing.T) {
 	t.Logf("switched within %v of the time", worst)
 	if worst > 50*time.Millisecond {
 		t.Errorf("spread %v", worst)
+	}
+}
+
+// A sender that dies while it says when to switch does not make it sooner when it is
+// back: neither for devices that have heard it, nor for those that have not.
+func TestScheduledKilled(t *testing.T) {
+	for _, first := range []bool{true, false} { // killed before anything is said, or after the first time
+		w := newWorld(t, 40, 32<<10, bursts)
+		at := w.now.Add(3 * time.Hour).Truncate(time.Second)
+		p := w.params(rollout.Options{At: at, MaxUnavailable: 100})
+		ctx, kill := context.WithCancel(context.Background())
+		var saved rollout.State
+		p.Save = func(st rollout.State) error {
+			saved = st
+			if first && slices.ContainsFunc(st.Devices, func(d rollout.DeviceRecord) bool { return d.State == rollout.Switched }) {
+				kill()
+			}
+			return nil
+		}
+		w.onSend = func(int) {
+			if slices.ContainsFunc(w.lamps, func(l *lamp) bool { return l.state == firmware.Updating }) {
+				kill()
+			}
+		}
+		if err := rollout.New(w.plan(p)).Run(ctx); err == nil {
+			t.Fatal("not killed")
+		}
+		kill()
+		w.onSend, p.Save = nil, nil
+		s, err := rollout.Resume(p, saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		w.rest(s.View())
+		for _, l := range w.lamps {
+			if d := l.switched.Sub(at); d < -50*time.Millisecond {
+				t.Errorf("%s switched %v too soon", l.id, -d)
+			}
+		}
 	}
 }
 

@@ -32,7 +32,9 @@ type world struct {
 	asks   int
 	paused int // Send fails so often, as the group is paused
 	slow   time.Duration
+	full   int // Drain says so often that the next hop has refused something
 	onSend func(n int)
+	onDead func()         // one that is off is asked alone
 	most   map[string]int // zone: devices away at a time, at most
 }
 
@@ -146,7 +148,7 @@ func (w *world) Send(ctx context.Context, req *coap.Message, copies int) (int, e
 			heard = l.hears() || heard
 		}
 		if heard {
-			l.serve(req)
+			l.receive(req)
 		}
 	}
 	if w.onSend != nil {
@@ -164,6 +166,7 @@ func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 			all = false
 			continue
 		}
+		l.catchUp(0)
 		resp := l.serve(req)
 		if l.loss.Lost() {
 			all = false
@@ -186,6 +189,9 @@ func (w *world) Call(ctx context.Context, id string, req *coap.Message) (groupco
 	}
 	if coap.Path(req) == firmware.PathBlock {
 		w.single++
+	}
+	if l.off && w.onDead != nil {
+		w.onDead()
 	}
 	sent, wait := 0, 2*time.Second
 	for range 5 {
@@ -211,6 +217,10 @@ func (w *world) Call(ctx context.Context, id string, req *coap.Message) (groupco
 // Drain implements [groupcomm.Group].
 func (w *world) Drain(ctx context.Context) error {
 	w.pass(w.slow)
+	if w.full > 0 {
+		w.full--
+		return fmt.Errorf("%w: too fast", coap.ErrBusy)
+	}
 	return ctx.Err()
 }
 

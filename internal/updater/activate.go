@@ -57,10 +57,16 @@ func (u *Updater) postActivate(_ context.Context, req *coap.Request) *coap.Messa
 // activate uses the nonce up, whatever comes of the request.
 func (u *Updater) activate(r *firmware.ActivateRequest) error {
 	if w := u.switching; w != nil && r.Mode == firmware.ModeTest && r.Quotes(w.nonce) {
+		if err := u.switchable(r); err != nil {
+			return err
+		}
 		return u.schedule(r, w.nonce)
 	}
 	n := u.nonce
-	if !r.Quotes(n.value) || u.cfg.Now().Sub(n.given) > firmware.NonceLife*time.Second {
+	if age := u.cfg.Now().Sub(n.given); age < 0 || age > firmware.NonceLife*time.Second { // below 0: the clock was set back
+		u.nonce, n = nonce{}, nonce{}
+	}
+	if !r.Quotes(n.value) {
 		return refuse(errBefore, "The request quotes no nonce that the device gave and that still counts: ask for one.")
 	}
 	u.nonce = nonce{}
@@ -69,6 +75,9 @@ func (u *Updater) activate(r *firmware.ActivateRequest) error {
 	}
 	switch r.Mode {
 	case firmware.ModeTest:
+		if err := u.switchable(r); err != nil {
+			return err
+		}
 		if err := u.disarm(); err != nil {
 			return err
 		}
@@ -95,25 +104,31 @@ func (u *Updater) matches(r *firmware.ActivateRequest) error {
 	return nil
 }
 
-// schedule sets the time of a switch, or corrects it: of what repeats one request
-// the earliest time counts. A message that was held back on its way names a later
-// one, as it says how long it is until then.
-func (u *Updater) schedule(r *firmware.ActivateRequest, quoted []byte) error {
+// switchable says why the device cannot switch as asked. What is refused takes nothing
+// back of a switch that is scheduled.
+func (u *Updater) switchable(r *firmware.ActivateRequest) error {
 	if err := u.matches(r); err != nil {
 		return err
 	}
 	if u.testing {
 		return refuse(errConflict, "The device runs the image already.")
 	}
+	if now := u.cfg.Now(); r.At > 0 && r.At > uint64(now.Unix())+firmware.MaxIn {
+		return refuse(errMalformed, "A switch is at most a day away; the device's clock says %s.", now.UTC().Format(time.DateTime))
+	}
+	return nil
+}
+
+// schedule sets the time of a switch, or corrects it: of what repeats one request
+// the earliest time counts. A message that was held back on its way names a later
+// one, as it says how long it is until then.
+func (u *Updater) schedule(r *firmware.ActivateRequest, quoted []byte) error {
 	now := u.cfg.Now()
 	w := switching{nonce: quoted, within: r.Within, at: now.Add(time.Duration(r.In) * time.Millisecond)}
 	if w.within == 0 {
 		w.within = firmware.DefaultConfirm
 	}
 	if r.At > 0 {
-		if r.At > uint64(now.Unix())+firmware.MaxIn {
-			return refuse(errMalformed, "A switch is at most a day away; the device's clock says %s.", now.UTC().Format(time.DateTime))
-		}
 		w.at = time.Unix(int64(r.At), 0)
 	}
 	if old := u.switching; old != nil {

@@ -65,6 +65,9 @@ func newUpdater(cfg Config) (*Updater, error) {
 	case a.Block < firmware.MinBlock || a.Block > firmware.MaxBlock || a.K < 1 || a.K > firmware.MaxK || a.Parity < 0:
 		return nil, fmt.Errorf("%w: blocks of %d bytes, generations of %d, %d parity blocks", ErrConfig, a.Block, a.K, a.Parity)
 	}
+	if ability := (&Updater{cfg: cfg, rec: &record{}}).ability(); !tellable(ability) {
+		return nil, fmt.Errorf("%w: a hardware name has at most 64 bytes of UTF-8, and there are at most 16 trust anchors", ErrConfig)
+	}
 	r, err := newAreas(cfg.Flash, *a)
 	if err != nil {
 		return nil, err
@@ -190,8 +193,9 @@ func (u *Updater) launch(slot uint, img image) error {
 	if sum := sha256.Sum256(b); !bytes.Equal(sum[:], img.Digest) {
 		return fmt.Errorf("the image in slot %c is damaged", 'A'+rune(slot))
 	}
-	if u.version, err = u.cfg.Start(b); err == nil {
-		u.runs, u.slot = img, slot
+	version, err := u.cfg.Start(b)
+	if err == nil {
+		u.version, u.runs, u.slot = shorten(version, maxVersion), img, slot
 	}
 	return err
 }

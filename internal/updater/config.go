@@ -35,7 +35,7 @@ type Config struct {
 	// Updater does nothing more from then on.
 	Reboot func()
 
-	Now    func() time.Time // nil: time.Now
+	Now    func() time.Time // nil: time.Now. All but the date of a switch is measured between two of its times: setting it must not show there
 	Rand   io.Reader        // nil: crypto/rand
 	Logger *slog.Logger     // nil: silent
 }

@@ -151,7 +151,11 @@ func (w *world) act(op, arg byte) {
 	case 3, 4, 5: // a block, a parity block, all blocks of a generation
 		w.blocks(x, op%12, int(arg)/len(w.list))
 	case 6, 7, 8:
-		w.switching(x, firmware.Mode(op%12-5), arg)
+		mode := firmware.Mode(op%12 - 5)
+		if mode == firmware.ModeRevert && op&0x40 != 0 {
+			mode = firmware.ModeCancel
+		}
+		w.switching(x, mode, arg)
 	case 9:
 		w.run(time.Duration(arg) * time.Duration(arg) * 100 * time.Millisecond)
 	case 10:
@@ -199,7 +203,7 @@ func (w *world) switching(x *transfer, mode firmware.Mode, arg byte) {
 	r := x.activation(mode, n)
 	r.In = uint(arg&0x30) * 100
 	r.Within = uint(arg & 3 * 60)
-	before := w.u.View()
+	before, left := w.u.View(), w.u.Status(0).Left
 	resp := w.send(r)
 	after := w.u.View()
 	if mode == firmware.ModeTest && resp.Code == coap.Changed || mode <= firmware.ModeConfirm && w.flash.dead { // it may be durable though nobody hears so
@@ -207,6 +211,9 @@ func (w *world) switching(x *transfer, mode firmware.Mode, arg byte) {
 	}
 	if before.State != after.State && coap.Class(resp.Code) != 2 && !w.flash.dead {
 		w.t.Fatalf("%s, and yet the state goes from %v to %v", describe(resp), before.State, after.State)
+	}
+	if before.State == firmware.Updating && coap.Class(resp.Code) != 2 && w.u.Status(0).Left != left && !w.flash.dead {
+		w.t.Fatalf("%s, and yet the switch is at another time", describe(resp))
 	}
 	if mode == firmware.ModeTest && resp.Code == coap.Changed && !before.Verified {
 		w.t.Fatal("it takes a switch to what is not verified")

@@ -32,7 +32,7 @@ func (u *Updater) stage(m *manifest) error {
 	u.refused = refusal{}
 	switch {
 	case u.rec.Session != nil && bytes.Equal(u.rec.Session.Manifest.Digest, m.Digest),
-		u.rec.Staged != nil && bytes.Equal(u.rec.Staged.Digest, m.Digest):
+		u.rec.Staged != nil && bytes.Equal(u.rec.Staged.Digest, m.Digest) && u.rec.Staged.Slot == m.Slot:
 		return nil
 	}
 	next := u.rec.clone()
@@ -72,6 +72,7 @@ func (u *Updater) examine(data []byte) (*manifest, firmware.Result, error) {
 	return &manifest{
 		Digest: e.Digest[:],
 		Image:  image{Sequence: img.Sequence, Digest: img.Digest[:], Size: int(img.Size)},
+		Slot:   1 - u.rec.Slot,
 	}, firmware.ResultNone, nil
 }
 

@@ -17,6 +17,7 @@ type reception struct {
 	ahead  []bool   // by generation: the bitmap is ahead of the journal's
 	count  int      // blocks that the journal does not know of
 	heard  uint32
+	last   uint // block of those, see firmware.Number; 0 after a start
 	pool   *pool
 	buf    []byte // one block
 	fed    time.Time

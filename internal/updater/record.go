@@ -3,6 +3,7 @@ package updater
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"lamplighter/internal/cbor"
@@ -39,6 +40,7 @@ type image struct {
 type manifest struct {
 	Digest []byte `cbor:"1,keyasint"` // of the manifest
 	Image  image  `cbor:"2,keyasint"`
+	Slot   uint   `cbor:"3,keyasint"` // that it was examined for: it may have an image for each
 }
 
 // phase is how far a session is.
@@ -70,8 +72,9 @@ type trial struct {
 }
 
 const (
-	maxReason = 200
-	maxState  = 700 // bytes of a record with the longest of everything
+	maxReason  = 200
+	maxVersion = 64
+	maxState   = 700 // bytes of a record with the longest of everything
 
 	kindState      = 1
 	kindGeneration = 2
@@ -103,12 +106,17 @@ func (r *record) end(result firmware.Result, reason string) {
 	r.Result, r.Reason = result, cut(reason)
 }
 
-// cut shortens a sentence to what is kept.
-func cut(s string) string {
-	if len(s) <= maxReason {
+// cut makes of a sentence what is kept: an image or a flash may say anything of its
+// failure, and the journal has to stay readable.
+func cut(s string) string { return shorten(s, maxReason) }
+
+// shorten makes UTF-8 of at most size bytes of any string.
+func shorten(s string, size int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= size {
 		return s
 	}
-	n := maxReason - len("…")
+	n := size - len("…")
 	for !utf8.RuneStart(s[n]) {
 		n--
 	}

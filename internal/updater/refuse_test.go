@@ -179,7 +179,7 @@ func TestBlocksRefused(t *testing.T) {
 		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(0, 0))
 		d.expect(coap.Changed, coap.PUT, firmware.PathBlock, x.block(1, 70))
 	}
-	if s := d.status(firmware.FieldProgress); s.Heard != 6 || !bytes.Equal(s.Deficits, []byte{5, 4}) {
+	if s := d.status(firmware.FieldProgress); s.Heard != 6 || s.Last != 256+70 || !bytes.Equal(s.Deficits, []byte{5, 4}) {
 		t.Fatalf("after repetitions: %+v", s)
 	}
 	d.feed(x, none)

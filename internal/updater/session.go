@@ -94,7 +94,13 @@ func (u *Updater) wanted(r firmware.SessionRequest) (*session, error) {
 	case !bytes.Equal(l.SessionID(m.Digest), r.Session):
 		return nil, refuse(errBefore, "The session is not of the manifest that the device has: send that first.")
 	}
-	return s, u.older(m)
+	if err := u.older(m); err != nil {
+		return nil, err
+	}
+	if m.Slot == u.rec.Slot {
+		return nil, refuse(errBefore, "The slots have changed places since the manifest came: send that once more.")
+	}
+	return s, nil
 }
 
 // abort drops what was received, its manifest and a switch that is to come. Once the
@@ -129,6 +135,7 @@ func (u *Updater) putBlock(_ context.Context, req *coap.Request) *coap.Message {
 		return problem(refuse(errUnbuilt, "The device has no decoder for parity blocks."))
 	}
 	u.rx.heard++
+	u.rx.last = firmware.Number(b.Generation, b.Index)
 	u.rx.fed, u.rx.feeder = u.cfg.Now(), feeder(req.Peer)
 	if s.Phase == verified {
 		return done(coap.Changed)

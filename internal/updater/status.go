@@ -49,7 +49,7 @@ func (u *Updater) status(r firmware.StatusRequest) firmware.Status {
 	if r.Fields&firmware.FieldProgress != 0 {
 		s.Result, _ = u.result()
 		if mine {
-			s.Session, s.Heard = open.ID, uint(u.rx.heard)
+			s.Session, s.Heard, s.Last = open.ID, uint(u.rx.heard), u.rx.last
 			s.Deficits = u.deficits()
 		}
 	}
@@ -103,6 +103,14 @@ func (u *Updater) ability() *firmware.Ability {
 		a.Anchors = append(a.Anchors, key.COSEKey())
 	}
 	return a
+}
+
+// tellable says whether a sender could read what the device would say of itself: one
+// that cannot be read can never be updated.
+func tellable(a *firmware.Ability) bool {
+	s := firmware.Status{Ability: a}
+	_, err := firmware.ParseStatus(s.Append(nil))
+	return err == nil
 }
 
 // getReport tells how the latest session ended.

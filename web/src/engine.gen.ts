@@ -449,7 +449,7 @@ export interface FirmwareOptions {
   canary: number;
   /** of the devices in the second wave, -1: none [10] */
   percent: number;
-  /** devices of one place that may be switching at a time [any number] */
+  /** devices of one place that may be switching at a time [half of them, at least 1] */
   maxUnavailable: number;
   /** seconds after which a device that nobody confirms goes back [600] */
   confirmWithin: number;
@@ -560,7 +560,7 @@ export interface Rollout {
   samples: RolloutSample[];
   predictedSeconds: number;
   unicastSeconds: number;
-  /** seconds until all have the image */
+  /** seconds until the last wave has switched, roughly */
   left: number;
   /** the first failure */
   problem: Problem | null;

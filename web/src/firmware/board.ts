@@ -181,7 +181,7 @@ export class Board extends View {
       { value: last ? rate(last.rate) : "–", label: `pace, ${profileName(rollout.options.profile)}`, testid: "stat-pace" },
       rollout.ended
         ? { value: duration((rollout.ended - rollout.started) / 1000), label: `in all; sending was predicted to take ${duration(rollout.predictedSeconds)}, one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" }
-        : { value: duration(rollout.predictedSeconds), label: `predicted for sending${over || !rollout.left ? "" : `, ends ${clock(Date.now() + rollout.left * 1000)}`}; one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" },
+        : { value: duration(rollout.predictedSeconds), label: `predicted for sending${over || !rollout.left ? "" : `, all is done at ${clock(Date.now() + rollout.left * 1000)}`}; one by one ${duration(rollout.unicastSeconds)}`, testid: "stat-time" },
     ]);
   }
 

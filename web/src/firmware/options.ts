@@ -19,7 +19,7 @@ interface Field {
 const fields: readonly Field[] = [
   { key: "canary", testid: "firmware-canary", word: "First wave", unit: "lamps", hint: "Canaries: they try it before all others.", least: 1, most: 1000, usual: "1" },
   { key: "percent", testid: "firmware-percent", word: "Second wave", unit: "%", hint: "Of all lamps. The rest follows.", least: 1, most: 100, usual: "10" },
-  { key: "maxUnavailable", testid: "firmware-unavailable", word: "At most", unit: "a place", hint: "That switch at a time, so that no room goes dark.", least: 1, most: 1000, usual: "any" },
+  { key: "maxUnavailable", testid: "firmware-unavailable", word: "At most", unit: "a place", hint: "That switch at a time. Empty: half of a place, so that no room goes dark.", least: 1, most: 1000, usual: "half" },
   { key: "soak", testid: "firmware-soak", word: "Watch each wave for", unit: "seconds", hint: "Before the next one.", least: 0, most: 86400, usual: "0" },
   { key: "confirmWithin", testid: "firmware-confirm-within", word: "Go back after", unit: "seconds", hint: "If nobody confirms that a lamp is well.", least: 30, most: 86400, usual: "600" },
   { key: "threshold", testid: "firmware-threshold", word: "Stop when more fail than", unit: "%", hint: "One in the first wave is always enough.", least: 0, most: 100, usual: "5" },

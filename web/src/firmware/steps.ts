@@ -52,7 +52,7 @@ function sent(rollout: Rollout): Step {
     return { id: "sending", title: "Sending", text: "to all at once", tone: "plain" };
   }
   if (now === "sending") {
-    const left = rollout.left && !rollout.paused && !rollout.ended ? `, ${duration(rollout.left)} left` : "";
+    const left = rollout.left && !rollout.paused && !rollout.ended ? `, all done in ${duration(rollout.left)}` : "";
     const text = `${Math.min(rollout.sent, rollout.blocks)} of ${count(rollout.blocks, "block")}${left}`;
     return { id: "sending", title: `Sending ${share}`, text, tone: tone(rollout, "sending", "verifying") };
   }

@@ -34,7 +34,7 @@ function wave(rollout: Rollout, one: FirmwareWave, index: number, byId: Map<stri
   const size = lamps(ids.map((id) => state.devices.get(id)));
   return html`<li class="wave" data-testid="wave" data-wave=${index} data-state=${one.state} data-done=${one.done} data-failed=${one.failed}>
     <strong>${one.name}</strong>
-    <span class="small muted">${size}${most ? `, at most ${most} a place` : places > 1 ? `, ${places} places` : ""}</span>
+    <span class="small muted">${size}${places > 1 ? `, ${places} places` : ""}${ids.length > 1 ? `, at most ${most || "half"} of a place at a time` : ""}</span>
     ${guard([devices], () => html`<div class="squares" role="img" aria-label="${one.name}, ${size}: ${tally(devices)}" data-testid="wave-lamps">${devices.map((device) => html`<i class=${look(device)}></i>`)}</div>`)}
     ${status(words, "wave-state")}
   </li>`;
