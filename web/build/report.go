@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"path"
@@ -21,19 +22,22 @@ func report(pages site, took time.Duration) {
 			small = pages[name]
 		}
 		fmt.Printf("%9d %9d br  %s\n", len(pages[name]), len(small), name)
-		if firstView(name) {
+		if firstView(pages, name) {
 			total += len(small)
 		}
 	}
 	fmt.Printf("first view %d bytes (brotli), built in %.1f s\n", total, took.Seconds())
 }
 
+// chunk is how the names of files begin that hold what several screens need.
+const chunk = assets + "chunk-"
+
 // firstView says whether the page needs the file before an installer can work.
-func firstView(name string) bool {
-	for _, later := range []string{"assets/backup", "assets/firmware", "licenses.txt", "sw.js", "icon-"} {
+func firstView(pages site, name string) bool {
+	for _, later := range []string{"assets/backup", "assets/firmware", "assets/settings", "licenses.txt", "sw.js", "icon-"} {
 		if strings.HasPrefix(name, later) {
 			return false
 		}
 	}
-	return true
+	return !strings.HasPrefix(name, chunk) || bytes.Contains(pages["index.html"], []byte(name))
 }

@@ -1,15 +1,15 @@
 // What ends while one looks at something else is said.
 
-import { jobProgress, jobTitle, live } from "./parts/job";
+import { hasBoard, jobProgress, jobTitle, live } from "./parts/job";
 import { go, route } from "./route";
 import { complain, tell } from "./shell/toasts";
 import { state } from "./state";
 import { jobState } from "./words";
 
-/** Says how an update of firmware ended, but on its own board, which says it itself. */
+/** Says how an update of firmware or a change of settings ended, but on its own board, which says it itself. */
 export function watchUpdates(): void {
   state.onJob = (job, before) => {
-    if (job.kind !== "firmware" || !before || !live(before) || live(job) || route.item === job.id) {
+    if (!hasBoard(job) || !before || !live(before) || live(job) || route.item === job.id) {
       return;
     }
     const text = `${jobTitle(job)}: ${jobState(job.state).word}, ${jobProgress(job)}.`;

@@ -4,34 +4,36 @@
 import { state } from "./state";
 import { takeInvitation } from "./engine/invitation";
 
-export type Section = "site" | "devices" | "groups" | "people" | "jobs" | "log" | "firmware";
+export type Section = "site" | "devices" | "groups" | "people" | "jobs" | "log" | "firmware" | "settings";
 
 export interface Route {
   section: Section;
   /** a device's id, the name of a group or the id of a job; empty: the list */
   item: string;
+  /** which of an item's pages; empty: the first */
+  part: string;
 }
 
-const sections: readonly Section[] = ["site", "devices", "groups", "people", "jobs", "log", "firmware"];
+const sections: readonly Section[] = ["site", "devices", "groups", "people", "jobs", "log", "firmware", "settings"];
 
 function parse(hash: string): Route {
-  const [section = "", item = ""] = hash.replace(/^#\/?/, "").split("/");
+  const [section = "", item = "", part = ""] = hash.replace(/^#\/?/, "").split("/");
   const known = sections.find((one) => one === section);
   try {
-    return { section: known ?? "site", item: known ? decodeURIComponent(item) : "" };
+    return { section: known ?? "site", item: known ? decodeURIComponent(item) : "", part: known ? part : "" };
   } catch {
-    return { section: known ?? "site", item: "" };
+    return { section: known ?? "site", item: "", part: "" };
   }
 }
 
-export function href(section: Section, item = ""): string {
-  return "#/" + section + (item ? "/" + encodeURIComponent(item) : "");
+export function href(section: Section, item = "", part = ""): string {
+  return "#/" + section + (item ? "/" + encodeURIComponent(item) : "") + (part ? "/" + part : "");
 }
 
 export let route: Route = parse(location.hash);
 
-export function go(section: Section, item = ""): void {
-  location.hash = href(section, item);
+export function go(section: Section, item = "", part = ""): void {
+  location.hash = href(section, item, part);
 }
 
 /** Follows the address; an invitation link pasted into it comes along here. */
@@ -44,7 +46,7 @@ export function follow(invited: (fragment: string) => void, moved: () => void): 
     const before = route;
     route = parse(location.hash);
     state.changed();
-    if (before.section !== route.section || (route.section !== "devices" && before.item !== route.item)) {
+    if (before.section !== route.section || (route.section !== "devices" && (before.item !== route.item || before.part !== route.part))) {
       moved();
     }
   });

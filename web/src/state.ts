@@ -1,7 +1,7 @@
 // What the page knows: the engine's last word on everything, kept current by
 // its events. Views read it and are told when it changed; nothing else writes.
 
-import type { Answer, Device, Entry, Event, Group, Job, Link, Rollout, Site, Snapshot } from "./engine.gen";
+import type { Answer, Device, Entry, Event, Group, Job, Link, Rollout, SettingsRun, Site, Snapshot } from "./engine.gen";
 import { byName } from "./format";
 
 /** Where the page stands with its engine. */
@@ -29,6 +29,8 @@ class State {
   jobs = new Map<string, Job>();
   /** by their jobs */
   rollouts = new Map<string, Rollout>();
+  /** changes of settings, by their jobs */
+  runs = new Map<string, SettingsRun>();
   log: Entry[] = [];
   version = "";
   /** is told of each job that changes, and how it was before */
@@ -117,6 +119,9 @@ class State {
       case "rollout":
         this.rollouts.set(event.rollout.job, event.rollout);
         break;
+      case "settings":
+        this.runs.set(event.settings.job, event.settings);
+        break;
       case "log":
         this.log = [event.log, ...this.log].slice(0, maxLog);
         break;
@@ -145,6 +150,7 @@ class State {
     this.groups = new Map((snapshot.groups ?? []).map((group) => [group.name, group]));
     this.jobs = new Map((snapshot.jobs ?? []).map((job) => [job.id, job]));
     this.rollouts = new Map((snapshot.rollouts ?? []).map((rollout) => [rollout.job, rollout]));
+    this.runs = new Map((snapshot.settings ?? []).map((run) => [run.job, run]));
     this.log = snapshot.log ?? [];
     this.version = snapshot.version;
     if (this.phase === "starting" || this.phase === "held") {

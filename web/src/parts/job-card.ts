@@ -8,7 +8,7 @@ import { href } from "../route";
 import { attempt } from "../shell/toasts";
 import { state } from "../state";
 import { itemState, jobState, status } from "../words";
-import { deviceName, failures, jobProgress, jobTitle, live } from "./job";
+import { deviceName, failures, hasBoard, jobProgress, jobTitle, live } from "./job";
 import { Part } from "./part";
 import "./job-card.css";
 
@@ -27,9 +27,8 @@ export class JobCard extends Part {
 
   protected override render() {
     const job = this.job;
-    const update = job.kind === "firmware"; // its board tells of each device
-    const failed = update ? [] : failures(job);
-    const why = update ? state.rollouts.get(job.id)?.problem : undefined;
+    const failed = hasBoard(job) ? [] : failures(job);
+    const why = (state.rollouts.get(job.id) ?? state.runs.get(job.id))?.problem;
     const bar = job.state === "done" ? "ok" : !live(job) && job.failed ? "fail" : "";
     const words = { ...jobState(job.state), word: live(job) ? jobProgress(job) : `${jobState(job.state).word}, ${jobProgress(job)}` };
     return html`<section class="card job" aria-label=${jobTitle(job)} data-testid="job" data-job=${job.id} data-kind=${job.kind} data-state=${job.state}>
@@ -48,7 +47,7 @@ export class JobCard extends Part {
 
   #buttons(failed: JobItem[]) {
     const job = this.job;
-    if (job.kind === "firmware") {
+    if (hasBoard(job)) {
       return html`<a class="btn" data-testid="job-board" href=${href("jobs", job.id)}>Open the board${icon("next")}</a>`;
     }
     if (live(job)) {

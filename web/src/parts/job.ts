@@ -6,6 +6,9 @@ import { state } from "../state";
 
 export const live = (job: Job): boolean => job.state === "running" || job.state === "waiting";
 
+/** Its own board tells of each device. */
+export const hasBoard = (job: Job): boolean => job.kind === "firmware" || job.kind === "settings";
+
 export function groupTitle(name: string): string {
   return state.groups.get(name)?.title || name || "the group";
 }
@@ -28,6 +31,8 @@ const verbs: Record<string, [now: string, past: string]> = {
   renew: ["Renewing", "Renewed"],
   check: ["Asking", "Asked"],
   firmware: ["Updating", "Updated"],
+  settings: ["Changing the settings of", "Changed the settings of"],
+  "emergency-test": ["Testing the emergency lights of", "Tested the emergency lights of"],
   commissioners: ["Telling who may manage", "Told who may manage"],
 };
 
@@ -42,7 +47,7 @@ export function jobTitle(job: Job): string {
 export function jobProgress(job: Job): string {
   const progress = `${job.done} of ${job.total}`;
   const spent = Date.now() - job.started;
-  if (job.state !== "running" || job.kind === "firmware" || job.done < 2 || spent < 1500) {
+  if (job.state !== "running" || hasBoard(job) || job.done < 2 || spent < 1500) {
     return progress;
   }
   const left = job.total - job.done - job.failed;

@@ -9,7 +9,7 @@ import { icon } from "../icons";
 import { answers, type Row } from "../parts/answers";
 import { bones, empty } from "../parts/empty";
 import "../parts/group-admin";
-import { deviceName, jobProgress, jobs, lamps, live } from "../parts/job";
+import { deviceName, hasBoard, jobProgress, jobs, lamps, live } from "../parts/job";
 import "../parts/lamp";
 import "../parts/light";
 import { note } from "../parts/note";
@@ -53,6 +53,7 @@ export class GroupScreen extends View {
       ${members.length
         ? html`<div class="acts">
             <a class="btn" data-testid="group-firmware" href=${href("firmware", group.name)}>${icon("upload")}Update firmware</a>
+            <a class="btn" data-testid="group-settings" href=${href("settings", group.name)}>${icon("sliders")}Settings</a>
             <button class="btn" data-testid="roll-call-csv" ?disabled=${!group.rollCall} @click=${() => this.#csv(group)}>${icon("download")}Roll call as CSV</button>
             <button class="btn go" data-testid="roll-call" ?disabled=${running} aria-busy=${running} @click=${() => this.#call(group)}>${icon("call")}${running ? "Listening" : "Roll call"}</button>
           </div>`
@@ -77,10 +78,11 @@ export class GroupScreen extends View {
     return group.paused ? note({ tone: "warn", icon: "pause", title: "This group is paused.", text: "Its lamps obey nothing until an administrator resumes it." }) : nothing;
   }
 
-  /** An update of its firmware that goes on. */
+  /** An update of its firmware or a change of its settings that goes on. */
   #update(group: Group) {
-    const job = jobs().find((one) => one.kind === "firmware" && one.group === group.name && live(one));
-    return job ? note({ tone: "busy", icon: "upload", title: "Its firmware is being updated.", text: `${jobProgress(job)} so far`, action: { word: "Open the board", testid: "firmware-running", run: () => go("jobs", job.id) } }) : nothing;
+    const job = jobs().find((one) => hasBoard(one) && one.group === group.name && live(one));
+    const change = job?.kind === "settings";
+    return job ? note({ tone: "busy", icon: change ? "sliders" : "upload", title: `Its ${change ? "settings are being changed" : "firmware is being updated"}.`, text: `${jobProgress(job)} so far`, action: { word: "Open the board", testid: change ? "settings-running" : "firmware-running", run: () => go("jobs", job.id) } }) : nothing;
   }
 
   #empty() {

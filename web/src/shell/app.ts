@@ -1,10 +1,11 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { customElement } from "lit/decorators.js";
+import { bones } from "../parts/empty";
 import { route, type Section } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import "./banner";
-import { firmware } from "./later";
+import { firmware, settings } from "./later";
 import "./nav";
 import "./toasts";
 import "./top";
@@ -18,7 +19,12 @@ import "../screens/people";
 import "../screens/site";
 import "../screens/welcome";
 
-const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", people: "People", jobs: "Jobs", log: "Log", firmware: "Firmware" };
+const titles: Record<Section, string> = { site: "Site", devices: "Devices", groups: "Groups", people: "People", jobs: "Jobs", log: "Log", firmware: "Firmware", settings: "Settings" };
+
+/** What a job's board is made for. */
+function kindOf(job: string): "settings" | "firmware" {
+  return state.runs.has(job) || state.jobs.get(job)?.kind === "settings" ? "settings" : "firmware";
+}
 
 /** The shell: what is around every screen, and which screen it is. */
 @customElement("ll-app")
@@ -58,7 +64,7 @@ export class App extends View {
     if (route.section === "groups" && route.item) {
       return state.groups.get(route.item)?.title || route.item;
     }
-    return titles[route.section === "jobs" && route.item ? "firmware" : route.section];
+    return titles[route.section === "jobs" && route.item && state.ready ? kindOf(route.item) : route.section];
   }
 
   #screen(): TemplateResult | typeof nothing {
@@ -77,11 +83,20 @@ export class App extends View {
       case "people":
         return html`<ll-people class="screen"></ll-people>`;
       case "jobs":
-        return route.item ? firmware(html`<ll-rollout class="screen" .job=${route.item}></ll-rollout>`) : html`<ll-jobs class="screen"></ll-jobs>`;
+        return route.item ? this.#board(route.item) : html`<ll-jobs class="screen"></ll-jobs>`;
       case "firmware":
         return firmware(html`<ll-firmware class="screen" .group=${route.item}></ll-firmware>`);
+      case "settings":
+        return settings(html`<ll-settings class="screen" .group=${route.item} .page=${route.part}></ll-settings>`);
       case "log":
         return html`<ll-log class="screen"></ll-log>`;
     }
+  }
+
+  #board(job: string): TemplateResult {
+    if (!state.ready) {
+      return bones();
+    }
+    return kindOf(job) === "settings" ? settings(html`<ll-settings-run class="screen" .job=${job}></ll-settings-run>`) : firmware(html`<ll-rollout class="screen" .job=${job}></ll-rollout>`);
   }
 }

@@ -1,29 +1,40 @@
-// Screens that the first view does without: they come as a file of their own
-// when somebody opens one.
+// Screens that the first view does without: they come as files of their own when
+// somebody opens one.
 
 import { html, type TemplateResult } from "lit";
 import { bones, empty } from "../parts/empty";
 import { state } from "../state";
 
-let stage: "none" | "loading" | "there" | "failed" = "none";
+interface Later {
+  title: string;
+  load(): Promise<unknown>;
+  stage: "none" | "loading" | "there" | "failed";
+}
 
-function load(): void {
-  stage = "loading";
-  const end = (now: typeof stage) => () => {
-    stage = now;
+function start(one: Later): void {
+  one.stage = "loading";
+  const end = (now: Later["stage"]) => () => {
+    one.stage = now;
     state.changed();
   };
-  import("../firmware/firmware").then(end("there"), end("failed"));
+  one.load().then(end("there"), end("failed"));
+}
+
+function later(one: Later): (screen: TemplateResult) => TemplateResult {
+  return (screen) => {
+    if (one.stage === "none") {
+      start(one);
+    }
+    if (one.stage === "failed") {
+      return empty("offline", "This screen could not be loaded", "The bridge does not answer. Come back to it and load the page again.",
+        html`<button class="btn go" data-testid="reload" @click=${() => location.reload()}>Load again</button>`);
+    }
+    return one.stage === "there" ? screen : html`<div class="screen"><div class="head"><h1>${one.title}</h1></div>${bones()}</div>`;
+  };
 }
 
 /** A screen of firmware, once it is there. */
-export function firmware(screen: TemplateResult): TemplateResult {
-  if (stage === "none") {
-    load();
-  }
-  if (stage === "failed") {
-    return empty("offline", "This screen could not be loaded", "The bridge does not answer. Come back to it and load the page again.",
-      html`<button class="btn go" data-testid="reload" @click=${() => location.reload()}>Load again</button>`);
-  }
-  return stage === "there" ? screen : html`<div class="screen"><div class="head"><h1>Firmware</h1></div>${bones()}</div>`;
-}
+export const firmware = later({ title: "Firmware", load: () => import("../firmware/firmware"), stage: "none" });
+
+/** A screen of settings, once it is there. */
+export const settings = later({ title: "Settings", load: () => import("../settings/settings"), stage: "none" });

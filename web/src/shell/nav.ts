@@ -14,8 +14,8 @@ const entries: readonly [Section, string, Icon][] = [
   ["log", "Log", "log"],
 ];
 
-/** Firmware is begun from a group or from the jobs. */
-const place = (): Section => (route.section === "firmware" ? (route.item ? "groups" : "jobs") : route.section);
+/** Firmware is begun from a group or from the jobs, settings from a group. */
+const place = (): Section => (route.section === "firmware" || route.section === "settings" ? (route.item ? "groups" : "jobs") : route.section);
 
 /** A rail at the side, or a bar at the bottom of a tablet held upright. */
 @customElement("ll-nav")

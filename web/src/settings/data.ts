@@ -1,0 +1,138 @@
+// What was read of a group's settings, kept while the page lives; and the change
+// that is being written, which a reload does not lose.
+
+import { EngineError } from "../engine/client";
+import type { SettingsChange, SettingsDevice, SettingsSchema, SettingsTemplate } from "../engine.gen";
+import { engine } from "../engine/start";
+import { state } from "../state";
+import { blank } from "./values";
+
+export interface Trouble {
+  text: string;
+  next: string;
+}
+
+export function trouble(reason: unknown): Trouble {
+  return { text: reason instanceof Error ? reason.message : String(reason), next: reason instanceof EngineError ? reason.next : "" };
+}
+
+export interface Known {
+  schemas: SettingsSchema[];
+  devices: SettingsDevice[];
+  at: number;
+  reading: boolean;
+  trouble: Trouble | undefined;
+}
+
+const groups = new Map<string, Known>();
+let kept: SettingsTemplate[] | undefined;
+
+/** What is known of a group; asks its devices the first time, and after a change has ended. */
+export function known(group: string): Known {
+  const found = groups.get(group);
+  if (!found) {
+    const fresh: Known = { schemas: [], devices: [], at: 0, reading: false, trouble: undefined };
+    groups.set(group, fresh);
+    queueMicrotask(() => void read(group));
+    return fresh;
+  }
+  const ended = Math.max(0, ...[...state.runs.values()].filter((run) => run.change.group === group).map((run) => run.ended));
+  if (ended > found.at && found.at && !found.reading) {
+    queueMicrotask(() => void read(group));
+  }
+  return found;
+}
+
+/** Asks the devices of a group what they run. */
+export async function read(group: string): Promise<void> {
+  const now = groups.get(group) ?? known(group);
+  if (now.reading) {
+    return;
+  }
+  groups.set(group, { ...now, reading: true });
+  state.changed();
+  try {
+    const devices = (await engine.readSettings(group)) ?? [];
+    const schemas = (await engine.settingsSchemas(group)) ?? [];
+    groups.set(group, { schemas, devices, at: Date.now(), reading: false, trouble: undefined });
+  } catch (reason) {
+    groups.set(group, { ...now, at: Date.now(), reading: false, trouble: trouble(reason) });
+  }
+  state.changed();
+}
+
+/** The schema of a model. */
+export const schemaOf = (group: string, model: string): SettingsSchema | undefined => known(group).schemas.find((one) => one.model === model);
+
+export const devicesOf = (group: string, model: string): SettingsDevice[] => known(group).devices.filter((one) => one.model === model);
+
+/** Models of a group with settings, the most frequent first. */
+export function models(group: string): SettingsSchema[] {
+  const n = (model: string) => devicesOf(group, model).length;
+  return known(group).schemas.filter((one) => n(one.model) > 0).sort((a, b) => n(b.model) - n(a.model));
+}
+
+export function templates(): SettingsTemplate[] {
+  if (!kept) {
+    kept = [];
+    void readTemplates();
+  }
+  return kept;
+}
+
+export async function readTemplates(): Promise<void> {
+  try {
+    kept = (await engine.settingsTemplates()) ?? [];
+    state.changed();
+  } catch {
+    // the form does without
+  }
+}
+
+// The change that is being written, one a group.
+
+const drafts = new Map<string, SettingsChange | undefined>();
+const name = (group: string): string => "settings/" + group;
+
+export function draft(group: string): SettingsChange | undefined {
+  if (!drafts.has(group)) {
+    drafts.set(group, restored(group));
+  }
+  return drafts.get(group);
+}
+
+function restored(group: string): SettingsChange | undefined {
+  try {
+    const text = sessionStorage.getItem(name(group));
+    return text ? { ...blank(group, ""), ...(JSON.parse(text) as SettingsChange) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of a model; another model's is not it. */
+export function draftOf(group: string, model: string): SettingsChange {
+  const found = draft(group);
+  return found?.model === model ? found : blank(group, model);
+}
+
+export function write(change: SettingsChange): void {
+  const whole = { ...blank(change.group, change.model), ...change };
+  drafts.set(change.group, whole);
+  try {
+    sessionStorage.setItem(name(change.group), JSON.stringify(whole));
+  } catch {
+    // it is lost with the page
+  }
+  state.changed();
+}
+
+export function discard(group: string): void {
+  drafts.set(group, undefined);
+  try {
+    sessionStorage.removeItem(name(group));
+  } catch {
+    // nothing was kept
+  }
+  state.changed();
+}

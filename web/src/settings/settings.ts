@@ -1,0 +1,2 @@
+import "./board";
+import "./home";
