@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -33,7 +34,7 @@ func readSite(text []byte) ([]wish, error) {
 		return nil, errors.New("the file is larger than any site file")
 	}
 	var file siteFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.New(syntaxProblem(err).String())
 	}
 	if len(file.Settings) == 0 {
