@@ -32,7 +32,8 @@ const verbs: Record<string, [now: string, past: string]> = {
   check: ["Asking", "Asked"],
   firmware: ["Updating", "Updated"],
   settings: ["Changing the settings of", "Changed the settings of"],
-  "emergency-test": ["Testing the emergency lights of", "Tested the emergency lights of"],
+  "emergency-function": ["Function test of", "Function test of"],
+  "emergency-duration": ["Duration test of", "Duration test of"],
   commissioners: ["Telling who may manage", "Told who may manage"],
 };
 

@@ -18,7 +18,7 @@ import { attempt, tell } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
-import { known, schemaOf, write } from "./data";
+import { schemas, schemaOf, write } from "./data";
 import { inState, steps, those } from "./steps";
 import { lines } from "./values";
 import { phaseWord, rowOrder, rowWord, troubled } from "./words";
@@ -205,7 +205,7 @@ export class SettingsBoard extends View {
   }
 
   #row(run: SettingsRun, row: SettingsRow) {
-    known(run.change.group); // its schema says what keys are called
+    schemas(run.change.group); // they say what keys are called
     const words = rowWord(row.state);
     const all = (row.changes ?? []).flatMap((change) => lines(schemaOf(run.change.group, run.change.model), change));
     return html`<tr class=${words.tone === "fail" ? "fail" : ""} data-testid="run-device" data-device=${row.device} data-state=${row.state} data-problem=${row.problem?.id ?? ""}>

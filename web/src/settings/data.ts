@@ -25,6 +25,8 @@ export interface Known {
 }
 
 const groups = new Map<string, Known>();
+/** Schemas of groups whose devices were not read yet. */
+const named = new Map<string, SettingsSchema[]>();
 let kept: SettingsTemplate[] | undefined;
 
 /** What is known of a group; asks its devices the first time, and after a change has ended. */
@@ -61,8 +63,22 @@ export async function read(group: string): Promise<void> {
   state.changed();
 }
 
+const asked = new Set<string>();
+
+/** Asks for the schemas alone, of devices that were not read yet. */
+export function schemas(group: string): void {
+  if (groups.has(group) || asked.has(group)) {
+    return;
+  }
+  asked.add(group);
+  engine.settingsSchemas(group).then((all) => {
+    named.set(group, all ?? []);
+    state.changed();
+  }, () => {}); // keys have to do
+}
+
 /** The schema of a model. */
-export const schemaOf = (group: string, model: string): SettingsSchema | undefined => known(group).schemas.find((one) => one.model === model);
+export const schemaOf = (group: string, model: string): SettingsSchema | undefined => (groups.get(group)?.schemas.length ? groups.get(group)!.schemas : (named.get(group) ?? [])).find((one) => one.model === model);
 
 export const devicesOf = (group: string, model: string): SettingsDevice[] => known(group).devices.filter((one) => one.model === model);
 

@@ -1,7 +1,7 @@
 import { html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state as reactive } from "lit/decorators.js";
 import { openDevice } from "../dialogs/device";
-import type { Answer, EmergencyEntry, Group, RollCall } from "../engine.gen";
+import type { Answer, EmergencyEntry, Group, Job, RollCall } from "../engine.gen";
 import { engine } from "../engine/start";
 import { download, fileName, stamp } from "../files";
 import { byName, clock, count, listed } from "../format";
@@ -19,6 +19,8 @@ import { resultWords } from "./words";
 /** How long the second press may take. */
 const patience = 15_000;
 
+const isTest = (job: Job): boolean => job.kind === "emergency-function" || job.kind === "emergency-duration";
+
 /** All light on, at once and in front of everything; and the tests of emergency lights. */
 @customElement("ll-emergency")
 export class Emergency extends View {
@@ -32,7 +34,7 @@ export class Emergency extends View {
   #seen = "";
 
   protected override willUpdate(_changed: PropertyValues): void {
-    const tests = jobs().filter((job) => job.kind === "emergency-test" && job.group === this.group.name);
+    const tests = jobs().filter((job) => isTest(job) && job.group === this.group.name);
     const now = [this.group.name, ...tests.map((job) => `${job.id}/${job.state}/${job.done}/${job.failed}`)].join(" ");
     if (state.ready && now !== this.#seen) {
       this.#seen = now;
@@ -64,7 +66,7 @@ export class Emergency extends View {
 
   #command() {
     const on = this.#on;
-    const members = (this.group.members ?? []).map((id) => state.devices.get(id));
+    const members = (this.group.members ?? []).map((id) => state.devices.get(id)).filter((device) => !device || device.model.startsWith("lamp"));
     const busy = this.sending !== "";
     return html`<section class="card alarm ${on ? "on" : ""}" aria-labelledby="alarm">
       <h2 id="alarm">${on ? "Emergency: all lights are held on" : "All lights on"}</h2>
@@ -132,7 +134,7 @@ export class Emergency extends View {
 
   #tests() {
     const lights = this.#lights;
-    const job = jobs().find((one) => one.kind === "emergency-test" && one.group === this.group.name);
+    const job = jobs().find((one) => isTest(one) && one.group === this.group.name);
     if (!lights.length) {
       return html`<section class="card"><div class="sect"><h2>Emergency lights</h2></div><p class="body muted">None of the members is an emergency light. Their tests and the log of them stand here as soon as one has joined.</p></section>`;
     }
@@ -144,11 +146,11 @@ export class Emergency extends View {
       this.chosen = next;
     };
     const n = this.chosen.size;
-    const test = (kind: string) => void attempt(engine.emergencyTest(this.group.name, kind, [...this.chosen]));
+    const test = (kind: string) => void attempt(engine.emergencyTest(this.group.name, kind, n ? [...this.chosen] : lights));
     return html`<section class="card form" aria-labelledby="tests">
         <div class="sect"><h2 id="tests">Test emergency lights</h2><button class="btn sm push" data-testid="emergency-select-all" @click=${() => (this.chosen = new Set(n === lights.length ? [] : lights))}>${n === lights.length ? "None" : "Choose all"}</button></div>
         <ul class="choose">${lights.map((id) => html`<li><label class="choice"><input type="checkbox" data-testid="emergency-select" data-device=${id} .checked=${this.chosen.has(id)} @change=${() => toggle(id)} /><span>${deviceName(id)}</span></label></li>`)}</ul>
-        <div class="bar"><span class="muted">${n ? count(n, "light") : `All ${lights.length} lights`}. The duration test empties the batteries: not while people need the light.</span>
+        <div class="bar"><span class="muted">${n ? count(n, "light") : lights.length === 1 ? "The one light" : `All ${lights.length} lights`}. The duration test empties the batteries: not while people need the light.</span>
           <span class="push row"><button class="btn" data-testid="emergency-duration" @click=${() => test("duration")}>${icon("wait")}Duration test</button>
             <button class="btn go" data-testid="emergency-function" @click=${() => test("function")}>${icon("bulb")}Function test</button></span></div>
       </section>

@@ -65,7 +65,7 @@ export function entries(one: Entries) {
         ? html`<span class="row add"><select class="input" aria-label="Number of a new entry" data-testid="setting-entry-id">${rest.map((id) => html`<option value=${id}>${id}</option>`)}</select>
             <button class="btn sm" data-testid="setting-entry-add" aria-label="Add to ${def.title}" @click=${add}>${icon("plus")}Add</button></span>`
         : nothing}
-      <span data-testid="setting-now">${one.now.mixed ? `Now ${one.now.text}` : ""}${gone.length ? ` ${gone.join(", ")} will be taken away.` : ""}</span>
+      <span data-testid="setting-now">${one.now.mixed ? `Now: ${one.now.text}.` : ""}${gone.length ? ` ${gone.join(", ")} will be taken away.` : ""}</span>
       ${one.changed ? html`<button class="btn sm" data-testid="setting-reset" aria-label="As it is: ${def.title}" @click=${one.reset}>As it is</button>` : nothing}
     </span>
   </div>`;

@@ -40,7 +40,7 @@ export function field(one: Field) {
     ${told ? html`<span class="error" id="${one.id}-problem" role="alert" data-testid="setting-problem">${icon("fail")}<span>${told}</span></span>` : nothing}
     <span class="hint" id="${one.id}-hint">${def.help}${rangeOf(def) ? html`${def.help ? " " : ""}<span class="range-of">${rangeOf(def)}.</span>` : nothing}</span>
     ${marks(def)}
-    <span class="now"><span data-testid="setting-now">${one.fromTemplate ? "From the template; now " : "Now "}${one.now.text}</span>
+    <span class="now"><span data-testid="setting-now">${one.fromTemplate ? "From the template; now: " : "Now: "}${one.now.text}</span>
       ${one.changed ? html`<button class="btn sm" data-testid="setting-reset" aria-label="As it is: ${def.title}" @click=${one.reset}>As it is</button>` : nothing}</span>
   </div>`;
 }

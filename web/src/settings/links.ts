@@ -64,7 +64,7 @@ export class Links extends View {
     const [low = 0, high = 0] = def.ids ?? [];
     const value = this.#value(device);
     const buttons = isMap(value[def.key]) ? (value[def.key] as Values) : {};
-    return html`<div class="link" data-testid="link-switch" data-device=${device.device}>
+    return html`<div class="linked" data-testid="link-switch" data-device=${device.device}>
       <h3>${deviceName(device.device)}</h3>
       <div class="scroll"><table>
         <thead><tr><th>Button</th><th>Group</th><th>Does</th><th>Scene</th></tr></thead>
@@ -140,7 +140,7 @@ export class Links extends View {
       <div class="sect"><h2 id="follow">${schema.title || "Lamps"}: whom they follow</h2></div>
       <div class="body"><div class="field"><label for="link-follow">Sensors with the number</label>
         <span class="unit">${control({ def, id: "link-follow", testid: "link-follow", value, mixed: now.mixed && this.follow === undefined, set: (to, wrong) => { if (!wrong) this.follow = Number(to); } })}</span>
-        <span class="hint">${def.help} Now ${now.text}.</span></div></div>
+        <span class="hint">${def.help} Now: ${now.text}.</span></div></div>
       <div class="bar"><span class="muted">All ${devicesOf(this.group, schema.model).length} together, in one message.</span>
         <span class="push row"><button class="btn go" data-testid="link-plan-lamps" ?disabled=${!changed} @click=${plan}>Look at the change${icon("next")}</button></span></div>
     </section>`;

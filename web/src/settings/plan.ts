@@ -14,7 +14,7 @@ import { attempt, tell } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
-import { discard, draft, schemaOf, trouble, write, type Trouble } from "./data";
+import { discard, draft, schemaOf, schemas, trouble, write, type Trouble } from "./data";
 import { difference, kinds } from "./diff";
 import { when } from "./when";
 
@@ -30,6 +30,9 @@ export class SettingsPlan extends View {
 
   protected override willUpdate(): void {
     const change = draft(this.group);
+    if (state.ready) {
+      schemas(this.group);
+    }
     if (state.ready && change && this.#content(change) !== this.#planned) {
       this.#planned = this.#content(change);
       void this.#ask(change, "planning");

@@ -50,7 +50,7 @@ export class Scenes extends View {
           <span class="push unit"><label for="scene-fade">Fade</label><select class="input" id="scene-fade" data-testid="scene-fade" @change=${(event: Event) => (this.fade = (event.target as HTMLSelectElement).value)}>
             <option value="">as stored</option>${[["1", "at once"], ["1000", "1 s"], ["3000", "3 s"], ["10000", "10 s"]].map(([value, word]) => html`<option value=${value!} ?selected=${this.fade === value}>${word}</option>`)}</select></span></div>
         ${stored.length ? html`<ul class="scenes">${stored.map((one) => this.#scene(schema, def, one))}</ul>` : html`<p class="body muted">No scene is stored yet. Store the first one below.</p>`}
-        <div role="status">${this.#result()}</div>
+        <div role="status" class=${this.recalled ? "body" : ""}>${this.#result()}</div>
       </section>
       ${this.#store(schema, stored)}
     </div>`;
@@ -90,11 +90,11 @@ export class Scenes extends View {
     const live = state.groups.get(this.group)?.rollCall;
     const call = this.recalled.call ?? (live?.kind === "scene" ? live : undefined);
     if (!call) {
-      return html`<p class="body">${status({ tone: "busy", icon: "wait", word: "sending" })}</p>`;
+      return html`<p>${status({ tone: "busy", icon: "wait", word: "sending" })}</p>`;
     }
     const missing = (call.answers ?? []).filter((answer) => answer.state !== "verified");
     const words = said(call);
-    return html`<div class="body" data-testid="scene-result" data-followed=${call.verified} data-devices=${(call.answers ?? []).length}>
+    return html`<div class="result" data-testid="scene-result" data-followed=${call.verified} data-devices=${(call.answers ?? []).length}>
       <p><strong>Scene ${this.recalled.scene}</strong> ${status({ ...words, word: `${words.word} followed` })}</p>
       ${call.ended && missing.length ? note({ tone: "fail", icon: "fail", title: `${listed(missing.map((answer) => deviceName(answer.device)))} did not follow.`, text: [missing[0]?.problem?.text, missing[0]?.problem?.next].filter(Boolean).join(" ") || "Check the power, then recall the scene again.", action: { word: "Recall again", testid: "scene-recall", run: () => void this.#recall(this.recalled!.scene) } }) : nothing}
     </div>`;

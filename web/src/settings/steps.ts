@@ -50,7 +50,7 @@ function text(run: SettingsRun, id: string): string {
     case "confirmed":
       return n ? `${n} of ${rows.length} keep it` : "by you";
     case "staged":
-      return n ? `${n} of ${rows.length} have it ready` : "kept beside what runs";
+      return n ? `${n} of ${rows.length} ${run.phase === "staging" || run.phase === "scheduled" ? "have" : "had"} it ready` : "kept beside what runs";
     default:
       return n ? `${n} of ${rows.length}, by their own digest` : "by each device";
   }
