@@ -17,7 +17,20 @@ export interface Lamp {
   blinking: boolean;
   light: { on: boolean; level: number };
   firmware?: Firmware;
+  model: string;
+  settings?: LampSettings;
   groups: { name: string; senderID: string; num: number; inSync: boolean; paused: boolean }[] | null;
+}
+
+/** What a device is set to, whatever it says of itself. */
+export interface LampSettings {
+  digest: string;
+  state: number; // 0 idle, 1 staged, 2 scheduled, 3 trial
+  result: number; // docs/settings.md
+  values: Record<string, unknown>; // by name
+  switchedAt: number; // milliseconds since 1970
+  scene?: number;
+  recalledAt?: number;
 }
 
 /** What a lamp runs, whatever it says of itself. */
@@ -72,6 +85,10 @@ export class Site {
   power(lamp: string, on: boolean): Promise<unknown> { return this.post(`/devices/${lamp}/power?on=${on}`); }
   /** Breaks a lamp, or repairs it with kind=none. */
   fault(lamp: string, query: string): Promise<unknown> { return this.post(`/devices/${lamp}/fault?${query}`); }
+  /** Changes a setting behind the site's back. */
+  drift(lamp: string, name: string, value: unknown): Promise<unknown> {
+    return this.post(`/devices/${lamp}/settings?name=${name}&value=${encodeURIComponent(JSON.stringify(value))}`);
+  }
   /** The path of a firmware file that the demo wrote. */
   firmware(name: string): string { return join(this.data, 'firmware', name + '.suit'); }
   switch(part: 'gm' | 'as' | 'bridge', on: boolean): Promise<unknown> { return this.post(`/${part}?on=${on}`); }

@@ -1,0 +1,148 @@
+// Settings of 100 lamps over a network that loses 5 %: from a template to the
+// confirmation; a browser that is killed before it; drift; a scene. What the engine
+// says is held against what the lamps have.
+import { expect, test, type BrowserContext, type Page } from '@playwright/test';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { engineReady, killBrowser, openBrowser, wide } from '../browser.ts';
+import { type Lamp, Site } from '../site.ts';
+import type { SettingsChange, SettingsRun } from '../../web/src/engine.gen.ts';
+
+const devices = 115; // of which 100 are dimmable, and 15 emergency lights
+const lamps = 100;
+const group = 'hall-ceiling';
+const model = 'lamp-dim-1';
+
+test.describe.configure({ mode: 'serial' });
+
+let site: Site;
+let profile: string;
+let context: BrowserContext;
+let page: Page;
+
+async function open(): Promise<void> {
+  context = await openBrowser(profile, wide);
+  page = context.pages()[0] ?? await context.newPage();
+  page.on('pageerror', (error) => { throw error; });
+}
+
+const dimmable = async (): Promise<(Lamp & { settings: NonNullable<Lamp['settings']> })[]> =>
+  (await site.lamps()).filter((lamp) => lamp.model === model).map((lamp) => ({ ...lamp, settings: lamp.settings! }));
+
+const changeOf = (change: Partial<SettingsChange>): SettingsChange =>
+  ({ group, model, template: '', values: {}, variables: {}, perDevice: {}, devices: [], in: 3, at: 0, confirmWithin: 600, mend: false, quorum: 0, ...change });
+
+const states = (run: SettingsRun): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const row of run.rows) counts[row.state] = (counts[row.state] ?? 0) + 1;
+  return counts;
+};
+
+const view = (job: string): Promise<SettingsRun> => page.evaluate((job) => lamplighter.settingsRun(job), job);
+
+async function stands(job: string, phase: SettingsRun['phase']): Promise<SettingsRun> {
+  await expect.poll(async () => (await view(job)).phase, { intervals: [100], timeout: 60_000 }).toBe(phase);
+  return view(job);
+}
+
+test.beforeAll(async () => {
+  site = await Site.start(['--devices', String(devices), '--loss', '0.05']);
+  profile = mkdtempSync(join(tmpdir(), 'lamplighter-profile-'));
+  await open();
+});
+
+test.afterAll(async () => {
+  await context?.close();
+  await site?.stop();
+});
+
+test('the lamps join', async () => {
+  await page.goto(site.link);
+  await engineReady(page);
+  await expect(page.getByTestId('site-name')).toHaveText('Riverside School');
+  await page.evaluate(async ([labels, group]) => {
+    await lamplighter.importLabels(labels!);
+    for (let i = 0; i < 10; i++) {
+      await lamplighter.discover();
+      if ((await lamplighter.snapshot()).devices.every((one) => one.found)) break;
+    }
+    const job = await lamplighter.join(group!, (await lamplighter.snapshot()).devices.map((one) => one.id));
+    for (;;) {
+      const done = (await lamplighter.snapshot()).jobs.find((one) => one.id === job.id)!;
+      if (done.state === 'done') return;
+      if (done.ended) await lamplighter.retryJob(job.id);
+      await new Promise((next) => setTimeout(next, 200));
+    }
+  }, [site.labels, group]);
+  expect((await dimmable()).length).toBe(lamps);
+});
+
+test('template, dry run, difference, switch together, confirm', async () => {
+  const template = await page.evaluate((model) => lamplighter.saveTemplate({
+    id: '', name: 'Classroom', model, at: 0, variables: [{ name: 'level', title: 'Level', default: 40 }],
+    values: { 2: 80, 6: { 3: { 1: '${level}', 2: 500 } } },
+  }), model);
+  const change = changeOf({ template: template.id, variables: { level: 55 }, in: 4 });
+  const plan = await page.evaluate((change) => lamplighter.planSettings(change), change);
+  expect(states(plan)).toEqual({ planned: lamps });
+  const diff = plan.rows[0]!.changes.find((one) => one.key === 2)!;
+  expect(diff).toMatchObject({ name: 'max-level', old: 100, new: 80 });
+  const dry = await page.evaluate((change) => lamplighter.checkSettings(change), change);
+  expect(states(dry)).toEqual({ checked: lamps });
+  for (const lamp of await dimmable()) expect(lamp.settings, lamp.label).toMatchObject({ state: 0, switchedAt: 0 });
+
+  const { id } = await page.evaluate((change) => lamplighter.applySettings(change), change);
+  const trial = await stands(id, 'trial');
+  expect(states(trial)).toEqual({ trial: lamps });
+  const switched = (await dimmable()).map((lamp) => lamp.settings.switchedAt);
+  console.log(`${trial.requests} requests, ${trial.unicastRequests} to one, ${trial.bytes} bytes; switched within ${Math.max(...switched) - Math.min(...switched)} ms`);
+  await page.evaluate((job) => lamplighter.confirmSettings(job), id);
+  expect(states(await stands(id, 'done'))).toEqual({ confirmed: lamps });
+  for (const [n, lamp] of (await dimmable()).entries()) {
+    expect(lamp.settings, lamp.label).toMatchObject({ state: 0, result: 2, values: { 'max-level': 80 } });
+    expect(lamp.settings.digest).toBe(trial.rows.find((row) => row.device === lamp.id)!.expected);
+    expect(n).toBeLessThan(lamps);
+  }
+});
+
+test('a browser that is killed before the confirmation: all go back', async () => {
+  const { id } = await page.evaluate((change) => lamplighter.applySettings(change), changeOf({ values: { 2: 60 }, confirmWithin: 8 }));
+  await stands(id, 'trial');
+  for (const lamp of await dimmable()) expect(lamp.settings.values['max-level'], lamp.label).toBe(60);
+  killBrowser(profile);
+  await expect.poll(async () => (await dimmable()).filter((lamp) => lamp.settings.state === 0 && lamp.settings.result === 3 && lamp.settings.values['max-level'] === 80).length,
+    { timeout: 40_000 }).toBe(lamps);
+  await open();
+  await page.goto(site.origin);
+  await engineReady(page);
+  expect(states(await stands(id, 'reverted'))).toEqual({ reverted: lamps });
+});
+
+test('three lamps that have drifted are shown, and mended', async () => {
+  const three = (await dimmable()).slice(10, 13).map((lamp) => lamp.id);
+  for (const lamp of three) await site.drift(lamp, 'fade-time', 2000);
+  const read = await page.evaluate((group) => lamplighter.readSettings(group), group);
+  const drifted = read.filter((one) => one.state === 'drifted');
+  expect(drifted.map((one) => one.device).sort()).toEqual([...three].sort());
+  for (const one of drifted) expect(one.drift).toEqual([3]);
+  const { id } = await page.evaluate((change) => lamplighter.applySettings(change), changeOf({ mend: true, devices: three }));
+  await stands(id, 'trial');
+  await page.evaluate((job) => lamplighter.confirmSettings(job), id);
+  expect(states(await stands(id, 'done'))).toEqual({ confirmed: 3 });
+  for (const lamp of await dimmable()) expect(lamp.settings.values['fade-time'], lamp.label).not.toBe(2000);
+});
+
+test('one message recalls a scene', async () => {
+  const call = await page.evaluate((group) => lamplighter.recallScene(group, 3, 0), group);
+  expect(call.multicasts).toBeLessThanOrEqual(3);
+  for (const lamp of await dimmable()) expect(lamp.light, lamp.label).toMatchObject({ on: true, level: 55 });
+  const at = (await dimmable()).map((lamp) => lamp.settings.recalledAt!);
+  console.log(`${call.multicasts} messages, ${call.unicasts} to one; recalled within ${Math.max(...at) - Math.min(...at)} ms`);
+});
+
+test('the bridge saw no key', async () => {
+  const traffic = await site.traffic();
+  expect(traffic.leaks).toEqual([]);
+  expect(traffic.secrets).toBeGreaterThan(1000);
+});
