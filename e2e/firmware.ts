@@ -34,7 +34,7 @@ export function snapshot(lamps: number, rollouts: Rollout[] = []): Snapshot {
   const hall: Group = { name: group, title: 'Hall ceiling', joined: true, epoch: 7, keysFrom: began, members: devices.map((one) => one.id), light: null, rollCall: null, paused: false, ended: '' as Group['ended'], told: true, manage: [], rekeying: null };
   return {
     site: { name: 'Riverside School', credential: '0123456789abcdef', backedUp: true, installer: 'Ada', rights: { create: false, people: false }, commissioners: [] },
-    link: { up: true, rtt: 3, reason: '', revoked: false }, devices, groups: [hall], log: [], version: 'test', rollouts,
+    link: { up: true, rtt: 3, reason: '', revoked: false }, devices, groups: [hall], log: [], version: 'test', rollouts, settings: [],
     jobs: rollouts.map((one) => ({
       id: one.job, kind: 'firmware', group, state: one.ended ? 'done' : 'running', started: one.started, ended: one.ended, total: one.devices.length, failed: 0,
       done: one.devices.filter((d) => d.state === 'confirmed').length, items: [],
