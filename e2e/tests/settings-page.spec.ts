@@ -1,0 +1,145 @@
+// The screens of settings over an engine made of fixtures: what a form says of a
+// wrong value, what it calls, and what a board asks of a person.
+import { AxeBuilder } from '@axe-core/playwright';
+import { expect, test, type BrowserContext, type Page } from '@playwright/test';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { engineReady, openBrowser, tablet, wide, type View } from '../browser.ts';
+import { group, id, snapshot } from '../firmware.ts';
+import { servePage, stubEngine, type Replies } from '../stub.ts';
+import type { SettingDef, SettingsChange, SettingsDevice, SettingsRow, SettingsRun, SettingsSchema, Snapshot } from '../../web/src/engine.gen.ts';
+
+const lamps = 6;
+const model = 'lamp-dim-1';
+
+function def(key: number, name: string, title: string, change: Partial<SettingDef> = {}): SettingDef {
+  return { key, name, title, help: '', type: 'int', unit: '', min: null, max: null, step: null, default: null, perDevice: false, restart: false, network: false, choices: [], ids: null, members: [], ...change };
+}
+
+const level = def(2, 'max-level', 'Highest level', { unit: '%', min: 1, max: 100 });
+const hold = def(8, 'hold-time', 'Hold time', { unit: 's', min: 10, max: 7200, step: 10 });
+const scenes = def(6, 'scenes', 'Scenes', { type: 'map', ids: [0, 15], members: [def(1, 'level', 'Level', { unit: '%', min: 0, max: 100 }), def(2, 'fade', 'Fade time', { unit: 'ms', min: 0, max: 60000, step: 100, default: 700 })] });
+const schema: SettingsSchema = { model, version: 1, digest: '01', signer: '02', signed: true, title: 'Dimmable lamp', problem: null, defs: [level, hold, scenes, def(10, 'trim', 'Trim', { perDevice: true, min: -20, max: 20 })] };
+const devices: SettingsDevice[] = Array.from({ length: lamps }, (_, n) => ({
+  device: id(n), model, schema: '01', at: 1, digest: '03', expected: '03', problem: null, values: { 2: 100, 8: 600, 6: { 3: { 1: 40, 2: 700 } }, 10: 0 }, drift: n === 5 ? [2] : [], state: n === 5 ? 'drifted' : 'ok',
+}));
+const change: SettingsChange = { group, model, template: '', values: { 2: 80 }, variables: {}, perDevice: {}, devices: [], in: 0, at: 0, confirmWithin: 0, mend: false, quorum: 0 };
+
+function run(state: SettingsRow['state'], more: Partial<SettingsRun> = {}): SettingsRun {
+  const rows = devices.map((one, n): SettingsRow => ({
+    device: one.device, state: n === 5 ? 'drifted' : state, before: '03', expected: '04', is: '03', shared: true,
+    changes: [{ key: 2, name: 'max-level', old: n === 5 ? 90 : 100, new: 80, is: 100, known: 100 }],
+    problem: n === 5 ? { id: 'cfg-drifted', text: 'It runs other settings.', next: 'Look at the difference.', retry: false } : null,
+  }));
+  return { job: '', change, schema: '01', phase: 'planning', rows, requests: 1, bytes: 900, unicastRequests: 0, switchAt: 0, revertAt: 0, started: Date.now(), ended: 0, undoUntil: 0, problem: null, network: false, ...more };
+}
+
+const job = (state: 'running' | 'done') => ({ id: 'cfg1', kind: 'settings', group, state, started: 1, ended: 0, total: lamps, done: 0, failed: 0, items: [] });
+const site = (runs: SettingsRun[] = []): Snapshot => ({ ...snapshot(lamps), settings: runs, jobs: runs.map(() => job('running')) });
+
+let server: Awaited<ReturnType<typeof servePage>>;
+let context: BrowserContext;
+
+test.beforeAll(async () => {
+  server = await servePage();
+  context = await openBrowser(mkdtempSync(join(tmpdir(), 'lamplighter-profile-')));
+});
+test.afterAll(async () => {
+  await context.close();
+  server.close();
+});
+
+async function open(route: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> {
+  const page = await context.newPage();
+  await page.setViewportSize(view);
+  await stubEngine(page, snapshot, { readSettings: devices, settingsSchemas: [schema], settingsTemplates: [], planSettings: run('planned'), checkSettings: run('checked'), ...replies });
+  await page.goto(`${server.origin}/#/${route}`);
+  await engineReady(page);
+  return page;
+}
+
+const calls = (page: Page, method: string) => page.evaluate((method) => stub.calls.filter((call) => call.method === method).map((call) => call.args), method);
+const input = (page: Page, name: string) => page.locator(`[data-testid=setting][data-name=${name}] [data-testid=setting-input]`);
+
+test('a wrong value is told in words; patches are what devices merge', async () => {
+  // The page's sources import each other as its bundler wants it, not as Node does.
+  const page = '../../web/src/settings/';
+  const { refusal } = await import(`${page}range.ts`) as { refusal(def: SettingDef, value: unknown): string };
+  const { difference, merge, say } = await import(`${page}values.ts`) as { difference(a: unknown, b: unknown): unknown; merge(a: unknown, b: unknown): unknown; say(def: SettingDef, value: unknown): string };
+  const plain = (text: string) => text.replaceAll('\u00a0', ' ');
+  expect([0, 101, 1.5, NaN, 80].map((n) => plain(refusal(level, n)))).toEqual(['0 % is too little: at least 1 %.', '101 % is too much: at most 100 %.', 'Only whole numbers.', 'A number is missing.', '']);
+  expect(plain(refusal(hold, 605))).toBe('In steps of 10 s: 600 or 610 s.');
+  expect(refusal(level, '${level}')).toBe('');
+  const before = { 3: { 1: 40, 2: 700 }, 4: { 1: 5 } };
+  const after = { 3: { 1: 50, 2: 700 }, 5: { 1: 9 } };
+  expect(difference(before, after)).toEqual({ 3: { 1: 50 }, 4: null, 5: { 1: 9 } });
+  expect(merge(before, difference(before, after))).toEqual(after);
+  expect(difference(before, before)).toBeUndefined();
+  expect(plain(say(level, 80))).toBe('80 %');
+});
+
+test('from the group to the switch: nothing is applied before the one button', async () => {
+  const page = await open(`groups/${group}`, site(), { applySettings: job('running'), settingsRun: run('staged', { job: 'cfg1', phase: 'staging' }) });
+  await page.getByTestId('group-settings').click();
+  await expect(page.getByTestId('settings-drift')).toContainText('other settings than were confirmed');
+  await input(page, 'max-level').fill('140');
+  await expect(page.getByTestId('setting-problem')).toContainText('at most 100');
+  await expect(page.getByTestId('settings-plan')).toBeDisabled();
+  await input(page, 'max-level').fill('80');
+  await page.locator('[data-testid=setting-entry][data-id="3"] [data-name=level]').fill('55');
+  await page.getByTestId('settings-plan').click();
+  await expect(page.getByTestId('change')).toHaveAttribute('data-devices', '5');
+  expect(await calls(page, 'planSettings')).toMatchObject([[{ group, model, values: { 2: 80, 6: { 3: { 1: 55 } } } }]]);
+  await expect(page.locator('[data-testid=change-group][data-count="5"]')).toContainText('Highest level');
+  await expect(page.locator('[data-testid=change-group][data-state=drifted] [data-testid=change-drifted]')).toHaveText(/100/);
+  await page.getByTestId('change-check').click();
+  await expect(page.getByTestId('change-checked')).toHaveAttribute('data-checked', '5');
+  await page.getByTestId('when-in').click();
+  await page.getByTestId('when-seconds').fill('30');
+  expect(await calls(page, 'applySettings')).toEqual([]);
+  await page.getByTestId('settings-switch').click();
+  await expect(page).toHaveURL(/#\/jobs\/cfg1$/);
+  expect(await calls(page, 'applySettings')).toMatchObject([[{ in: 30, values: { 2: 80 } }]]);
+  await page.close();
+});
+
+test('a board on trial says when devices go back, and takes yes or no', async () => {
+  const trial = run('trial', { job: 'cfg1', phase: 'trial', revertAt: Date.now() + 300_000 });
+  const page = await open('jobs/cfg1', site([trial]), { confirmSettings: run('confirmed', { job: 'cfg1', phase: 'done', ended: Date.now(), undoUntil: Date.now() + 1e9 }) });
+  await expect(page.getByTestId('run-deadline')).toContainText(/go back by themselves at .* unless you confirm/);
+  await expect(page.getByTestId('run-countdown')).toHaveText(/^[45]:\d\d$/);
+  await page.getByTestId('run-confirm').click();
+  expect(await calls(page, 'confirmSettings')).toEqual([['cfg1']]);
+  await expect(page.getByTestId('run')).toHaveAttribute('data-phase', 'done');
+  await expect(page.getByTestId('run-undo')).toBeVisible();
+  await page.close();
+});
+
+test('all on takes two presses', async () => {
+  const page = await open(`settings/${group}/emergency`, site(), { emergencyLog: [], emergency: { group, kind: 'emergency', started: 1, ended: 2, answers: [], verified: 0, multicasts: 1, unicasts: 0, median: 0, slowest: 0 } });
+  await page.getByTestId('emergency-on').click();
+  expect(await calls(page, 'emergency')).toEqual([]);
+  await page.getByTestId('emergency-no').click();
+  await page.getByTestId('emergency-on').click();
+  await page.getByTestId('emergency-yes').click();
+  await expect(page.getByTestId('emergency-end')).toBeVisible();
+  expect(await calls(page, 'emergency')).toEqual([[group, true]]);
+  await page.close();
+});
+
+for (const [view, theme, density] of [[wide, 'light', 'normal'], [tablet, 'dark', 'normal'], [tablet, 'sun', 'gloves']] as const) {
+  test(`readable and large enough: ${theme}, ${density}`, async () => {
+    const trial = run('trial', { job: 'cfg1', phase: 'trial', revertAt: Date.now() + 300_000 });
+    for (const route of [`settings/${group}`, `settings/${group}/scenes`, `settings/${group}/links`, `settings/${group}/network`, `settings/${group}/emergency`, 'jobs/cfg1']) {
+      const page = await open(route, site(route.startsWith('jobs') ? [trial] : []), { emergencyLog: [] }, view);
+      await page.evaluate(([theme, density]) => Object.assign(document.documentElement.dataset, { theme, density }), [theme, density]);
+      await expect(page.locator('main h1')).toBeVisible();
+      await page.waitForTimeout(300);
+      const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze();
+      expect(violations.map((one) => [route, one.id, one.nodes[0]!.html])).toEqual([]);
+      expect(await page.evaluate(() => document.querySelector('main')!.scrollWidth - document.querySelector('main')!.clientWidth)).toBeLessThanOrEqual(0);
+      await page.close();
+    }
+  });
+}
