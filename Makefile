@@ -45,8 +45,9 @@ lint: page
 test:
 	@bash e2e/suites.sh lint go-test coverage conformance wasm-test fuzz-short interop e2e
 
+# Tests that wait for devices share the processors with others.
 go-test: page
-	go test -race -timeout 20m ./...
+	go test -race -timeout 20m -parallel 4 ./...
 
 # What others build on has to be covered: statements, in percent.
 COVERED := ./internal/cose/... ./internal/oscore/...
@@ -81,7 +82,7 @@ fuzz:
 	bash e2e/fuzz.sh $(FUZZTIME)
 
 fuzz-short:
-	bash e2e/fuzz.sh 3s
+	bash e2e/fuzz.sh 2s
 
 # The long runs behind the short seeded ones of `make test`.
 soak: build
