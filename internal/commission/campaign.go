@@ -79,8 +79,10 @@ func (s *site) askFor(ctx context.Context, g *group, kind string, req *coap.Mess
 	s.mu.Lock()
 	g.current = c
 	switch kind {
-	case kindLight, kindScene:
+	case kindLight:
 		g.command = c
+	case kindScene: // lamps that miss it would follow late, one by one
+		g.command, c.copies = c, alarmCopies
 	case kindEmergency:
 		g.alarm, c.copies = c, alarmCopies
 	}

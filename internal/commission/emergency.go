@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	alarmCopies = 3                     // of an emergency's command, byte-identical
+	alarmCopies = 3                     // of an emergency's command, or of a scene, byte-identical
 	alarmGap    = 20 * time.Millisecond // between two of them
 	alarmTime   = time.Hour             // how long a lamp that stays silent is asked
 	alarmPause  = 30 * time.Second      // between two rounds, at most
