@@ -41,6 +41,7 @@ const (
 	keyEmergency = "emergency"
 	maxTests     = 32 // in the log
 
+	testRetry     = time.Minute // after the store failed
 	functionTakes = 30 * time.Second
 	chargeTakes   = 24 * time.Hour
 	needed        = 20 // percent of the battery for a function test
@@ -84,8 +85,9 @@ type emergency struct {
 	from  time.Time // when that was planned, or the device started: the first test counts from here
 }
 
-func (e *emergency) due() (at time.Time, ok bool) {
-	if !e.is {
+// due is when there is something to do; in an emergency no test begins.
+func (e *emergency) due(held bool) (at time.Time, ok bool) {
+	if !e.is || held && e.rec.Test == nil {
 		return at, false
 	}
 	for _, t := range []time.Time{e.ends, e.function, e.duration} {
@@ -206,17 +208,29 @@ func (d *Device) tickEmergency() {
 	case e.rec.Test != nil:
 		if reached(e.ends) {
 			err = d.endTest(d.verdict())
-			d.plan()
 		}
+	case d.before != nil: // an emergency: the battery is needed
 	case reached(e.duration):
 		err = d.beginTest(TestDuration)
 	case reached(e.function):
 		err = d.beginTest(TestFunction)
-		d.plan()
+	default:
+		return
 	}
-	if err != nil {
-		d.log.Error("a test of the emergency light failed", "err", err)
-		e.function, e.duration = time.Time{}, time.Time{}
+	if err == nil {
+		d.plan()
+	} else {
+		d.log.Error("a test of the emergency light could not be stored", "err", err)
+		e.postpone(now.Add(testRetry))
+	}
+}
+
+// postpone has what is due wait until then.
+func (e *emergency) postpone(until time.Time) {
+	for _, t := range []*time.Time{&e.ends, &e.function, &e.duration} {
+		if !t.IsZero() && t.Before(until) {
+			*t = until
+		}
 	}
 }
 

@@ -1,11 +1,14 @@
 package device
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"lamplighter/internal/coap"
 	"lamplighter/internal/settings"
+	"lamplighter/internal/store"
 )
 
 // An emergency's command holds the light, over restarts, until it ends: normal commands
@@ -192,5 +195,63 @@ func TestNextHour(t *testing.T) {
 		if got := nextHour(now, c.day, c.hour).Format("01-02 15"); got != c.want {
 			t.Errorf("%v at %d: %s, want %s", c.day, c.hour, got, c.want)
 		}
+	}
+}
+
+// In an emergency no test begins by itself: it waits for the end.
+func TestNoTestInAnEmergency(t *testing.T) {
+	b := newBuilding(t, 1)
+	l, in := b.emergencyLight(time.Hour), b.anna
+	in.set(l, settings.Map{42: int64(1)}) // every week
+	in.lit(l, map[int]any{1: true, 3: 1})
+	b.pass(8 * 24 * time.Hour)
+	if a := l.lamp.State().Emergency; a.Testing != 0 || len(a.Log) != 0 {
+		t.Fatalf("a duration test in an emergency: %+v", a)
+	}
+	in.lit(l, map[int]any{3: 0})
+	b.pass(time.Second)
+	if a := l.lamp.State().Emergency; a.Testing != TestDuration {
+		t.Errorf("after it %+v", a)
+	}
+}
+
+// sick is a store that does not write.
+type sick struct {
+	store.Store
+	is *bool
+}
+
+func (s sick) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if *s.is {
+		return errors.New("worn out")
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// A store that does not write makes no light spin: it tries again later, and the test
+// ends then.
+func TestEmergencyOverASickStore(t *testing.T) {
+	b := newBuilding(t, 1)
+	l, in, broken := b.emergencyLight(time.Hour), b.anna, false
+	l.cfg.Store = sick{l.cfg.Store, &broken}
+	l.boot()
+	in.set(l, settings.Map{40: int64(3)})
+	if _, err := in.tests(l, TestFunction, 1); err != nil {
+		t.Fatal(err)
+	}
+	broken = true
+	b.clock.Advance(functionTakes)
+	l.lamp.Tick()
+	if at, ok := l.lamp.Due(); !ok || !at.After(b.clock.Now()) {
+		t.Fatalf("due at %v, now %v", at, b.clock.Now())
+	}
+	broken = false
+	b.pass(2 * time.Minute)
+	if a := l.lamp.State().Emergency; a.Testing != 0 || a.Function == nil || a.Function.Result != TestPassed {
+		t.Errorf("%+v", a)
+	}
+	b.pass(8 * 24 * time.Hour)
+	if a := l.lamp.State().Emergency; len(a.Log) < 2 {
+		t.Errorf("no test by itself any more: %+v", a.Log)
 	}
 }

@@ -67,7 +67,8 @@ type installer struct {
 	cred   []byte
 	ex     coap.Exchanger
 	as     coap.Caller
-	where  string // the group that it works on
+	where  string   // the group that it works on
+	gives  ace.Role // to the devices that it joins, beside that of a responder
 	group  *group.Context
 	member *join.Member
 	ms     *join.Membership
@@ -116,7 +117,7 @@ func (in *installer) claim() error {
 // obtain does everything of an assisted join up to the handover.
 func (in *installer) obtain(owner coap.Caller) (*handover, error) {
 	ctx, w := in.w.t.Context(), in.w
-	roles := ace.RoleResponder
+	roles := ace.RoleResponder | in.gives
 	var offer popOffer
 	if err := do(owner, coap.POST, "/ll/pop", popRequest{Group: in.where, Roles: &roles}, &offer); err != nil {
 		return nil, err

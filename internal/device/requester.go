@@ -76,10 +76,14 @@ func (d *Device) Press(ctx context.Context, button uint) error {
 	return d.cast(ctx, name, req, int(d.number(setRepeats, defaultRepeats)))
 }
 
+// onlyChallenges is the value of the No-Response Option for commands: nothing is wanted
+// but 4.01, of which all other 4.xx are silent to a group. RFC 7967, Section 2.1.
+const onlyChallenges = 2 | 16
+
 func post(code coap.Code, path string, body []byte) *coap.Message {
 	req := coap.NewRequest(code, path, body)
 	coap.AddUint(req, coap.OptionContentFormat, formatCBOR)
-	coap.AddUint(req, coap.OptionNoResponse, coap.NoResponses)
+	coap.AddUint(req, coap.OptionNoResponse, onlyChallenges)
 	return req
 }
 
@@ -160,24 +164,21 @@ func (d *Device) cast(ctx context.Context, name string, req *coap.Message, times
 	}
 	outer, binding, err := m.epoch.ctx.ProtectRequest(req, nil)
 	m.casts++
-	c := &casting{d: d, m: m, epoch: m.epoch, number: m.casts, ex: ex, req: req, binding: binding}
+	c := &casting{d: d, m: m, epoch: m.epoch, number: m.casts, ex: ex, req: req, binding: binding, met: map[string]bool{}}
 	d.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("sending to %q: %w", name, err)
 	}
-	for range times - 1 {
-		if err := ex.Multicast(ctx, to, outer, 0, nil); err != nil {
-			return fmt.Errorf("sending to %q: %w", name, err)
-		}
-		if !pause(ctx, repeatGap) {
+	for i := range times {
+		if i > 0 && !pause(ctx, repeatGap) {
 			return ctx.Err()
 		}
+		go func() { // of each, as a lamp may have got one only
+			if err := ex.Multicast(d.life, to, outer, challengeWait, c.hear); err != nil {
+				d.log.Warn("a message to a group did not leave", "group", name, "err", err)
+			}
+		}()
 	}
-	go func() {
-		if err := ex.Multicast(d.life, to, outer, challengeWait, c.hear); err != nil {
-			d.log.Warn("a message to a group did not leave", "group", name, "err", err)
-		}
-	}()
 	return nil
 }
 
@@ -201,23 +202,45 @@ type casting struct {
 	ex      coap.Exchanger
 	req     *coap.Message
 	binding *group.Binding
+	met     map[string]bool // whose challenges, by Sender ID. Device.mu guards it
 }
 
 // hear takes an answer, and meets it if it is a challenge.
 func (c *casting) hear(resp *coap.Message, from netip.AddrPort) {
 	plain, peer, err := c.open(resp)
-	var unknown *group.UnknownPeerError
-	if errors.As(err, &unknown) { // it has joined since
-		ctx, cancel := context.WithTimeout(c.d.life, gmTimeout)
-		defer cancel()
-		if c.d.getCred(ctx, c.m, unknown.KID) == nil {
-			plain, peer, err = c.open(resp)
-		}
-	}
-	if err != nil || !oscore.IsChallenge(plain) {
+	if unknown, ok := errors.AsType[*group.UnknownPeerError](err); ok { // it has joined since
+		go c.learn(resp, unknown.KID, from)
 		return
 	}
-	go c.meet(oscore.WithEcho(c.req, plain), peer.KID, from)
+	c.heard(plain, peer, err, from)
+}
+
+// learn takes an answer of a member whose credential the device does not have. What
+// strangers make up costs no more questions than their requests do.
+func (c *casting) learn(resp *coap.Message, kid []byte, from netip.AddrPort) {
+	c.d.mu.Lock()
+	if !c.current() {
+		c.d.mu.Unlock()
+		return
+	}
+	n, err := c.d.missingCred(c.m, kid, c.d.cfg.Now())
+	c.d.mu.Unlock()
+	if err != nil || n != nil && c.d.hold(c.d.life, n) != nil {
+		return
+	}
+	plain, peer, err := c.open(resp)
+	c.heard(plain, peer, err, from)
+}
+
+func (c *casting) heard(plain *coap.Message, peer group.Peer, err error, from netip.AddrPort) {
+	if err == nil && oscore.IsChallenge(plain) {
+		go c.meet(oscore.WithEcho(c.req, plain), peer.KID, from)
+	}
+}
+
+// current says whether the request is still the latest. Device.mu is held.
+func (c *casting) current() bool {
+	return c.d.members[c.m.name] == c.m && c.m.epoch == c.epoch && c.m.casts == c.number
 }
 
 func (c *casting) open(resp *coap.Message) (*coap.Message, group.Peer, error) {
@@ -227,13 +250,14 @@ func (c *casting) open(resp *coap.Message) (*coap.Message, group.Peer, error) {
 	return plain, from, err
 }
 
-// meet repeats the request to one member, if it is still the latest.
+// meet repeats the request to one member, once, if it is still the latest.
 func (c *casting) meet(req *coap.Message, kid []byte, to netip.AddrPort) {
 	c.d.mu.Lock()
-	if c.d.members[c.m.name] != c.m || c.m.epoch != c.epoch || c.m.casts != c.number {
+	if !c.current() || c.met[string(kid)] {
 		c.d.mu.Unlock()
 		return
 	}
+	c.met[string(kid)] = true
 	outer, _, err := c.epoch.ctx.ProtectRequest(req, kid)
 	c.d.mu.Unlock()
 	if err == nil {

@@ -22,7 +22,7 @@ func (d *Device) Due() (at time.Time, ok bool) {
 	defer d.mu.Unlock()
 	earlier(d.occupancy.until, !d.occupancy.until.IsZero())
 	earlier(d.sensor.due())
-	earlier(d.emergency.due())
+	earlier(d.emergency.due(d.before != nil))
 	return at, ok
 }
 
