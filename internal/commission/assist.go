@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"lamplighter/internal/ace"
 	"lamplighter/internal/cbor"
@@ -87,7 +88,7 @@ func (t *task) assist(ctx context.Context) error {
 		return err
 	}
 	t.step("getting a token")
-	entry := ace.ScopeEntry{Group: group, Roles: ace.RoleResponder}
+	entry := ace.ScopeEntry{Group: group, Roles: rolesOf(t.rec().Model)}
 	assoc, _, err := t.s.transfer(ctx, ace.TokenRequest{
 		ClientID: t.d.id, Scope: ace.EncodeScope([]ace.ScopeEntry{entry}),
 	}, offer.ID1)
@@ -112,6 +113,15 @@ func (t *task) assist(ctx context.Context) error {
 	return t.handOver(ctx, h)
 }
 
+// rolesOf is what a device of a model is in a group: it answers, and a switch or sensor
+// commands as well. docs/device.md has the names by which these are known.
+func rolesOf(model string) ace.Role {
+	if strings.HasPrefix(model, "switch-") || strings.HasPrefix(model, "sensor-") {
+		return ace.RoleRequester | ace.RoleResponder
+	}
+	return ace.RoleResponder
+}
+
 // fits refuses a group that the key of a device's credential is of no use in.
 func fits(cred []byte, info join.Info, group string) error {
 	device, err := cose.ParseCCS(cred)
@@ -127,7 +137,7 @@ func fits(cred []byte, info join.Info, group string) error {
 // offer asks the device what it will sign.
 func (t *task) offer(ctx context.Context, device coap.Caller, group string) (popOffer, error) {
 	var offer popOffer
-	err := call(ctx, device, coap.POST, "/ll/pop", popAsk{group, ace.RoleResponder}, &offer)
+	err := call(ctx, device, coap.POST, "/ll/pop", popAsk{group, rolesOf(t.rec().Model)}, &offer)
 	if err != nil {
 		return offer, t.deviceSaid("asking for its proof", err)
 	}
