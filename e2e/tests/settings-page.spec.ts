@@ -32,7 +32,7 @@ function run(state: SettingsRow['state'], more: Partial<SettingsRun> = {}): Sett
     changes: [{ key: 2, name: 'max-level', old: n === 5 ? 90 : 100, new: 80, is: 100, known: 100 }],
     problem: n === 5 ? { id: 'cfg-drifted', text: 'It runs other settings.', next: 'Look at the difference.', retry: false } : null,
   }));
-  return { job: '', change, schema: '01', phase: 'planning', rows, requests: 1, bytes: 900, unicastRequests: 0, switchAt: 0, revertAt: 0, started: Date.now(), ended: 0, undoUntil: 0, problem: null, network: false, ...more };
+  return { job: '', change, schema: '01', phase: 'planning', rows, requests: 1, bytes: 900, unicastRequests: 0, predictedRequests: 16, predictedBytes: 26000, oneByOneRequests: 600, switchAt: 0, revertAt: 0, started: Date.now(), ended: 0, undoUntil: 0, problem: null, network: false, ...more };
 }
 
 const job = (state: 'running' | 'done') => ({ id: 'cfg1', kind: 'settings', group, state, started: 1, ended: 0, total: lamps, done: 0, failed: 0, items: [] });

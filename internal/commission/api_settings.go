@@ -174,6 +174,10 @@ type SettingsRun struct {
 	Bytes           int `json:"bytes"`    // on the air, both ways
 	UnicastRequests int `json:"unicastRequests"`
 
+	PredictedRequests int `json:"predictedRequests"` // with dry run and confirmation, what was sent so far included
+	PredictedBytes    int `json:"predictedBytes"`
+	OneByOneRequests  int `json:"oneByOneRequests"` // were each device asked alone
+
 	SwitchAt  int64    `json:"switchAt"`
 	RevertAt  int64    `json:"revertAt"` // when devices revert by themselves
 	Started   int64    `json:"started"`

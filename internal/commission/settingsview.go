@@ -12,7 +12,9 @@ import (
 func (s *site) runView(job string, c *SettingsChange, what *settings.Schema, st *change.State) SettingsRun {
 	v := SettingsRun{
 		Job: job, Change: *c, Schema: refDigest(&st.Ref), Phase: SettingsPhase(st.Phase), Rows: []SettingsRow{},
-		Requests: st.Requests, Bytes: st.Bytes, UnicastRequests: st.Unicast, SwitchAt: unixMilli(st.SwitchAt), RevertAt: unixMilli(st.RevertAt),
+		Requests: st.Requests, Bytes: st.Bytes, UnicastRequests: st.Unicast,
+		PredictedRequests: st.Predicted.Requests, PredictedBytes: st.Predicted.Bytes, OneByOneRequests: st.Predicted.OneByOne,
+		SwitchAt: unixMilli(st.SwitchAt), RevertAt: unixMilli(st.RevertAt),
 		Started: unixMilli(st.Started), Ended: unixMilli(st.Ended), Problem: cfgReason(st.Reason), Network: st.Network,
 	}
 	for i := range st.Rows {

@@ -813,6 +813,11 @@ export interface SettingsRun {
   /** on the air, both ways */
   bytes: number;
   unicastRequests: number;
+  /** with dry run and confirmation, what was sent so far included */
+  predictedRequests: number;
+  predictedBytes: number;
+  /** were each device asked alone */
+  oneByOneRequests: number;
   switchAt: number;
   /** when devices revert by themselves */
   revertAt: number;

@@ -183,16 +183,17 @@ func (r *Row) Diffs() (list []Diff) {
 
 // View is a change as a page shows it.
 type View struct {
-	Phase    Phase
-	Txn      []byte
-	Rows     []Row
-	Requests int // datagrams to the group, and questions to one device
-	Unicast  int // of these to one device
-	Bytes    int // both ways
-	SwitchAt time.Time
-	RevertAt time.Time // when devices revert by themselves
-	Started  time.Time
-	Ended    time.Time
-	Reason   *Reason
-	Network  bool // it may cut devices off
+	Phase     Phase
+	Txn       []byte
+	Rows      []Row
+	Requests  int // datagrams to the group, and questions to one device
+	Unicast   int // of these to one device
+	Bytes     int // both ways
+	SwitchAt  time.Time
+	RevertAt  time.Time // when devices revert by themselves
+	Started   time.Time
+	Ended     time.Time
+	Reason    *Reason
+	Network   bool // it may cut devices off
+	Predicted Cost // what it will have taken when it is confirmed, as the plan had it
 }

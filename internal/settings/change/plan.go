@@ -37,6 +37,7 @@ func NewPlan(ctx context.Context, p Params) (*Run, error) {
 	if len(r.st.list()) == 0 && !slices.ContainsFunc(r.st.Rows, func(r Row) bool { return r.State == RowSame }) {
 		r.st.Reason = reasonNobody
 	}
+	r.st.Predicted = r.predict()
 	return r, r.keep()
 }
 

@@ -13,22 +13,23 @@ import (
 // State is all of a change that must survive. It is encoded in CBOR. Where devices
 // stand is not in it for certain: they are asked when the change goes on.
 type State struct {
-	Txn      []byte             `cbor:"1,keyasint"`
-	Phase    Phase              `cbor:"2,keyasint"`
-	Change   Change             `cbor:"3,keyasint"`
-	Options  Options            `cbor:"4,keyasint"`
-	Ref      settings.SchemaRef `cbor:"5,keyasint"`
-	Rows     []Row              `cbor:"6,keyasint"`
-	SwitchAt time.Time          `cbor:"7,keyasint"`
-	RevertAt time.Time          `cbor:"8,keyasint"`
-	Started  time.Time          `cbor:"9,keyasint"`
-	Ended    time.Time          `cbor:"10,keyasint"`
-	Requests int                `cbor:"11,keyasint"`
-	Unicast  int                `cbor:"12,keyasint"`
-	Bytes    int                `cbor:"13,keyasint"`
-	Reason   *Reason            `cbor:"14,keyasint,omitempty"`
-	Network  bool               `cbor:"15,keyasint"`
-	Going    bool               `cbor:"16,keyasint"` // somebody had it applied
+	Txn       []byte             `cbor:"1,keyasint"`
+	Phase     Phase              `cbor:"2,keyasint"`
+	Change    Change             `cbor:"3,keyasint"`
+	Options   Options            `cbor:"4,keyasint"`
+	Ref       settings.SchemaRef `cbor:"5,keyasint"`
+	Rows      []Row              `cbor:"6,keyasint"`
+	SwitchAt  time.Time          `cbor:"7,keyasint"`
+	RevertAt  time.Time          `cbor:"8,keyasint"`
+	Started   time.Time          `cbor:"9,keyasint"`
+	Ended     time.Time          `cbor:"10,keyasint"`
+	Requests  int                `cbor:"11,keyasint"`
+	Unicast   int                `cbor:"12,keyasint"`
+	Bytes     int                `cbor:"13,keyasint"`
+	Reason    *Reason            `cbor:"14,keyasint,omitempty"`
+	Network   bool               `cbor:"15,keyasint"`
+	Going     bool               `cbor:"16,keyasint"` // somebody had it applied
+	Predicted Cost               `cbor:"17,keyasint"`
 }
 
 // Encode encodes s.
@@ -45,7 +46,7 @@ func ParseState(data []byte) (s State, err error) {
 // View is what a page shows of s.
 func (s *State) View() View {
 	return View{Phase: s.Phase, Txn: s.Txn, Rows: slices.Clone(s.Rows), Requests: s.Requests, Unicast: s.Unicast, Bytes: s.Bytes,
-		SwitchAt: s.SwitchAt, RevertAt: s.RevertAt, Started: s.Started, Ended: s.Ended, Reason: s.Reason, Network: s.Network}
+		SwitchAt: s.SwitchAt, RevertAt: s.RevertAt, Started: s.Started, Ended: s.Ended, Reason: s.Reason, Network: s.Network, Predicted: s.Predicted}
 }
 
 // Undo is the change that takes s back, where it was confirmed.

@@ -98,8 +98,8 @@ export class SettingsPlan extends View {
 
   #numbers(run: SettingsRun) {
     return stats([
-      { value: String(run.requests), label: `messages so far, to read what they run${run.unicastRequests ? `; ${run.unicastRequests} to single devices` : ""}`, testid: "change-requests" },
-      { value: bytes(run.bytes), label: "on the air so far, both ways", testid: "change-bytes" },
+      { value: String(run.predictedRequests), label: `messages in all, about${run.oneByOneRequests ? `; one by one ${run.oneByOneRequests}` : ""}`, testid: "change-requests" },
+      { value: bytes(run.predictedBytes), label: "on the air in all, about, both ways", testid: "change-bytes" },
       { value: String((run.rows ?? []).filter((row) => row.shared).length), label: "get it in one message to the group", testid: "change-taking" },
       { value: String((run.rows ?? []).filter((row) => !row.shared && (row.state === "planned" || row.state === "checked")).length), label: "get their own, one by one", testid: "change-one-by-one" },
     ]);
