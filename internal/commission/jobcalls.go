@@ -101,7 +101,7 @@ func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
 	var writes []write
 	s.mu.Lock()
 	if j.stop != nil {
-		writes = s.cancelRollout(j)
+		writes = append(s.cancelRollout(j), s.cancelChange(j)...)
 		j.canceled = true
 		j.stop()
 	}
@@ -109,7 +109,7 @@ func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
 	s.mu.Unlock()
 	if len(writes) > 0 {
 		if err := s.commit(ctx, writes...); err != nil { // it ends all the same, unless the engine does before
-			s.e.logProblem("", "saving that an update was canceled", err)
+			s.e.logProblem("", "saving that a job was canceled", err)
 		}
 	}
 	select {

@@ -34,7 +34,7 @@ func (s *site) cancelRollout(j *job) []write {
 // isCut reports whether the work on a job was cut short by the engine's end, and goes
 // on when the site is loaded again; site.mu is held.
 func (s *site) isCut(ctx context.Context, j *job) bool {
-	if j.canceled && j.rec.Kind == jobFirmware {
+	if j.canceled && (j.rec.Kind == jobFirmware || j.rec.Kind == jobSettings) {
 		return s.ctx.Err() != nil
 	}
 	return ctx.Err() != nil && !j.canceled

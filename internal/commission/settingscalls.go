@@ -75,6 +75,10 @@ func (e *Engine) ConfirmSettings(ctx context.Context, job string) (SettingsRun, 
 	select {
 	case err = <-answer:
 	case <-done:
+		select { // both at once
+		case err = <-answer:
+		default:
+		}
 	case <-ctx.Done():
 		return SettingsRun{}, errCanceled
 	}

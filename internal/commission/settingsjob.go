@@ -263,6 +263,8 @@ func (s *site) withdraw(run *change.Run) error {
 
 // saveChange makes a state durable, and with it what devices have confirmed.
 func (s *site) saveChange(j *job, c *cfgChange, st change.State) error {
+	s.settingsLock.Lock()
+	defer s.settingsLock.Unlock()
 	s.mu.Lock()
 	c.state, c.rec.State = &st, st.Encode()
 	writes := []write{{preChange + j.rec.ID, c.rec}}
@@ -398,6 +400,17 @@ func (s *site) againChange(j *job) ([]write, error) {
 	}
 	c.rec.State, c.rec.Revert, c.state, c.failed = nil, false, nil, nil
 	return []write{{preChange + id, c.rec}}, nil
+}
+
+// cancelChange has a change taken back also where the engine ends before that is done;
+// s.mu is held.
+func (s *site) cancelChange(j *job) []write {
+	c := s.changes[j.rec.ID]
+	if c == nil {
+		return nil
+	}
+	c.rec.Revert = true
+	return []write{{preChange + j.rec.ID, c.rec}}
 }
 
 // undoable reports whether something was confirmed that can still be taken back.

@@ -34,11 +34,16 @@ func (e *Engine) KeepSettings(ctx context.Context, group string, devices []strin
 	if err != nil {
 		return nil, err
 	}
+	s.settingsLock.Lock()
+	defer s.settingsLock.Unlock()
 	next := map[string]*settingsRecord{}
 	for _, d := range list {
 		r := s.settingsOf(d.id)
-		if r.Values == nil {
+		switch {
+		case r.Values == nil:
 			return nil, errCfgUnread
+		case r.State == settings.Trial: // it may be about to go back
+			return nil, errCfgOne
 		}
 		r.Confirmed = r.Values
 		next[d.id] = &r
@@ -57,7 +62,8 @@ func (s *site) settingsViews(g *group) []SettingsDevice {
 	return list
 }
 
-// setSettings replaces records, durably.
+// setSettings replaces records, durably; s.settingsLock is held where they were made
+// of what was there before.
 func (s *site) setSettings(ctx context.Context, next map[string]*settingsRecord) error {
 	var writes []write
 	for _, id := range slices.Sorted(maps.Keys(next)) {
@@ -127,6 +133,8 @@ func (s *site) findLost(ctx context.Context, devices []*device) error {
 
 // noteReadings keeps what devices told. One that is silent keeps what it told before.
 func (s *site) noteReadings(ctx context.Context, got map[string]change.Reading) error {
+	s.settingsLock.Lock()
+	defer s.settingsLock.Unlock()
 	next := map[string]*settingsRecord{}
 	for id, a := range got {
 		r := s.settingsOf(id)

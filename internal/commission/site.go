@@ -46,6 +46,8 @@ type site struct {
 	trusted  []trustAnchor           // never changed, only replaced
 	rollouts map[string]*fwRollout   // by job
 
+	settingsLock sync.Mutex // held while records of settings are replaced; taken before mu
+
 	schemas  map[string]*schema         // of settings, by digest
 	settings map[string]*settingsRecord // by device
 	changes  map[string]*cfgChange      // by job

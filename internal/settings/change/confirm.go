@@ -21,7 +21,7 @@ func (r *Run) confirm(ctx context.Context) error {
 		return reasonNoTrial
 	}
 	ids := r.st.list(RowTrial)
-	if _, fresh := r.quote(ids, justNow); len(fresh) < len(ids) || r.st.Phase == Confirming {
+	if _, fresh := r.quote(ids, justNow); len(fresh) < len(ids) || len(ids) < r.st.need() || r.st.Phase == Confirming {
 		ids = r.committed()
 		got, err := r.sweep(ctx, ids)
 		if err != nil {
@@ -31,7 +31,7 @@ func (r *Run) confirm(ctx context.Context) error {
 		ids = r.st.list(RowTrial)
 	}
 	done := len(r.st.list(RowConfirmed))
-	if len(ids)+done == 0 {
+	if len(ids)+done == 0 && !r.mayTry() {
 		return r.end(Reverted, reasonExpired)
 	}
 	if done == 0 && len(ids) < r.st.need() {
@@ -49,6 +49,13 @@ func (r *Run) confirm(ctx context.Context) error {
 		return err
 	}
 	return r.finish()
+}
+
+// mayTry says whether a device that is silent may still try the new settings: it was
+// cut off, or whoever asks was.
+func (r *Run) mayTry() bool {
+	silent := r.list(func(row *Row) bool { return row.Committed && row.State == RowSilent })
+	return len(silent) > 0 && r.p.Clock.Now().Before(r.st.RevertAt)
 }
 
 // keepNew tells devices to keep what they try, until each has said that it does.

@@ -54,6 +54,8 @@ func (r *Run) goOn(ctx context.Context, left time.Duration) error {
 			}
 		})
 		return r.look(ctx)
+	case r.st.Phase == Trial && r.mayTry():
+		return r.keep() // somebody may still confirm
 	case r.st.Phase == Scheduled || r.st.Phase == Trial: // committed, and nobody is on the way
 		if staged := len(r.st.list(RowStaged)); staged > 0 && r.p.Clock.Now().Before(r.st.SwitchAt) {
 			if err := r.commit(ctx); err != nil { // it died before anything was sent
