@@ -155,11 +155,15 @@ func (d *Device) powerOn() {
 	if d.before != nil { // an emergency goes on
 		return
 	}
+	was := d.light
 	switch d.number(setPowerOn, 1) {
 	case powerOnOff:
 		d.light.On = false
 	case powerOnLevel:
 		d.light = d.clamped(Light{On: true, Level: uint8(d.number(setPowerOnLevel, 100))})
+	}
+	if d.light != was { // else what it was before would come back when that is set
+		_ = d.keepLight(d.light, nil) // logged; the light is right all the same
 	}
 }
 

@@ -226,6 +226,21 @@ func TestPowerOn(t *testing.T) {
 	}
 }
 
+// What the lamp was at its latest start is what it was "before", though nobody
+// commanded it.
+func TestPowerOnIsKept(t *testing.T) {
+	b := newBuilding(t, 1)
+	l, in := b.configured(1)[0], b.anna
+	in.lit(l, map[int]any{1: true, 2: 40})
+	in.set(l, settings.Map{4: int64(powerOnOff)})
+	l.boot()
+	in.set(l, settings.Map{4: int64(1)})
+	l.boot()
+	if got := l.lamp.State().Light; got != (Light{Level: 40}) {
+		t.Errorf("it was off, and is %+v", got)
+	}
+}
+
 // A scene is stored early and recalled by one message; copies change nothing, and what
 // was overtaken does nothing.
 func TestRecall(t *testing.T) {

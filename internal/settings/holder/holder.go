@@ -2,12 +2,14 @@ package holder
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"lamplighter/internal/cbor"
 	"lamplighter/internal/settings"
 )
 
@@ -29,7 +31,8 @@ type Holder struct {
 	retry    time.Duration
 }
 
-// Open reads the settings; a new device has the defaults of its schema. What a
+// Open reads the settings; a new device has the defaults of its schema, and so has one
+// whose store has what nobody can read, such as of a later firmware. What a
 // restart ends is ended: see the package.
 func Open(cfg Config) (*Holder, error) {
 	if cfg.Schema == nil || cfg.Store == nil {
@@ -52,6 +55,10 @@ func Open(cfg Config) (*Holder, error) {
 		h.cfg.Uptime = func() time.Duration { return h.cfg.Now().Sub(h.opened) }
 	}
 	rec, found, err := load(cfg.Store)
+	if errors.Is(err, cbor.ErrDecode) { // a lamp that can be reached is better than none
+		h.log.Error("the settings are unreadable: those of the factory run", "err", err)
+		found, err = false, nil
+	}
 	if err != nil {
 		return nil, err
 	}

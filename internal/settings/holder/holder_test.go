@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/settings"
 	"lamplighter/internal/store"
@@ -402,5 +403,27 @@ func TestUnusable(t *testing.T) {
 	}
 	if _, err := Open(Config{Schema: lamp(), Store: store.NewMemory()}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is stored and cannot be read makes no device that never starts again: it has
+// the settings of the factory, says so by its digest, and takes new ones.
+func TestUnreadableRecord(t *testing.T) {
+	later := cbor.MustMarshal(map[int]any{1: map[int]any{1: 0.5}, 2: 0})
+	for _, b := range [][]byte{nil, {0xff}, {0x80}, later, later[:3]} {
+		r := newRig(t).to(settings.Trial)
+		err := r.store.Store.Update(t.Context(), func(tx store.Tx) error { return tx.Put(key, append([]byte{}, b...)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := Open(r.cfg)
+		if err != nil {
+			t.Fatalf("%x: %v", b, err)
+		}
+		if string(h.Values().Short()) != string(lamp().Defaults().Short()) {
+			t.Errorf("%x: runs %v", b, h.Values())
+		}
+		r.boot()
+		r.to(settings.Trial).boot()
 	}
 }
