@@ -16,6 +16,7 @@ import (
 	"lamplighter/internal/settings/source"
 	"lamplighter/internal/sim"
 	"lamplighter/internal/sim/models"
+	"lamplighter/internal/store"
 	"lamplighter/internal/suit"
 )
 
@@ -225,6 +226,14 @@ func TestSettingsCancelRetry(t *testing.T) {
 		t.Errorf("%v %s %s", err, j.State, describeRun(run))
 	}
 	w.run("fade-time", int64(700))
+	s, _ := b.site()
+	b.must(nil, s.db.View(t.Context(), func(tx store.Tx) error {
+		rec, err := get[changeRecord](tx, preChange+j.ID)
+		if err == nil && !rec.Revert {
+			t.Error("an engine that ends meanwhile would not know that it was canceled")
+		}
+		return err
+	}))
 	j, err = b.RetryJob(t.Context(), j.ID)
 	b.must(j, err)
 	b.tried(j)
