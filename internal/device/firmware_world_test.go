@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"lamplighter/internal/label"
 	"lamplighter/internal/oscore"
 	"lamplighter/internal/oscore/group"
+	"lamplighter/internal/sim"
 	"lamplighter/internal/sim/flash"
 	"lamplighter/internal/sim/image"
 	"lamplighter/internal/store"
@@ -48,14 +50,20 @@ type bulb struct {
 // building is a group of lamps that Anna owns.
 type building struct {
 	*world
-	anna  *installer
-	bulbs []*bulb
+	anna   *installer
+	bulbs  []*bulb
+	record atomic.Pointer[func(sim.Datagram)] // sees what is sent; nil: nobody does
 }
 
 // newBuilding starts n lamps, claims them and joins them to the hall.
 func newBuilding(t testing.TB, n int) *building {
 	t.Helper()
 	b := &building{world: newWorld(t)}
+	b.net.Record = func(d sim.Datagram) {
+		if record := b.record.Load(); record != nil {
+			(*record)(d)
+		}
+	}
 	b.net.Down(lampAddr, true) // the world's own lamp is none of these
 	b.anna = b.installer("anna", 1)
 	b.anna.self(ace.RoleRequester)

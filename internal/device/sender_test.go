@@ -50,7 +50,7 @@ func (b *building) lights() (all []Light) {
 // one.
 func (b *building) requestsOf(addr netip.AddrPort) (many, one *atomic.Int64) {
 	many, one = new(atomic.Int64), new(atomic.Int64)
-	b.net.Record = func(d sim.Datagram) {
+	record := func(d sim.Datagram) {
 		if d.Kind != sim.Request || d.From != addr {
 			return
 		}
@@ -60,6 +60,7 @@ func (b *building) requestsOf(addr netip.AddrPort) (many, one *atomic.Int64) {
 			one.Add(1)
 		}
 	}
+	b.record.Store(&record)
 	return many, one
 }
 
