@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"lamplighter/internal/cose"
 )
@@ -13,17 +14,25 @@ import (
 // and the traffic tap.
 var recorders struct {
 	sync.Mutex
-	list []func(key, nonce, plaintext, ciphertext []byte)
+	list atomic.Pointer[[]recorder]
 }
 
-func addRecorder(f func(key, nonce, plaintext, ciphertext []byte)) {
+type recorder = func(key, nonce, plaintext, ciphertext []byte)
+
+func addRecorder(f recorder) {
 	recorders.Lock()
 	defer recorders.Unlock()
-	list := append(recorders.list[:len(recorders.list):len(recorders.list)], f)
-	recorders.list = list
-	cose.Recorder = func(key, nonce, plaintext, ciphertext []byte) {
-		for _, f := range list {
-			f(key, nonce, plaintext, ciphertext)
+	var list []recorder
+	if old := recorders.list.Load(); old != nil {
+		list = append(list, *old...)
+	}
+	list = append(list, f)
+	recorders.list.Store(&list)
+	if cose.Recorder == nil { // set once: others may be at work already
+		cose.Recorder = func(key, nonce, plaintext, ciphertext []byte) {
+			for _, f := range *recorders.list.Load() {
+				f(key, nonce, plaintext, ciphertext)
+			}
 		}
 	}
 }
