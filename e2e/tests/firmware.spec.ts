@@ -156,7 +156,7 @@ test('all that have power run it in the end, in waves', async () => {
   const silent = view.devices.filter((one) => one.problem?.id === 'fw-silent');
   expect(silent.length).toBe(off.length);
   // Three reloads cost what was on its way then, not the image again each time.
-  expect((view.sent + view.parity) / view.blocks).toBeLessThan(3);
+  expect((view.sent + view.parity) / view.blocks).toBeLessThan(2);
   console.log(`${view.blocks} blocks: ${view.sent} sent, ${view.parity} of parity, ${view.unicast} to one lamp, ${view.sweeps} sweeps, ${view.bytes} bytes`);
 });
 

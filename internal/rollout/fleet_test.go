@@ -93,15 +93,7 @@ func TestRealFleet(t *testing.T) {
 						sending = p.Clock.Now().Sub(v.Started)
 					}
 				}
-				plan, err := rollout.NewPlan(t.Context(), p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s := rollout.New(plan)
-				if err := s.Run(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				v := s.View()
+				v := rolled(t, p)
 				n := checkFleet(t, f, v)
 				report(t, v)
 				t.Logf("all verified after %v", sending.Round(time.Second))
@@ -113,20 +105,26 @@ func TestRealFleet(t *testing.T) {
 	}
 }
 
+// rolled plans a rollout and runs it to its end.
+func rolled(t *testing.T, p rollout.Params) rollout.View {
+	t.Helper()
+	plan, err := rollout.NewPlan(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := rollout.New(plan)
+	if err := s.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s.View()
+}
+
 // An image that crashes at every start: the canary goes back by itself, nobody else
 // is switched.
 func TestRealCanary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p := real{link: even(0.05, 1), behaviour: image.Crashes}.start(t)
-		plan, err := rollout.NewPlan(t.Context(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := rollout.New(plan)
-		if err := s.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		v := s.View()
+		v := rolled(t, p)
 		report(t, v)
 		if v.Phase != rollout.Stopped || v.Problem == nil || v.Problem.ID != "fw-boot-loop" {
 			t.Errorf("%s, %v", v.Phase, v.Problem)
@@ -199,15 +197,7 @@ func TestRealKilled(t *testing.T) {
 func TestRealHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p := real{link: even(0.05, 1), behaviour: image.Hangs, few: true}.start(t)
-		plan, err := rollout.NewPlan(t.Context(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := rollout.New(plan)
-		if err := s.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		v := s.View()
+		v := rolled(t, p)
 		report(t, v)
 		if v.Phase != rollout.Stopped || v.Problem == nil || v.Problem.ID != "fw-reverted" {
 			t.Errorf("%s, %v", v.Phase, v.Problem)
