@@ -53,6 +53,12 @@ func fromJSON(values map[string]any, defs []Def, byID *Def) (Map, error) {
 	return out, nil
 }
 
+// Whole is a number that JSON had as a whole one. From 2^53 on it may have been
+// another.
+func Whole(v float64) (int64, bool) {
+	return int64(v), v == math.Trunc(v) && math.Abs(v) < 1<<53
+}
+
 // fromJSON reads a value of d, which may be nil; entry: of one of its ids.
 func (d *Def) fromJSON(v any, entry bool) (any, error) {
 	switch v := v.(type) {
@@ -65,8 +71,8 @@ func (d *Def) fromJSON(v any, entry bool) (any, error) {
 		}
 		return fromJSON(v, d.Members, nil)
 	case float64:
-		if v == math.Trunc(v) && math.Abs(v) <= 1<<53 {
-			return int64(v), nil
+		if n, ok := Whole(v); ok {
+			return n, nil
 		}
 	case json.Number:
 		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {

@@ -54,6 +54,11 @@ func TestJSONOtherwise(t *testing.T) {
 			t.Errorf("%v: %v", got[key], r)
 		}
 	}
+	for v, ok := range map[float64]bool{1<<53 - 1: true, -(1<<53 - 1): true, 1 << 53: false, -(1 << 53): false, 0.5: false} { // 2^53+1 is read as 2^53
+		if got, err := s.FromJSON(map[string]any{"5": v}); err != nil || (got[5] == int64(v)) != ok {
+			t.Errorf("%v: %#v, %v", v, got, err)
+		}
+	}
 	for _, key := range []string{"", "x", "-1", "01", "1.0", "18446744073709551616"} {
 		if got, err := s.FromJSON(map[string]any{key: true}); err == nil {
 			t.Errorf("%q: %v", key, got)

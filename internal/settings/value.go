@@ -94,6 +94,24 @@ func Merge(base, patch Map) Map {
 	return out
 }
 
+// Overlay puts one patch on top of another: what over has goes before, members of maps
+// are put together. Unlike [Merge] it keeps what deletes.
+func Overlay(under, over Map) Map {
+	out := maps.Clone(under)
+	if out == nil {
+		out = Map{}
+	}
+	for key, v := range over {
+		inner, isMap := v.(Map)
+		below, wasMap := out[key].(Map)
+		if isMap && wasMap {
+			v = Overlay(below, inner)
+		}
+		out[key] = v
+	}
+	return out
+}
+
 // Digest identifies settings: SHA-256 of their deterministic encoding.
 func (m Map) Digest() [sha256.Size]byte {
 	return sha256.Sum256(cbor.MustMarshal(m))

@@ -88,3 +88,18 @@ func TestNoSettings(t *testing.T) {
 		t.Error("null is taken as a patch")
 	}
 }
+
+// One patch over another keeps what either deletes, and neither changes.
+func TestOverlay(t *testing.T) {
+	under := Map{1: int64(1), 2: nil, 4: Map{1: Map{1: int64(1)}, 2: Map{1: int64(2), 2: int64(20)}, 3: nil}, 5: Map{1: true}}
+	over := Map{1: nil, 4: Map{2: Map{1: int64(3)}, 3: Map{}, 4: nil}, 5: nil, 6: Map{1: nil}}
+	want := Map{1: nil, 2: nil, 4: Map{1: Map{1: int64(1)}, 2: Map{1: int64(3), 2: int64(20)}, 3: Map{}, 4: nil}, 5: nil, 6: Map{1: nil}}
+	for range 2 {
+		if got := Overlay(under, over); got.Digest() != want.Digest() {
+			t.Errorf("%v", got)
+		}
+	}
+	if got := Overlay(nil, nil); got == nil || len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}

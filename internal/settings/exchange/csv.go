@@ -26,27 +26,41 @@ const (
 	typeBase64 = "base64"
 )
 
-// formula are the first characters of what spreadsheets take for a formula. An
-// apostrophe is put in front of it.
-const formula = "=+-@\t\r"
+// odd are the first characters of what spreadsheets take for a formula, or for a
+// number or a date, of which they keep another text: 007 becomes 7, 1-2 the second of
+// January. An apostrophe is put in front of it.
+const odd = "=+-@\t\r\n.0123456789"
+
+// exactly is how many digits of a number spreadsheets keep.
+const exactly = 15
 
 // guard makes of a text what a spreadsheet takes for a text.
 func guard(s string) string {
-	if s != "" && (strings.ContainsRune(formula, rune(s[0])) || len(s) > 1 && s[0] == '\'' && strings.ContainsRune(formula+"'", rune(s[1]))) {
+	switch {
+	case s == "" || plainNumber(s):
+		return s
+	case strings.ContainsRune(odd, rune(s[0])), len(s) > 1 && s[0] == '\'' && strings.ContainsRune(odd+"'", rune(s[1])):
 		return "'" + s
 	}
 	return s
 }
 
+// plainNumber says whether s is a number that stays what it is in a spreadsheet.
+func plainNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return err == nil && len(s) <= exactly && strconv.FormatUint(n, 10) == s
+}
+
 // unguard is the inverse of guard.
 func unguard(s string) string {
-	if len(s) > 1 && s[0] == '\'' && strings.ContainsRune(formula+"'", rune(s[1])) {
+	if len(s) > 1 && s[0] == '\'' && strings.ContainsRune(odd+"'", rune(s[1])) {
 		return s[1:]
 	}
 	return s
 }
 
-// CSV writes settings as comma-separated values (RFC 4180), a value a row.
+// CSV writes settings as comma-separated values (RFC 4180, but for LF at the end of
+// lines), a value a row.
 func CSV(devices []Device, schemas Schemas) ([]byte, error) {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
@@ -76,14 +90,18 @@ func (it item) cell() (kind, value string) {
 	case bool:
 		return "bool", strconv.FormatBool(v)
 	case int64:
-		return "int", strconv.FormatInt(v, 10)
+		text := strconv.FormatInt(v, 10)
+		if len(text) > exactly {
+			text = "'" + text
+		}
+		return "int", text
 	case string:
 		if strings.ContainsRune(v, '\r') { // readers of CSV change ends of lines
 			return typeBase64, base64.StdEncoding.EncodeToString([]byte(v))
 		}
 		return "text", guard(v)
 	case []byte:
-		return "bytes", hex.EncodeToString(v)
+		return "bytes", guard(hex.EncodeToString(v))
 	case settings.Map:
 		return "map", emptyMap
 	}
@@ -224,7 +242,7 @@ func (p place) read(kind, cell string) (any, error) {
 		}
 		return string(b), nil
 	case "bytes":
-		b, err := hex.DecodeString(bare)
+		b, err := hex.DecodeString(unguard(bare))
 		if err != nil {
 			return nil, fmt.Errorf("%q is not in hexadecimal", cell)
 		}

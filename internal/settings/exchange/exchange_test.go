@@ -166,6 +166,7 @@ func TestForeignCSV(t *testing.T) {
 		"value,setting,note,device\nTRUE,blink,x," + one + "\n 7 ,free,y," + one + "\n": {2: true, 5: int64(7)},
 		"device,setting,value,type\n" + one + ",label,,\n" + one + ",hold,,delete\n":    {3: "", 8: nil},
 		"device,setting,value\n" + one + ",free,'-5\n" + one + ",label,'hello\n":        {5: int64(-5), 3: "'hello"},
+		"device,setting,value\n" + one + ",token,'0012\n" + one + ",label,'007\n":       {4: []byte{0, 0x12}, 3: "007"},
 		"device,setting,value,unit,model\n" + one + ",scenes/3/fade,5,s,lamp\n":         {6: m{3: m{2: int64(5)}}},
 	} {
 		got, err := Parse([]byte(text), schemas)
@@ -199,6 +200,7 @@ func TestMistakes(t *testing.T) {
 		{base + "{\"n\":\"level\",\"v\":0.5}]", "line 3: 0.5 is no whole number"},
 		{base + "{\"n\":\"free\",\"v\":9223372036854775808}]", "line 3: 9223372036854775808 is no whole number"},
 		{base + "{\"n\":\"free\",\"bv\":1,\"v\":9223372036854775807}]", "line 3: 9223372036854775807 is no whole number"},
+		{base + "{\"n\":\"free\",\"v\":9007199254740993.0}]", "line 3: 9007199254740993.0 is no whole number"},
 		{base + "{\"n\":\"free\",\"v\":1e300}]", "line 3: 1e300 is no whole number"},
 		{base + "{\"n\":\"level\",\"vs\":\"50\"}]", "line 3: level wants a whole number."},
 		{base + "{\"n\":\"level\",\"u\":\"m\",\"v\":1}]", `line 3: level of lamp is not in "m" but in "%"`},
@@ -311,6 +313,27 @@ func TestForOthers(t *testing.T) {
 		if strings.Contains(string(text), start) {
 			t.Errorf("%q in\n%s", start, text)
 		}
+	}
+}
+
+// What a spreadsheet would keep as something else stands behind an apostrophe.
+func TestSpreadsheetsKeepTexts(t *testing.T) {
+	for text, want := range map[string]string{
+		"007": "'007", "1-2": "'1-2", "1e5": "'1e5", ".5": "'.5", "3.14": "'3.14", "1234567890123456": "'1234567890123456", "\n=1": "\"'\n=1\"",
+		"12": "12", "0": "0", "123456789012345": "123456789012345", "Hall 1": "Hall 1", "'Hall": "'Hall", "'1": "''1",
+	} {
+		list, err := CSV([]Device{{ID: one, Name: text, Values: m{3: text}}}, schemas)
+		if row := urn + one + "," + want + ",lamp,label,text," + want + ",\n"; err != nil || !strings.HasSuffix(string(list), row) {
+			t.Errorf("%q: no %q in %q, %v", text, row, list, err)
+		}
+	}
+	for v, want := range map[any]string{int64(999999999999999): "int,999999999999999,", int64(math.MaxInt64): "int,'9223372036854775807,", int64(-5): "int,-5,"} {
+		if list, err := CSV([]Device{{ID: one, Values: m{5: v}}}, schemas); err != nil || !strings.Contains(string(list), want) {
+			t.Errorf("no %q in %q, %v", want, list, err)
+		}
+	}
+	if list, err := CSV([]Device{{ID: one, Values: m{4: []byte{0, 0x12}}}}, schemas); err != nil || !strings.Contains(string(list), "bytes,'0012,") {
+		t.Errorf("%q, %v", list, err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -285,7 +284,7 @@ func (p *pack) value(line int, at place, fields map[string]any) (any, bool) {
 }
 
 // whole reads a number that has no fraction: exactly when it is written as an
-// integer, else up to 2^53.
+// integer, else below 2^53.
 func whole(n json.Number) (int64, bool) {
 	if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
 		return v, true
@@ -294,7 +293,8 @@ func whole(n json.Number) (int64, bool) {
 		return 0, false // too large
 	}
 	f, err := strconv.ParseFloat(string(n), 64)
-	return int64(f), err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+	v, ok := settings.Whole(f)
+	return v, ok && err == nil
 }
 
 // unit wants the unit of the setting, where one is given.

@@ -115,7 +115,7 @@ func (r *reader) defs(n *node, prefix string) (defs []settings.Def, lines []int)
 }
 
 func (r *reader) def(n *node, prefix string) (d settings.Def) {
-	d.Name = r.nameOf(n)
+	d.Name = textOf(n, "name") // first: the texts of a setting are filed under it
 	path := prefix + d.Name
 	var standard *node
 	flag := func(f settings.Flag) func(*node) {
@@ -143,18 +143,21 @@ func (r *reader) def(n *node, prefix string) (d settings.Def) {
 		"ids":        func(n *node) { d.IDs = r.ids(n) },
 		"members":    func(n *node) { d.Members, _ = r.defs(n, path+".") },
 	})
+	if textOf(n, "type") == "choice" && d.Choices == nil {
+		r.wrong(n.line, "%s: a choice needs \"choices\".", d.Name)
+	}
 	if standard != nil {
 		d.Default = r.value(&d, standard)
 	}
 	return d
 }
 
-// nameOf looks for the name first: the texts of a setting are filed under it.
-func (r *reader) nameOf(n *node) string {
+// textOf is the text of an entry of a map, empty without one.
+func textOf(n *node, key string) string {
 	list, _ := n.value.([]entry)
 	for _, e := range list {
-		if name, ok := e.value.value.(string); ok && e.key == "name" {
-			return name
+		if text, ok := e.value.value.(string); ok && e.key == key {
+			return text
 		}
 	}
 	return ""
@@ -187,7 +190,7 @@ func (r *reader) choices(n *node, path string) map[int64]string {
 	out := map[int64]string{}
 	for _, e := range list {
 		v, err := strconv.ParseInt(e.key, 10, 64)
-		if err != nil {
+		if err != nil || strconv.FormatInt(v, 10) != e.key {
 			r.wrong(e.line, "%q: a choice is a whole number with a title, such as \"0: Off\".", e.key)
 			continue
 		}
@@ -255,7 +258,7 @@ func (r *reader) value(d *settings.Def, n *node) any {
 		for _, e := range v {
 			id, err := strconv.ParseUint(e.key, 10, 64)
 			inner, ok := e.value.value.([]entry)
-			if err != nil || !ok {
+			if err != nil || !ok || strconv.FormatUint(id, 10) != e.key {
 				r.wrong(e.line, "%s: a number with a map of members is expected here.", d.Name)
 				continue
 			}

@@ -1,9 +1,10 @@
 package source
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -108,15 +109,15 @@ func (r *reader) node(n ast.Node, depth int) *node {
 type bad struct{}
 
 func (r *reader) integer(n *ast.IntegerNode) any {
-	switch v := n.Value.(type) {
-	case int64:
+	v, err := strconv.ParseInt(n.Token.Value, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		r.wrong(lineOf(n), "%s is too large a number.", n.Token.Value)
+	case err != nil || strconv.FormatInt(v, 10) != n.Token.Value: // 010 is 8 to some readers
+		r.wrong(lineOf(n), "%s: write numbers with decimal digits alone, without zeros in front, and texts in quotation marks.", n.Token.Value)
+	default:
 		return v
-	case uint64:
-		if v <= math.MaxInt64 {
-			return int64(v)
-		}
 	}
-	r.wrong(lineOf(n), "%s is too large a number.", n.Token.Value)
 	return bad{}
 }
 

@@ -115,9 +115,13 @@ func Plain(v any) (any, error) {
 		return v, nil
 	case int:
 		return int64(v), nil
-	case float64:
-		if v == math.Trunc(v) && math.Abs(v) <= 1<<53 {
+	case uint64: // as YAML has them
+		if v <= math.MaxInt64 {
 			return int64(v), nil
+		}
+	case float64:
+		if n, ok := settings.Whole(v); ok {
+			return n, nil
 		}
 	case json.Number:
 		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {

@@ -177,3 +177,17 @@ func FuzzExpand(f *testing.F) {
 		Names(m{1: text})
 	})
 }
+
+// Whole numbers of JSON and YAML are values, but for those that may have been others.
+func TestPlainNumbers(t *testing.T) {
+	for v, want := range map[any]any{uint64(40): int64(40), 40: int64(40), 40.0: int64(40), float64(1<<53 - 1): int64(1<<53 - 1), json.Number("9007199254740993"): int64(9007199254740993)} {
+		if got, err := Plain(v); err != nil || got != want {
+			t.Errorf("%T %v: %v, %v", v, v, got, err)
+		}
+	}
+	for _, v := range []any{uint64(math.MaxInt64) + 1, float64(1 << 53), 0.5, json.Number("1.0")} {
+		if got, err := Plain(v); err == nil {
+			t.Errorf("%T %v: %v", v, v, got)
+		}
+	}
+}
