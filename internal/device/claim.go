@@ -152,6 +152,7 @@ func (d *Device) deleteClaim(ctx context.Context, req *coap.Request) *coap.Messa
 	resp := d.release(ctx, req)
 	if resp.Code == coap.Deleted {
 		d.dropSettings()
+		d.endEmergency()
 	}
 	return resp
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"lamplighter/internal/ace"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/settings"
 	"lamplighter/internal/store"
@@ -51,6 +52,65 @@ func TestEmergencyHolds(t *testing.T) {
 	}
 	_, err := in.to(l, lightMessage(map[int]any{3: 2}))
 	wantCode(t, "another priority", err, coap.BadRequest)
+}
+
+// Only who manages a lamp begins and ends an emergency: a switch, and whoever else may
+// command the light, does not.
+func TestEmergencyIsForInstallers(t *testing.T) {
+	b := newBuilding(t, 1)
+	l := b.configured(1)[0]
+	bert := b.installer("bert", 2)
+	bert.self(ace.RoleRequester)
+	bert.refresh()
+	_, err := bert.to(l, lightMessage(map[int]any{1: true, 3: 1}))
+	wantCode(t, "an emergency", err, coap.Forbidden)
+	if got := bert.cast(lightMessage(map[int]any{1: true, 3: 1})); len(got) != 0 || l.lamp.State().Light.On {
+		t.Errorf("%d obey: %+v", len(got), l.lamp.State().Light)
+	}
+	b.anna.refresh()
+	b.anna.lit(l, map[int]any{1: true, 2: 100, 3: 1})
+	for _, body := range []map[int]any{{3: 0}, {1: false, 3: 1}, {1: false}} {
+		bert.cast(lightMessage(body))
+		if got := l.lamp.State().Light; got != (Light{On: true, Level: 100, Priority: 1}) {
+			t.Errorf("%v: %+v", body, got)
+		}
+	}
+	if err := l.at(b.anna).list(2, commissioner{b.anna.cred, allRights}, commissioner{bert.cred, rightManage}); err != nil {
+		t.Fatal(err)
+	}
+	if got := bert.lit(l, map[int]any{3: 0}); got.Priority != 0 {
+		t.Errorf("a commissioner cannot end it: %+v", got)
+	}
+}
+
+// The owner's emergency is not the next owner's: a release ends it, also when the power
+// goes in the middle.
+func TestReleaseEndsAnEmergency(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		b := newBuilding(t, 1)
+		l, in := b.configured(1)[0], b.anna
+		in.lit(l, map[int]any{1: false, 2: 30})
+		in.lit(l, map[int]any{1: true, 2: 100, 3: 1})
+		if err := plainDo(l.at(in).ownerSession(), coap.NewRequest(coap.DELETE, "/ll/claim", nil)); err != nil {
+			t.Fatal(err)
+		}
+		if cut {
+			l.lamp.mu.Lock()
+			err := l.lamp.keepLight(Light{On: true, Level: 100, Priority: 1}, &Light{Level: 30})
+			l.lamp.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.boot()
+		}
+		if got := l.lamp.State().Light; got != (Light{Level: 30}) {
+			t.Errorf("cut %v: %+v", cut, got)
+		}
+		l.boot()
+		if got := l.lamp.State().Light; got != (Light{Level: 30}) {
+			t.Errorf("cut %v, after a restart: %+v", cut, got)
+		}
+	}
 }
 
 // tests posts to /em.

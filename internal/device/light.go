@@ -61,6 +61,9 @@ func (d *Device) putLight(_ context.Context, req *coap.Request) *coap.Message {
 	case want.Link != nil && (*want.Link == 0 || want.Priority != nil || want.Level != nil || want.On == nil || !*want.On):
 		return problem(refuse(errMalformed, "A sensor says that somebody is there, and the number of its link."))
 	}
+	if want.Priority != nil && !d.byInstaller(req.Peer) {
+		return problem(refuse(errDenied, "An emergency is for the owner and commissioners to begin and to end."))
+	}
 	from := req.Peer.Data.(*sender)
 	if want.Link != nil {
 		return d.occupied(from, int64(*want.Link), req.Multicast)
@@ -131,6 +134,10 @@ func (d *Device) changeLight(c lightChange) (now Light, changed bool, err error)
 	}
 	before := d.before
 	switch held := before != nil; {
+	case c.priority == nil && held && c.sensed: // it shows when the emergency ends
+		now = d.light
+		was := d.clamped(c.to(*before))
+		before = &was
 	case c.priority == nil && held:
 		return d.light, false, nil
 	case c.priority == nil, *c.priority == 0 && !held:
@@ -146,14 +153,35 @@ func (d *Device) changeLight(c lightChange) (now Light, changed bool, err error)
 			before = &was
 		}
 	}
-	if now != d.light {
+	changed = now != d.light
+	behind := before != nil && d.before != nil && *before != *d.before
+	if changed || behind {
 		if err := d.keepLight(now, before); err != nil {
 			return d.light, false, err
 		}
 	}
-	d.noteLight(c, now != d.light)
-	changed, d.light, d.before = now != d.light, now, before
+	d.noteLight(c, changed)
+	d.light, d.before = now, before
+	if c.sensed && (changed || behind) {
+		d.occupancy.lit = d.usual().On
+	}
 	return now, changed, nil
+}
+
+// endEmergency lets go what an emergency's command holds, when those are gone who could
+// end it.
+func (d *Device) endEmergency() {
+	if _, err := d.command(lightChange{to: func(l Light) Light { return l }, priority: new(uint8), keep: true}); err != nil {
+		d.log.Error("the light of an emergency stays", "err", err)
+	}
+}
+
+// usual is the light without what an emergency makes of it. d.mu is held.
+func (d *Device) usual() Light {
+	if d.before != nil {
+		return *d.before
+	}
+	return d.light
 }
 
 // keepLight makes the light durable, and with it what an emergency holds back.
@@ -182,7 +210,7 @@ func (d *Device) noteLight(c lightChange, changes bool) {
 	if c.scene != nil {
 		d.recalled = at
 	}
-	if !c.sensed {
+	if c.priority == nil {
 		d.occupancy.lit = false // who commands it by hand has it so until the room is empty
 	}
 }

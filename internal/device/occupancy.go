@@ -33,7 +33,7 @@ func (d *Device) occupied(from *sender, link int64, many bool) *coap.Message {
 	d.mu.Lock()
 	now := d.cfg.Now()
 	begins := !now.Before(d.occupancy.until)
-	on := d.light.On
+	on := d.usual().On
 	d.occupancy.until = now.Add(d.span(setHoldTime, defaultHold, time.Second))
 	d.mu.Unlock()
 	defer d.wake()
@@ -44,11 +44,6 @@ func (d *Device) occupied(from *sender, link int64, many bool) *coap.Message {
 	light, err := d.command(c)
 	if err != nil {
 		return problem(err)
-	}
-	if begins && !on && light.On {
-		d.mu.Lock()
-		d.occupancy.lit = true
-		d.mu.Unlock()
 	}
 	return answer(coap.Changed, light)
 }

@@ -44,6 +44,42 @@ func TestOccupancy(t *testing.T) {
 	}
 }
 
+// What sensors say during an emergency shows when it ends.
+func TestOccupancyInAnEmergency(t *testing.T) {
+	b := newBuilding(t, 1)
+	l, in := b.configured(1)[0], b.anna
+	in.set(l, settings.Map{7: int64(9), 8: int64(60)})
+	seen := map[int]any{1: true, 4: 9}
+	emergency := func(on bool) {
+		t.Helper()
+		if got := in.lit(l, map[int]any{1: true, 2: 100, 3: 1}); !on {
+			if got = in.lit(l, map[int]any{3: 0}); got.Priority != 0 {
+				t.Fatalf("%+v", got)
+			}
+		}
+	}
+	in.cast(lightMessage(seen))
+	emergency(true)
+	b.pass(61 * time.Second)
+	if s := l.lamp.State(); !s.Light.On || s.Occupied {
+		t.Fatalf("%+v", s)
+	}
+	emergency(false)
+	if l.lamp.State().Light.On {
+		t.Error("the room was left in the emergency, and the light stays on")
+	}
+	emergency(true)
+	in.cast(lightMessage(seen))
+	emergency(false)
+	if !l.lamp.State().Light.On {
+		t.Error("somebody came in the emergency, and stands in the dark after it")
+	}
+	b.pass(61 * time.Second)
+	if l.lamp.State().Light.On {
+		t.Error("on in an empty room")
+	}
+}
+
 func TestSendersWithoutSettings(t *testing.T) {
 	b := newBuilding(t, 1)
 	l := b.configured(1)[0]

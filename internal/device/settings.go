@@ -152,10 +152,13 @@ func (d *Device) applySettings() {
 
 // powerOn is what the lamp does at its start. Nobody else has d yet.
 func (d *Device) powerOn() {
-	if d.before != nil { // an emergency goes on
+	if d.before != nil && d.claim != nil { // an emergency goes on
 		return
 	}
 	was := d.light
+	if d.before != nil { // the power went in the middle of a release
+		d.light, d.before = *d.before, nil
+	}
 	switch d.number(setPowerOn, 1) {
 	case powerOnOff:
 		d.light.On = false

@@ -32,6 +32,9 @@ func TestNobodyConfirms(t *testing.T) {
 	w.refused(r.Continue(t.Context()), "cfg-expired")
 	w.phase(r, change.Reverted)
 	w.count(r, change.RowReverted, 100)
+	if st.Rows[0].State != change.RowTrial {
+		t.Errorf("the state that was resumed became %s, while others may read it", st.Rows[0].State)
+	}
 }
 
 // Three devices drifted: they are left out and shown, or mended.
