@@ -146,7 +146,7 @@ func (s *site) learnPlace(d *device, group string, kid []byte) {
 		return
 	}
 	s.background(func(ctx context.Context) {
-		err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withPlace(place{Group: group, SenderID: kid}) })
+		err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withKID(group, kid) })
 		if err != nil {
 			s.e.logProblem(d.id, "noting the device's id", err) // it is learnt again
 		}

@@ -87,6 +87,7 @@ type Membership struct {
 	Ended   bool   `json:"ended"`   // it is no member any more
 	Why     string `json:"why"`     // a sentence of the device: why it ended, or why it gets no new keys and is to be renewed
 	Expires int64  `json:"expires"` // when its association with the Group Manager ends; 0: it was not asked
+	Mute    bool   `json:"mute"`    // a switch or sensor that may answer there but not send: the rights do not let it
 }
 
 // Group is a group of the site and what is known of its members.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"lamplighter/internal/ace"
@@ -57,9 +58,16 @@ func (t *task) join(ctx context.Context) error {
 		}
 	}
 	if p := t.rec().in(t.j.rec.Group); p != nil {
-		return t.finish(ctx, "joined, id "+shortID(p.SenderID), func(*deviceRecord) {})
+		return t.finish(ctx, joinedAs(p.SenderID, p.Mute), func(*deviceRecord) {})
 	}
 	return t.assist(ctx)
+}
+
+func joinedAs(kid []byte, mute bool) string {
+	if mute {
+		return "joined, id " + shortID(kid) + ", but it may not send"
+	}
+	return "joined, id " + shortID(kid)
 }
 
 // resumeHandover repeats the PUT of an earlier run. done is false when it leads
@@ -82,16 +90,7 @@ func (t *task) assist(ctx context.Context) error {
 		return err
 	}
 	group := t.j.rec.Group
-	t.step("asking for its proof of possession")
-	offer, err := t.offer(ctx, device, group)
-	if err != nil {
-		return err
-	}
-	t.step("getting a token")
-	entry := ace.ScopeEntry{Group: group, Roles: rolesOf(t.rec().Model)}
-	assoc, _, err := t.s.transfer(ctx, ace.TokenRequest{
-		ClientID: t.d.id, Scope: ace.EncodeScope([]ace.ScopeEntry{entry}),
-	}, offer.ID1)
+	entry, offer, assoc, err := t.admitted(ctx, device, group)
 	if err != nil {
 		return err
 	}
@@ -106,11 +105,39 @@ func (t *task) assist(ctx context.Context) error {
 	t.step("joining " + group)
 	req := join.Offer{Scope: ace.EncodeJoinScope(entry), NC: offer.NC, Cred: offer.Cred}.Request(proof.Verify, true)
 	req.ControlURI = fmt.Sprintf("coap://%s/ace-group/%s/node", t.rec().address(), group)
-	h, err := t.request(ctx, assoc, req)
+	h, err := t.request(ctx, assoc, req, entry.Roles != rolesOf(t.rec().Model))
 	if err != nil {
 		return err
 	}
 	return t.handOver(ctx, h)
+}
+
+// admitted gets what the device offers and a token for its roles. One that would send,
+// but whose rights let it answer only, offers that.
+func (t *task) admitted(ctx context.Context, device coap.Caller, group string) (entry ace.ScopeEntry, offer popOffer, assoc *join.Association, err error) {
+	entry = ace.ScopeEntry{Group: group, Roles: rolesOf(t.rec().Model)}
+	for {
+		t.step("asking for its proof of possession")
+		if offer, err = t.offer(ctx, device, entry); err != nil {
+			return entry, offer, nil, err
+		}
+		t.step("getting a token")
+		assoc, _, err = t.s.transfer(ctx, ace.TokenRequest{
+			ClientID: t.d.id, Scope: ace.EncodeScope([]ace.ScopeEntry{entry}),
+		}, offer.ID1)
+		if err != nil || !listensOnly(assoc.Scope, entry) {
+			return entry, offer, assoc, err
+		}
+		entry.Roles = ace.RoleResponder
+	}
+}
+
+// listensOnly reports whether a device that wants to send, too, is granted no more
+// than to answer.
+func listensOnly(granted ace.Scope, wanted ace.ScopeEntry) bool {
+	return wanted.Roles.Has(ace.RoleRequester) && slices.ContainsFunc(granted.Users, func(e ace.ScopeEntry) bool {
+		return e.Group == wanted.Group && e.Roles.Has(ace.RoleResponder) && !e.Roles.Has(ace.RoleRequester)
+	})
 }
 
 // rolesOf is what a device of a model is in a group: it answers, and a switch or sensor
@@ -135,9 +162,9 @@ func fits(cred []byte, info join.Info, group string) error {
 }
 
 // offer asks the device what it will sign.
-func (t *task) offer(ctx context.Context, device coap.Caller, group string) (popOffer, error) {
+func (t *task) offer(ctx context.Context, device coap.Caller, entry ace.ScopeEntry) (popOffer, error) {
 	var offer popOffer
-	err := call(ctx, device, coap.POST, "/ll/pop", popAsk{group, rolesOf(t.rec().Model)}, &offer)
+	err := call(ctx, device, coap.POST, "/ll/pop", popAsk{entry.Group, entry.Roles}, &offer)
 	if err != nil {
 		return offer, t.deviceSaid("asking for its proof", err)
 	}
@@ -149,7 +176,7 @@ func (t *task) offer(ctx context.Context, device coap.Caller, group string) (pop
 
 // request joins in the device's name. The association is used here and never
 // again: what comes back is spent, durably, before the device gets it.
-func (t *task) request(ctx context.Context, assoc *join.Association, req ace.JoinRequest) (*handover, error) {
+func (t *task) request(ctx context.Context, assoc *join.Association, req ace.JoinRequest, mute bool) (*handover, error) {
 	addr, err := t.s.gmAddress()
 	if err != nil {
 		return nil, err
@@ -169,7 +196,7 @@ func (t *task) request(ctx context.Context, assoc *join.Association, req ace.Joi
 		return nil, err
 	}
 	clear(assoc.MasterSecret)
-	h := &handover{Group: t.j.rec.Group, Payload: payload, SenderID: answer.Response.Key.SenderID, Expires: assoc.Expires}
+	h := &handover{Group: t.j.rec.Group, Payload: payload, SenderID: answer.Response.Key.SenderID, Expires: assoc.Expires, Mute: mute}
 	return h, t.save(ctx, func(r *deviceRecord) {
 		r.Handover = h
 		r.Registered = r.Registered || t.registered
@@ -200,11 +227,11 @@ func (t *task) handOver(ctx context.Context, h *handover) error {
 	}
 	taken := func(r *deviceRecord) {
 		r.Handover = nil
-		r.Groups = r.withPlace(place{Group: h.Group, SenderID: h.SenderID, Expires: h.Expires})
+		r.Groups = r.withPlace(place{Group: h.Group, SenderID: h.SenderID, Expires: h.Expires, Mute: h.Mute})
 		r.Found, r.LastSeen = true, t.s.e.now()
 	}
 	if h.Group == t.j.rec.Group {
-		err = t.finish(ctx, "joined, id "+shortID(h.SenderID), taken)
+		err = t.finish(ctx, joinedAs(h.SenderID, h.Mute), taken)
 	} else { // of an earlier job; this one's work is still to do
 		err = t.save(ctx, taken)
 	}
@@ -212,6 +239,9 @@ func (t *task) handOver(ctx context.Context, h *handover) error {
 		return err
 	}
 	clear(h.Payload)
+	if h.Mute {
+		t.s.e.warn(t.d.id, errMute.Text+" "+errMute.Next)
+	}
 	if g, err := t.s.knownGroup(h.Group); err == nil {
 		t.s.addPeers(g, responder(h.SenderID, t.rec().Cred))
 	}

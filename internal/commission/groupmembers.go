@@ -52,7 +52,7 @@ func (s *site) learnPlaces(ctx context.Context, group string, infos []ace.Member
 		if r.in(group) != nil || len(r.Thumbprint) == 0 || !bytes.HasPrefix(m.Thumbprint, r.Thumbprint) {
 			continue
 		}
-		if err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withPlace(place{Group: group, SenderID: m.SenderID}) }); err != nil {
+		if err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withKID(group, m.SenderID) }); err != nil {
 			return err
 		}
 	}

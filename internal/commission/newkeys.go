@@ -75,7 +75,7 @@ func (s *site) purge(ctx context.Context, g *group, purged join.Purge) error {
 	}
 	s.mu.Unlock()
 	for _, d := range stale {
-		err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withPlace(place{Group: g.name}) })
+		err := s.updateDevice(ctx, d, func(r *deviceRecord) { r.Groups = r.withKID(g.name, nil) })
 		if err != nil {
 			return err
 		}

@@ -110,6 +110,7 @@ var (
 	errLostOwner  = passing("owner-unknown", "The device does not accept this site's key any more: it was reset, or it has another owner now.", "Try again: it is claimed anew if it is free.")
 	errDisowned   = problem("owner-refused", "The device does not accept this site's key any more, and its label does not open it: it has another owner, or somebody between answers in its place.", "If it was given away, forget it. If not, look for what interferes, and try again.")
 	errRole       = problem("role-refused", "The Group Manager does not admit this device with its present rights.", "Ask for rights in this group.")
+	errMute       = problem("may-not-send", "The device is in the group but may not send there: the rights let devices of its kind answer only.", "Ask an admin to allow devices of this model to send in the group, then take the device out and join it again.")
 	errRejoin     = passing("join-unfinished", "The device did not take the keys that were obtained for it.", "Try again: it is joined anew.")
 	errNoKID      = problem("not-in-group", "The device is in no list of this group's members.", "Join it to the group.")
 )

@@ -93,6 +93,7 @@ type place struct {
 	Why     string `cbor:"3,keyasint,omitempty"` // what the device said is wrong
 	Expires uint64 `cbor:"4,keyasint,omitempty"` // when its association ends, seconds since 1970; 0: not asked
 	Ended   bool   `cbor:"5,keyasint,omitempty"` // it is no member any more, Why says why
+	Mute    bool   `cbor:"6,keyasint,omitempty"` // it would send, but its rights let it answer only
 }
 
 // handover is a Join Response with the association of the Group Manager on their
@@ -104,6 +105,7 @@ type handover struct {
 	Payload  cose.Secret `cbor:"2,keyasint"` // of the PUT
 	SenderID []byte      `cbor:"3,keyasint"`
 	Expires  uint64      `cbor:"4,keyasint"` // of the token, seconds since 1970
+	Mute     bool        `cbor:"5,keyasint,omitempty"`
 }
 
 func (r *deviceRecord) id() string { return hex.EncodeToString(r.ID) }
@@ -129,6 +131,17 @@ func (r *deviceRecord) place(group string) *place {
 		}
 	}
 	return nil
+}
+
+// mute reports whether the device is in a group where it may only answer.
+func (r *deviceRecord) mute(group string) bool {
+	p := r.place(group)
+	return p != nil && p.Mute
+}
+
+// withKID returns the places with another Sender ID in a group.
+func (r *deviceRecord) withKID(group string, kid []byte) []place {
+	return r.withPlace(place{Group: group, SenderID: kid, Mute: r.mute(group)})
 }
 
 // withPlace returns the places with one added or replaced.

@@ -103,14 +103,15 @@ func (s *site) inquire(ids []string) {
 
 // noteGroups takes over what a device says of its memberships.
 func (r *deviceRecord) noteGroups(list []groupPayload) {
-	r.Groups = nil
+	var places []place
 	for _, g := range list {
-		p := place{Group: g.Name, SenderID: g.SenderID, Why: g.Why, Expires: g.Expires, Ended: g.Ended != 0}
+		p := place{Group: g.Name, SenderID: g.SenderID, Why: g.Why, Expires: g.Expires, Ended: g.Ended != 0, Mute: r.mute(g.Name)}
 		if p.Ended {
 			p.SenderID = nil
 		}
-		r.Groups = append(r.Groups, p)
+		places = append(places, p)
 	}
+	r.Groups = places
 }
 
 // renew joins the device to the job's group anew, whether it needs that or not; a

@@ -99,8 +99,11 @@ func (e *Engine) LinkSettings(ctx context.Context, devices []string, group strin
 	c := SettingsChange{Group: g.name}.whole()
 	for _, d := range list {
 		what := s.schemaOf(d.id)
-		if what == nil {
+		switch {
+		case what == nil:
 			return SettingsChange{}, errCfgUnread
+		case s.of(d).mute(to.Group):
+			return SettingsChange{}, errMute
 		}
 		if c.Model != "" && c.Model != what.Model {
 			return SettingsChange{}, errCfgModels

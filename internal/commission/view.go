@@ -43,7 +43,7 @@ func (d *device) view(s *siteRecord) Device {
 	for _, p := range r.Groups {
 		v.Groups = append(v.Groups, Membership{
 			Group: p.Group, SenderID: hex.EncodeToString(p.SenderID),
-			Ended: p.Ended, Why: p.Why, Expires: int64(p.Expires) * 1000,
+			Ended: p.Ended, Why: p.Why, Expires: int64(p.Expires) * 1000, Mute: p.Mute,
 		})
 	}
 	return v

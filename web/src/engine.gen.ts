@@ -95,6 +95,8 @@ export interface Membership {
   why: string;
   /** when its association with the Group Manager ends; 0: it was not asked */
   expires: number;
+  /** a switch or sensor that may answer there but not send: the rights do not let it */
+  mute: boolean;
 }
 
 /** Group is a group of the site and what is known of its members. */

@@ -28,6 +28,7 @@ export class DeviceSheet extends Dialog {
       <div class="row">${status(deviceState(device))}<span class="muted small">${device.state === "failed" ? nothing : device.step}</span></div>
       ${device.problem ? note({ tone: "fail", icon: "fail", title: device.problem.text, text: device.problem.next }) : nothing}
       ${device.groups.filter((one) => one.why).map((one) => note({ tone: "warn", icon: "warn", title: `${groupTitle(one.group)}: ${one.why}`, text: one.ended ? "Join it again if it belongs there." : "" }))}
+      ${device.groups.filter((one) => one.mute && !one.ended).map((one) => note({ tone: "warn", icon: "warn", title: `${groupTitle(one.group)}: it may answer here, but not send.`, text: "The rights let devices of this model answer only. Ask an admin to allow them to send, then take it out and join it again." }))}
       ${this.#facts(device)} ${this.#actions(device)}
     </div>`;
   }
