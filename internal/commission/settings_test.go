@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -136,5 +137,77 @@ func TestSettingsTemplates(t *testing.T) {
 		if err != nil || len(run.Rows) != 3 || run.Rows[0].State != SettingsRowSame {
 			t.Errorf("%s: %v %s", format, err, describeRun(run))
 		}
+	}
+}
+
+// What a change has goes into what its template has, to the member; a device has its
+// own in front of both. Devices that there are not are told, and bytes are bytes.
+func TestSettingsOverTemplate(t *testing.T) {
+	w := newCfgWorld(t, 2)
+	b := w.commissioned(nil)
+	saved, err := b.SaveTemplate(t.Context(), SettingsTemplate{
+		Name: "Office", Model: "lamp-dim-1", Variables: []SettingsVariable{{Name: "level", Default: uint64(10)}},
+		Values: map[string]any{"6": map[string]any{"1": map[string]any{"1": "${level}"}, "2": map[string]any{"1": 20.0, "2": 100.0}}},
+	})
+	b.must(saved, err)
+	first, second := w.lamps[0].id(), w.lamps[1].id()
+	c := wanted(map[string]any{"6": map[string]any{"2": map[string]any{"1": 30.0}}}, func(c *SettingsChange) {
+		c.Template, c.PerDevice = saved.ID, map[string]map[string]any{first: {"6": map[string]any{"1": map[string]any{"1": 40.0}, "3": map[string]any{"1": 50.0}}}}
+	})
+	run, err := b.PlanSettings(t.Context(), c)
+	b.must(run, err)
+	for id, want := range map[string]string{
+		first:  `{"1":{"1":40},"2":{"1":30,"2":100},"3":{"1":50}}`,
+		second: `{"1":{"1":10},"2":{"1":30,"2":100}}`,
+	} {
+		for _, row := range run.Rows {
+			if text, _ := json.Marshal(row.Changes[0].New); row.Device == id && string(text) != want {
+				t.Errorf("%s would have %s, not %s", id, text, want)
+			}
+		}
+	}
+	for _, devices := range [][]string{nil, {first}} {
+		c := wanted(map[string]any{"3": 1000.0}, func(c *SettingsChange) {
+			c.Devices, c.PerDevice = devices, map[string]map[string]any{"0024befffe809999": {"20": "Door"}}
+		})
+		if _, err := b.PlanSettings(t.Context(), c); id(err) != "cfg-values" || !strings.Contains(err.Error(), "0024befffe809999") {
+			t.Errorf("%v: %v", devices, err)
+		}
+	}
+	// One of several for which a site has values of their own.
+	c = wanted(nil, func(c *SettingsChange) {
+		c.Devices, c.PerDevice = []string{first}, map[string]map[string]any{first: {"20": "Door"}, second: {"20": "Window"}}
+	})
+	if run, err := b.PlanSettings(t.Context(), c); err != nil || len(run.Rows) != 1 {
+		t.Errorf("%v %s", err, describeRun(run))
+	}
+}
+
+// A device of another model that did not tell its schema yet does not count among
+// those that a template numbers.
+func TestTemplatesNumberTheModel(t *testing.T) {
+	w := newCfgWorld(t, 3)
+	b := w.commissioned(nil)
+	_, err := b.SettingsSchemas(t.Context(), hall)
+	b.must(nil, err)
+	s, g, err := b.siteAndGroup(hall)
+	b.must(nil, err)
+	other, err := s.device(w.lamps[0].id())
+	b.must(nil, err)
+	b.must(nil, s.updateDevice(t.Context(), other, func(r *deviceRecord) { r.Model = "switch-2" }))
+	b.must(nil, s.setSettings(t.Context(), map[string]*settingsRecord{other.id: {}}))
+	c := wanted(map[string]any{"20": "Lamp ${index + 1}"})
+	list, err := s.meant(g, &c)
+	if err != nil || len(list) != 2 || list[0].id != w.lamps[1].id() {
+		t.Errorf("%d, %v", len(list), err)
+	}
+	// Where labels name models otherwise, it counts.
+	for _, l := range w.lamps[1:] {
+		d, err := s.device(l.id())
+		b.must(nil, err)
+		b.must(nil, s.updateDevice(t.Context(), d, func(r *deviceRecord) { r.Model = "LX-1" }))
+	}
+	if list, err := s.meant(g, &c); err != nil || len(list) != 3 {
+		t.Errorf("%d, %v", len(list), err)
 	}
 }

@@ -3,12 +3,15 @@ package commission
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"lamplighter/internal/settings"
 	"lamplighter/internal/settings/change"
+	"lamplighter/internal/settings/exchange"
 	"lamplighter/internal/settings/template"
 )
 
@@ -91,12 +94,32 @@ func (s *site) meant(g *group, c *SettingsChange) (list []*device, err error) {
 	if len(c.Devices) > 0 {
 		return s.chosen(c.Devices)
 	}
-	for _, d := range s.membersOf(g) {
-		if r := s.settingsOf(d.id); r.Schema == nil || r.Schema.Model == c.Model {
+	members := s.membersOf(g)
+	named := slices.ContainsFunc(members, func(d *device) bool { // labels name models as schemas do
+		ref := s.settingsOf(d.id).Schema
+		return ref != nil && ref.Model == c.Model && s.of(d).Model == c.Model
+	})
+	for _, d := range members {
+		ref := s.settingsOf(d.id).Schema
+		if ref == nil && (!named || s.of(d).Model == c.Model) || ref != nil && ref.Model == c.Model {
 			list = append(list, d)
 		}
 	}
 	return list, nil
+}
+
+// strangers are those that a change has values of their own for, and which are not
+// among its devices, nor others of the group where it is for a few.
+func (s *site) strangers(g *group, c *SettingsChange, devices []*device) (ids []string) {
+	if len(c.Devices) > 0 {
+		devices = append(s.membersOf(g), devices...)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.PerDevice)) {
+		if !slices.ContainsFunc(devices, func(d *device) bool { return d.id == id }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // forChange translates what a person wants: templates are expanded, and what is the
@@ -105,6 +128,9 @@ func (s *site) forChange(ctx context.Context, g *group, c *SettingsChange, what 
 	devices, err := s.meant(g, c)
 	if err != nil {
 		return out, err
+	}
+	if others := s.strangers(g, c, devices); len(others) > 0 {
+		return out, cfgProblem(fmt.Errorf("the group has no %s %s", c.Model, strings.Join(others, ", ")))
 	}
 	values, variables, err := s.templateOf(ctx, c, what)
 	if err != nil {
@@ -117,12 +143,14 @@ func (s *site) forChange(ctx context.Context, g *group, c *SettingsChange, what 
 		if err != nil {
 			return out, cfgProblem(err)
 		}
+		if m, err = what.FromJSON(m.JSON()); err != nil { // a variable has bytes as JSON has them
+			return out, cfgProblem(err)
+		}
 		own, err := what.FromJSON(c.PerDevice[d.id])
 		if err != nil {
 			return out, cfgProblem(err)
 		}
-		each[d.id] = settings.Merge(m, nil)
-		maps.Copy(each[d.id], own)
+		each[d.id] = settings.Overlay(m, own)
 	}
 	out = change.Change{Mend: c.Mend}
 	for _, d := range devices {
@@ -136,31 +164,11 @@ func (s *site) forChange(ctx context.Context, g *group, c *SettingsChange, what 
 
 // parted takes apart what is the same for all devices.
 func parted(each map[string]settings.Map, what *settings.Schema) (shared settings.Map, own map[string]settings.Map) {
-	ids := slices.Sorted(maps.Keys(each))
-	shared, own = settings.Map{}, map[string]settings.Map{}
-	if len(ids) == 0 {
-		return shared, own
+	var list []exchange.Device
+	for _, id := range slices.Sorted(maps.Keys(each)) {
+		list = append(list, exchange.Device{ID: id, Values: each[id]})
 	}
-	for key, v := range each[ids[0]] {
-		d := what.Def(key)
-		same := d == nil || d.Flags&settings.PerDevice == 0
-		for _, id := range ids {
-			other, has := each[id][key]
-			same = same && has && string(settings.Map{0: other}.Short()) == string(settings.Map{0: v}.Short())
-		}
-		if same {
-			shared[key] = v
-		}
-	}
-	for _, id := range ids {
-		for key, v := range each[id] {
-			if _, is := shared[key]; !is {
-				own[id] = settings.Merge(own[id], settings.Map{})
-				own[id][key] = v
-			}
-		}
-	}
-	return shared, own
+	return exchange.Fold(list, what)
 }
 
 // refuse says what no device of the schema would take.
@@ -203,8 +211,7 @@ func (s *site) templateOf(ctx context.Context, c *SettingsChange, what *settings
 	if err != nil {
 		return nil, nil, cfgProblem(err)
 	}
-	maps.Copy(below, values)
-	return below, variables, nil
+	return settings.Overlay(below, values), variables, nil
 }
 
 // planOf reads what devices run and computes what a change makes of it.
