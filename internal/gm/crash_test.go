@@ -71,6 +71,7 @@ type model struct {
 	secrets map[string]string // Gid → Master Secret
 	gids    map[string]string // Master Secret → Gid
 	num     uint64
+	stale   staleModel
 }
 
 // person is a node and what the Group Manager acknowledged to it.
@@ -236,6 +237,7 @@ func (m *model) check() {
 	if err != nil {
 		m.w.t.Fatal(err)
 	}
+	m.stale.follow(m.w.t, g, members)
 	held := map[string]bool{}
 	stored := map[string]Member{}
 	for _, mem := range members {
@@ -275,7 +277,7 @@ func (m *model) hold(gid string, mem Member, held map[string]bool) {
 
 // DESIGN S4: whatever the moment of a crash, no acknowledged member is lost, no
 // Sender ID is handed out twice within a Gid, and no Gid and Master Secret are
-// issued twice.
+// issued twice. The stale sets hold what became stale under their versions.
 func TestCrashes(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
