@@ -121,6 +121,9 @@ func (s *killSite) checkMembers(g *killGroup, members []ace.MemberInfo) {
 	for _, n := range s.everybody() {
 		st := n.now.Load()
 		m, is := listed[n.subject]
+		if n.goes() && st.group == g && st.sid != nil {
+			g.ends(string(st.sid), is)
+		}
 		switch {
 		case st.group != g || st.open || n.goes():
 		case st.member != is:

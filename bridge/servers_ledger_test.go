@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -137,8 +138,9 @@ type killGroup struct {
 	// administrator's.
 	may []ace.Configuration
 
-	mu    sync.Mutex
-	stale []surrender
+	mu     sync.Mutex
+	stale  []surrender
+	ending map[string]bool // Sender IDs of people who are being revoked -> whether they are members still
 }
 
 func (g *killGroup) state() existence { return existence(g.is.Load()) }
@@ -169,12 +171,30 @@ func (g *killGroup) gaveUp(s surrender) {
 	g.stale = append(g.stale, s)
 }
 
-// settle notes that nothing is under way while the version is num.
+// ends notes that a Sender ID becomes stale without a request of its holder's, some
+// time before that is a member no longer: whom the Group Manager learns to be revoked
+// it evicts by itself.
+func (g *killGroup) ends(sid string, member bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ending == nil {
+		g.ending = map[string]bool{}
+	}
+	if _, known := g.ending[sid]; !known {
+		g.stale = append(g.stale, surrender{sid: sid, least: g.num.Load(), most: noNum, maybe: true})
+	}
+	g.ending[sid] = member
+}
+
+// settle notes that nothing is under way while the version is num, but the eviction of
+// who is revoked.
 func (g *killGroup) settle(num uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.stale {
-		g.stale[i].most = min(g.stale[i].most, num)
+		if s := &g.stale[i]; !g.ending[s.sid] {
+			s.most = min(s.most, num)
+		}
 	}
 }
 
@@ -184,7 +204,7 @@ func (g *killGroup) settle(num uint64) {
 func (g *killGroup) checkStale(l *ledger, who string, v uint64, told [][]byte, held map[string]bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	listed, later := map[string]bool{}, map[string]bool{}
+	listed, later, when := map[string]bool{}, map[string]bool{}, map[string][]string{}
 	for _, sid := range told {
 		listed[string(sid)] = true
 		if held[string(sid)] {
@@ -196,10 +216,11 @@ func (g *killGroup) checkStale(l *ledger, who string, v uint64, told [][]byte, h
 			l.fail("group %s: %s at version %d is not told that Sender ID %x became stale (in %d to %d)", g.name, who, v, s.sid, s.least, s.most)
 		}
 		later[s.sid] = later[s.sid] || s.most >= v
+		when[s.sid] = append(when[s.sid], fmt.Sprintf("%d to %d", s.least, s.most))
 	}
 	for sid := range listed {
 		if known, is := later[sid]; is && !known {
-			l.fail("group %s: %s at version %d is told of Sender ID %x, which was stale before", g.name, who, v, sid)
+			l.fail("group %s: %s at version %d is told of Sender ID %x, which was stale before (in %s)", g.name, who, v, sid, strings.Join(when[sid], ", "))
 		}
 	}
 }
