@@ -17,6 +17,18 @@ func printEvents(out io.Writer) func(commission.Event) {
 	}
 }
 
+// toGroup says what went to all.
+func toGroup(call commission.RollCall) string {
+	text := fmt.Sprintf("%d messages to the group", call.Messages)
+	if call.Messages == 1 {
+		text = "1 message to the group"
+	}
+	if call.Multicasts > call.Messages {
+		text += fmt.Sprintf(", %d with its copies", call.Multicasts)
+	}
+	return text
+}
+
 // printRollCall prints one row a device; a missing answer is an error.
 func printRollCall(out io.Writer, s commission.Snapshot, call commission.RollCall) error {
 	names := map[string]string{}
@@ -38,7 +50,10 @@ func printRollCall(out io.Writer, s commission.Snapshot, call commission.RollCal
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d of %d verified, %d multicast and %d unicast requests\n", call.Verified, len(call.Answers), call.Multicasts, call.Unicasts)
+	fmt.Fprintf(out, "%d of %d verified; %s, %d to one device\n", call.Verified, len(call.Answers), toGroup(call), call.Unicasts)
+	if call.Until > 0 {
+		fmt.Fprintf(out, "Who did not confirm it is asked on until %s by every program that runs over this data.\n", timeOfDay(call.Until))
+	}
 	if call.Verified < len(call.Answers) {
 		return fmt.Errorf("%d devices did not answer", len(call.Answers)-call.Verified)
 	}

@@ -96,7 +96,7 @@ func TestSettingsFromTerminal(t *testing.T) {
 		t.Errorf("%v\n%s", err, text)
 	}
 	run(0, "All run it already.", "settings", "import", file, "--group", faultGroup)
-	run(0, "verified", "scene", "recall", "3", "--group", faultGroup)
+	run(0, "4 of 4 verified; 1 message to the group", "scene", "recall", "3", "--group", faultGroup)
 	for _, l := range s.lamps.lamps {
 		if st := l.state(); !st.Light.On || st.Light.Level != 40 {
 			t.Errorf("%s shows %+v", st.Label, st.Light)

@@ -117,7 +117,7 @@ test('a board on trial says when devices go back, and takes yes or no', async ()
 });
 
 test('all on takes two presses', async () => {
-  const page = await open(`settings/${group}/emergency`, site(), { emergencyLog: [], emergency: { group, kind: 'emergency', started: 1, ended: 2, answers: [], verified: 0, multicasts: 1, unicasts: 0, median: 0, slowest: 0 } });
+  const page = await open(`settings/${group}/emergency`, site(), { emergencyLog: [], emergency: { group, kind: 'emergency', started: 1, ended: 2, answers: [], verified: 0, messages: 1, multicasts: 3, unicasts: 0, until: 0, median: 0, slowest: 0 } });
   await page.getByTestId('emergency-on').click();
   expect(await calls(page, 'emergency')).toEqual([]);
   await page.getByTestId('emergency-no').click();

@@ -142,12 +142,13 @@ test('three lamps that have drifted are shown, and mended', async () => {
 
 test('one message recalls a scene', async () => {
   const call = await page.evaluate((group) => lamplighter.recallScene(group, 3, 0), group);
+  expect(call.messages).toBe(1);
   expect(call.multicasts).toBeLessThanOrEqual(3);
   for (const lamp of await dimmable()) expect(lamp.light, lamp.label).toMatchObject({ on: true, level: 55 });
   const at = (await dimmable()).map((lamp) => lamp.settings.recalledAt!);
   const together = at.filter((one) => one - Math.min(...at) <= 200).length;
   expect(together).toBeGreaterThanOrEqual(lamps - 2); // whom all copies miss is asked alone
-  console.log(`${call.multicasts} messages, ${call.unicasts} to one; recalled within ${Math.max(...at) - Math.min(...at)} ms`);
+  console.log(`one message in ${call.multicasts} multicasts, ${call.unicasts} to one; recalled within ${Math.max(...at) - Math.min(...at)} ms`);
 });
 
 test('the bridge saw no key', async () => {

@@ -161,8 +161,10 @@ type RollCall struct {
 	Ended      int64    `json:"ended"` // 0: running
 	Answers    []Answer `json:"answers"`
 	Verified   int      `json:"verified"`
-	Multicasts int      `json:"multicasts"`
+	Messages   int      `json:"messages"`   // to the group
+	Multicasts int      `json:"multicasts"` // of them that went out, copies that are identical to the byte included
 	Unicasts   int      `json:"unicasts"`
+	Until      int64    `json:"until"` // of an emergency: how long who did not confirm it is asked on, also after a restart; 0: nobody is
 	Median     float64  `json:"median"`
 	Slowest    float64  `json:"slowest"`
 }

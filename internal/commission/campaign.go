@@ -60,12 +60,13 @@ type heldAnswer struct {
 
 // ask sends req to the group and gathers the answers.
 func (s *site) ask(ctx context.Context, g *group, kind string, req *coap.Message) (RollCall, error) {
-	call, _, err := s.askFor(ctx, g, kind, req)
+	call, _, err := s.askFor(ctx, g, kind, req, func(*campaign) {})
 	return call, err
 }
 
-// askFor is [site.ask] for who goes on with the campaign.
-func (s *site) askFor(ctx context.Context, g *group, kind string, req *coap.Message) (RollCall, *campaign, error) {
+// askFor is [site.ask] for who goes on with the campaign; first comes before anything
+// is sent.
+func (s *site) askFor(ctx context.Context, g *group, kind string, req *coap.Message, first func(*campaign)) (RollCall, *campaign, error) {
 	if err := s.ensureMember(ctx, g); err != nil {
 		return RollCall{}, nil, asProblem(err)
 	}
@@ -87,6 +88,7 @@ func (s *site) askFor(ctx context.Context, g *group, kind string, req *coap.Mess
 		g.alarm, c.copies = c, alarmCopies
 	}
 	s.mu.Unlock()
+	first(c)
 	c.tellAll()
 	err := c.run(ctx)
 	c.finish(asProblem(err))
@@ -140,7 +142,7 @@ func (c *campaign) run(ctx context.Context) error {
 	return nil
 }
 
-// multicast sends the request once and takes answers until all are in or the
+// multicast sends the request, with its copies, and takes answers until all are in or the
 // devices' Leisure is over.
 func (c *campaign) multicast(ctx context.Context) error {
 	group, err := netip.ParseAddrPort(c.s.record().Multicast)
@@ -152,7 +154,7 @@ func (c *campaign) multicast(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.call.Multicasts++
+	c.call.Messages++
 	c.sent = append(c.sent, binding)
 	c.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
@@ -174,14 +176,20 @@ func (c *campaign) multicast(ctx context.Context) error {
 	take := func(resp *coap.Message, from netip.AddrPort) {
 		arrivals <- arrival{resp, from, binding, time.Since(sent)}
 	}
+	send := func() error {
+		c.mu.Lock()
+		c.call.Multicasts++
+		c.mu.Unlock()
+		return c.s.e.wire.Multicast(ctx, group, outer, c.wait, take)
+	}
 	for n := 1; n < c.copies; n++ { // who had the message before drops a copy unread
 		copies.Go(func() {
 			if sleep(ctx, time.Duration(n)*alarmGap) {
-				_ = c.s.e.wire.Multicast(ctx, group, outer, c.wait, take)
+				_ = send()
 			}
 		})
 	}
-	err = c.s.e.wire.Multicast(ctx, group, outer, c.wait, take)
+	err = send()
 	copies.Wait()
 	close(arrivals)
 	opening.Wait()

@@ -29,8 +29,8 @@ func (e *Engine) Diagnostics() string {
 	for _, g := range snap.Groups {
 		fmt.Fprintf(&b, "\ngroup %s: joined %v, key version %d, %s\n", g.Name, g.Joined, g.Epoch, plural(len(g.Members), "member", "members"))
 		if c := g.RollCall; c != nil {
-			fmt.Fprintf(&b, "  last %s: %d of %d verified, %d multicasts, %d unicasts, median %.1f ms, slowest %.1f ms\n",
-				c.Kind, c.Verified, len(c.Answers), c.Multicasts, c.Unicasts, c.Median, c.Slowest)
+			fmt.Fprintf(&b, "  last %s: %d of %d verified, %s in %d multicasts, %d unicasts, median %.1f ms, slowest %.1f ms\n",
+				c.Kind, c.Verified, len(c.Answers), plural(c.Messages, "message", "messages"), c.Multicasts, c.Unicasts, c.Median, c.Slowest)
 		}
 	}
 	for _, j := range snap.Jobs {

@@ -257,8 +257,13 @@ func (t *tests) end(ctx context.Context, it *item, entry EmergencyEntry, p *Erro
 
 // logTests adds a line to the log.
 func (s *site) logTests(ctx context.Context, group string, entry EmergencyEntry, more ...write) error {
+	return s.commit(ctx, append(more, testWrite(group, entry))...)
+}
+
+// testWrite is a line of the log; the same one again takes the place of the first.
+func testWrite(group string, entry EmergencyEntry) write {
 	key := fmt.Sprintf("%s%013d-%s-%s", preTest, entry.At, group, cmp.Or(entry.Device, entry.Result))
-	return s.commit(ctx, append(more, write{key, testRecord{group, entry}})...)
+	return write{key, testRecord{group, entry}}
 }
 
 // EmergencyLog is the log of a group's emergency lights, newest first.

@@ -132,7 +132,10 @@ func (c *campaign) followUp(ctx context.Context) {
 	slots := make(chan struct{}, c.s.e.cfg.Tuning.Follow)
 	for _, id := range c.silent() {
 		d, err := c.s.device(id)
-		if err != nil || c.superseded() {
+		if err != nil {
+			continue // forgotten meanwhile
+		}
+		if c.superseded() {
 			return
 		}
 		c.set(id, func(row *Answer) { row.State = AnswerAsking })

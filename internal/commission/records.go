@@ -183,6 +183,8 @@ type groupRecord struct {
 
 	Paused bool          `cbor:"5,keyasint,omitempty"`
 	Ended  MembershipEnd `cbor:"6,keyasint,omitempty"`
+
+	Alarm *alarmRecord `cbor:"7,keyasint,omitempty"` // nil: everybody has confirmed the latest, or nobody is asked any more
 }
 
 // memberRecord is the browser's own membership. The Sender Sequence Numbers go

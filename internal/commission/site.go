@@ -110,6 +110,7 @@ func (s *site) resume() {
 		}
 	})
 	s.resumeJobs()
+	s.resumeAlarms()
 	s.background(s.chase)
 	s.background(s.tidyImages)
 }

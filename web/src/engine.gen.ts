@@ -173,8 +173,13 @@ export interface RollCall {
   ended: number;
   answers: Answer[];
   verified: number;
+  /** to the group */
+  messages: number;
+  /** of them that went out, copies that are identical to the byte included */
   multicasts: number;
   unicasts: number;
+  /** of an emergency: how long who did not confirm it is asked on, also after a restart; 0: nobody is */
+  until: number;
   median: number;
   slowest: number;
 }

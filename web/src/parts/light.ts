@@ -14,9 +14,18 @@ const step = 10;
 /** Messages are at least this far apart: a held arrow key is not a message each. */
 const pace = 250;
 
+/** "one message, sent 3 times": what went to the group. */
+export function sentTo(call: RollCall): string {
+  if (call.ended && !call.messages) {
+    return "each asked alone";
+  }
+  const text = call.messages < 2 ? "one message" : call.messages + " messages";
+  return call.multicasts > Math.max(1, call.messages) ? `${text}, sent ${call.multicasts} times` : text;
+}
+
 /** "one message, 28 of 30": what was sent and what came back. */
 export function said(call: RollCall): Words {
-  const sent = call.multicasts < 2 ? "one message" : call.multicasts + " messages";
+  const sent = sentTo(call);
   const total = (call.answers ?? []).length;
   if (!call.ended) {
     return { tone: "busy", icon: "wait", word: `${sent}, ${call.verified} of ${total}` };

@@ -136,7 +136,7 @@ export class GroupScreen extends View {
     return stats([
       { value: call ? `${call.verified} of ${total}` : `${total}`, label: call ? "answered and verified" : "members, not asked yet", testid: "stat-answered" },
       { value: timed ? ms(call.median) : "–", label: timed ? `median, ${ms(call.slowest)} slowest` : "median", testid: "stat-median" },
-      { value: call ? `${Math.max(1, call.multicasts)} + ${call.unicasts}` : "–", label: "multicast, unicast follow-ups", testid: "stat-messages" },
+      { value: call ? `${call.multicasts} + ${call.unicasts}` : "–", label: "multicast, unicast follow-ups", testid: "stat-messages" },
       { value: call?.ended ? clock(call.ended) : call ? "…" : "never", label: "last proof", testid: "stat-proof" },
     ]);
   }

@@ -8,6 +8,7 @@ import { byName, clock, count, listed } from "../format";
 import { icon } from "../icons";
 import { deviceName, jobs, lamps } from "../parts/job";
 import "../parts/job-card";
+import { sentTo } from "../parts/light";
 import { note } from "../parts/note";
 import { attempt } from "../shell/toasts";
 import { state } from "../state";
@@ -107,7 +108,8 @@ export class Emergency extends View {
   /** Who said that it did. */
   #receipts() {
     const live = this.group.rollCall?.kind === "emergency" ? this.group.rollCall : undefined;
-    const call = this.sending ? live : (this.result?.call ?? live);
+    const known = this.result?.call;
+    const call = this.sending || (live && known && live.started >= known.started) ? live : (known ?? live); // who is asked on may answer later
     if (!call) {
       return nothing;
     }
@@ -116,8 +118,8 @@ export class Emergency extends View {
     const words = call.verified === all.length ? ({ tone: "ok", icon: "ok" } as const) : call.ended ? ({ tone: "fail", icon: "fail" } as const) : ({ tone: "busy", icon: "wait" } as const);
     return html`<section class="card" aria-labelledby="receipts-of">
       <div class="sect"><h2 id="receipts-of">Receipts</h2><span role="status">${status({ ...words, word: `${call.verified} of ${all.length} did it` }, "emergency-result")}</span>
-        <span class="muted small push">${count(Math.max(1, call.multicasts), "identical message")}, ${call.unicasts} asked again${call.ended ? ` · ${clock(call.ended)}` : ""}</span></div>
-      ${call.ended && silent.length ? html`<div class="body">${note({ tone: "fail", icon: "fail", title: `${listed(silent.map((answer) => deviceName(answer.device)))} did not answer.`, text: "Go and look. Asked by multicast and again one by one." })}</div>` : nothing}
+        <span class="muted small push">${sentTo(call)}, ${call.unicasts} asked again${call.ended ? ` · ${clock(call.ended)}` : ""}</span></div>
+      ${call.ended && silent.length ? html`<div class="body">${note({ tone: "fail", icon: "fail", title: `${listed(silent.map((answer) => deviceName(answer.device)))} did not answer.`, text: call.until ? `Go and look. Until ${clock(call.until)} they are asked on, also after a reload.` : "Go and look. Asked by multicast and again one by one." })}</div>` : nothing}
       <ul class="receipts" data-testid="receipts">${all.map((answer) => this.#receipt(answer))}</ul>
     </section>`;
   }
