@@ -62,8 +62,9 @@ func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
 		return s.jobView(j), nil
 	}
 	more, err := s.againRollout(j)
+	var old *cfgChange
 	if err == nil && more == nil {
-		more, err = s.againChange(j)
+		more, old, err = s.againChange(j)
 	}
 	if err != nil {
 		s.mu.Unlock()
@@ -84,6 +85,9 @@ func (e *Engine) RetryJob(ctx context.Context, id string) (Job, error) {
 	if err := s.commit(ctx, append(writes, write{preJob + id, rec})...); err != nil {
 		s.mu.Lock()
 		j.rec = ended // nobody works on it: it may be tried again
+		if old != nil {
+			s.changes[id] = old
+		}
 		s.mu.Unlock()
 		s.touchJob(j)
 		return Job{}, asProblem(err)
@@ -100,13 +104,19 @@ func (e *Engine) CancelJob(ctx context.Context, id string) (Job, error) {
 	}
 	var writes []write
 	s.mu.Lock()
+	var c *cfgChange
 	if j.stop != nil {
-		writes = append(s.cancelRollout(j), s.cancelChange(j)...)
+		writes, c = s.cancelRollout(j), s.changes[id]
 		j.canceled = true
 		j.stop()
 	}
 	done := j.done
 	s.mu.Unlock()
+	if c != nil {
+		if err := s.wantBack(ctx, j, c); err != nil {
+			s.e.logProblem("", "saving that a job was canceled", err)
+		}
+	}
 	if len(writes) > 0 {
 		if err := s.commit(ctx, writes...); err != nil { // it ends all the same, unless the engine does before
 			s.e.logProblem("", "saving that a job was canceled", err)

@@ -79,8 +79,8 @@ func (s *site) loadSettings(tx store.Tx) error {
 		scan(tx, preSchema, func(digest string, r *schemaRecord) { s.schemas[digest] = newSchema(r) }),
 		scan(tx, preSettings, func(id string, r *settingsRecord) { s.settings[id] = r }),
 		scan(tx, preChange, func(id string, r *changeRecord) {
-			if s.jobs[id] != nil {
-				s.changes[id] = loadChange(*r)
+			if j := s.jobs[id]; j != nil {
+				s.changes[id] = loadChange(*r, j.ended())
 			}
 		}))
 }

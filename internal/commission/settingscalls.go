@@ -103,14 +103,11 @@ func (e *Engine) RevertSettings(ctx context.Context, job string) (SettingsRun, e
 		s.mu.Unlock()
 		return SettingsRun{}, errCfgOver
 	}
-	rec := c.rec
-	rec.Revert = true
 	s.mu.Unlock()
-	if err := s.commit(ctx, write{preChange + job, rec}); err != nil {
+	if err := s.wantBack(ctx, j, c); err != nil {
 		return SettingsRun{}, asProblem(err)
 	}
 	s.mu.Lock()
-	c.rec.Revert = true
 	if c.stop != nil {
 		c.stop()
 	}
@@ -149,12 +146,14 @@ func (e *Engine) UndoSettings(_ context.Context, job string) (SettingsChange, er
 		return SettingsChange{}, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !j.ended() || !c.undoable(e.cfg.Now()) {
+	can := j.ended() && c.undoable(e.cfg.Now())
+	s.mu.Unlock()
+	st := s.kept(c)
+	if !can || st == nil {
 		return SettingsChange{}, errCfgUndo
 	}
-	undo := c.state.Undo()
-	back := SettingsChange{Group: j.rec.Group, Model: c.state.Ref.Model, Devices: undo.Only, ConfirmWithin: c.want.ConfirmWithin}.whole()
+	undo := st.Undo()
+	back := SettingsChange{Group: j.rec.Group, Model: st.Ref.Model, Devices: undo.Only, ConfirmWithin: c.want.ConfirmWithin}.whole()
 	back.Values = escaped(undo.Values).JSON()
 	for id, own := range undo.Own {
 		back.PerDevice[id] = own.JSON()

@@ -15,13 +15,10 @@ func (s *site) runView(job string, c *SettingsChange, what *settings.Schema, st 
 		Requests: st.Requests, Bytes: st.Bytes, UnicastRequests: st.Unicast,
 		PredictedRequests: st.Predicted.Requests, PredictedBytes: st.Predicted.Bytes, OneByOneRequests: st.Predicted.OneByOne,
 		SwitchAt: unixMilli(st.SwitchAt), RevertAt: unixMilli(st.RevertAt),
-		Started: unixMilli(st.Started), Ended: unixMilli(st.Ended), Problem: cfgReason(st.Reason), Network: st.Network,
+		Started: unixMilli(st.Started), Ended: unixMilli(st.Ended), UndoUntil: undoUntil(st), Problem: cfgReason(st.Reason), Network: st.Network,
 	}
 	for i := range st.Rows {
 		v.Rows = append(v.Rows, rowView(&st.Rows[i], what))
-		if st.Rows[i].State == change.RowConfirmed && !st.Ended.IsZero() {
-			v.UndoUntil = unixMilli(st.Ended.Add(undoLife))
-		}
 	}
 	return v
 }
@@ -78,12 +75,13 @@ func (s *site) changeView(id string) (SettingsRun, bool) {
 		s.mu.Unlock()
 		return SettingsRun{}, false
 	}
-	want, st, waits := c.want, c.state, c.failed
+	want, failed := c.want, c.rec.Failed
 	started, ended := int64(0), int64(0)
 	if j := s.jobs[id]; j != nil {
 		started, ended = j.rec.Started, j.rec.Ended
 	}
 	s.mu.Unlock()
+	st := s.kept(c)
 	if st == nil {
 		st = &change.State{Phase: change.Planning}
 	}
@@ -96,11 +94,11 @@ func (s *site) changeView(id string) (SettingsRun, bool) {
 	if v.Ended == 0 {
 		v.Ended = ended
 	}
-	if waits != nil {
-		v.Problem = waits
-		if !st.Phase.Over() && ended != 0 {
-			v.Phase = SettingsFailed
-		}
+	if failed != nil {
+		v.Problem = failed
+	}
+	if ended != 0 && !st.Phase.Over() { // nobody works on it any more
+		v.Phase = SettingsFailed
 	}
 	return v, true
 }
@@ -159,6 +157,6 @@ func (s *site) changeViews() []SettingsRun {
 	return list
 }
 
-// changesShown is how many changes that have ended are in a snapshot: what can be
-// undone is found there.
-const changesShown = 20
+// changesShown is how many changes that have ended are in a snapshot; others are asked
+// for by their jobs.
+const changesShown = 5
