@@ -107,8 +107,17 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lamplighter:", err)
-		os.Exit(exitCode(err))
+		os.Exit(endCode(ctx, err))
 	}
+}
+
+// endCode is what the program ends with after err; who interrupted it is told so.
+func endCode(ctx context.Context, err error) int {
+	code := exitCode(err)
+	if code == 1 && ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return code
 }
 
 // logHandler writes the log in the format that was asked for.

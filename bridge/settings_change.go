@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"lamplighter/internal/commission"
+	"lamplighter/internal/label"
 )
 
 // settingsEngine is the part of the engine that changes settings.
@@ -36,6 +39,8 @@ type wish struct {
 	Variables tree            `yaml:"variables"`
 	Values    tree            `yaml:"values"`
 	Devices   map[string]tree `yaml:"devices"` // what each has for itself
+
+	spoken bool // on a command line, where all is text
 }
 
 // changeFlags say what is to change: on the command line, or in a site file.
@@ -92,7 +97,7 @@ func (f changeFlags) wants() ([]wish, error) {
 		}
 		return list, nil
 	}
-	w := wish{Group: f.Group, Model: f.Model, Template: f.Template, Variables: tree{}, Values: tree{}, Devices: map[string]tree{}}
+	w := wish{Group: f.Group, Model: f.Model, Template: f.Template, Variables: tree{}, Values: tree{}, Devices: map[string]tree{}, spoken: true}
 	err := errors.Join(assign(w.Values, f.Set), assign(w.Variables, f.Var))
 	for _, name := range f.Unset {
 		err = errors.Join(err, put(w.Values, name, nil))
@@ -132,7 +137,13 @@ func (f changeFlags) changes(ctx context.Context, e settingsEngine) ([]commissio
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", strings.TrimSuffix(w.Group+", "+w.Model, ", "), err)
 		}
-		c.Devices, c.Mend = f.Devices, f.Mend
+		for _, id := range f.Devices {
+			if id, err = deviceID(id); err != nil {
+				return nil, err
+			}
+			c.Devices = append(c.Devices, id)
+		}
+		c.Mend = f.Mend
 		list = append(list, c)
 	}
 	return list, nil
@@ -144,24 +155,71 @@ func (w wish) change(ctx context.Context, e settingsEngine, schemas []commission
 	if err != nil {
 		return c, err
 	}
-	c = commission.SettingsChange{Group: w.Group, Model: schema.Model, Variables: w.Variables, PerDevice: map[string]map[string]any{}}
-	if c.Variables == nil {
-		c.Variables = tree{}
-	}
-	if c.Template, err = templateID(ctx, e, schema.Model, w.Template); err != nil {
-		return c, err
+	c = commission.SettingsChange{Group: w.Group, Model: schema.Model, Variables: tree{}, PerDevice: map[string]map[string]any{}}
+	if w.Template != "" {
+		all, err := e.SettingsTemplates(ctx)
+		if err != nil {
+			return c, err
+		}
+		t, err := findTemplate(all, schema.Model, w.Template)
+		if err != nil {
+			return c, err
+		}
+		c.Template, c.Variables = t.ID, w.variables(t)
+	} else if len(w.Variables) > 0 {
+		return c, errors.New("variables are a template's: say which")
 	}
 	if c.Values, err = byKeys(schema.Defs, w.Values); err != nil {
 		return c, err
 	}
-	for _, id := range slices.Sorted(maps.Keys(w.Devices)) {
-		own, err := byKeys(schema.Defs, w.Devices[id])
+	for _, text := range slices.Sorted(maps.Keys(w.Devices)) {
+		id, err := deviceID(text)
 		if err != nil {
-			return c, fmt.Errorf("%s: %w", id, err)
+			return c, err
 		}
-		c.PerDevice[strings.ToLower(id)] = own
+		if c.PerDevice[id] != nil {
+			return c, fmt.Errorf("the device %s is there twice", id)
+		}
+		if c.PerDevice[id], err = byKeys(schema.Defs, w.Devices[text]); err != nil {
+			return c, fmt.Errorf("%s: %w", text, err)
+		}
 	}
 	return c, nil
+}
+
+// variables are those of a template with the type that it gives them: on a command
+// line all is text.
+func (w wish) variables(t commission.SettingsTemplate) tree {
+	out := tree{}
+	for name, v := range w.Variables {
+		out[name] = v
+		text, isText := v.(string)
+		if !w.spoken || !isText {
+			continue
+		}
+		var usual any = text
+		if i := slices.IndexFunc(t.Variables, func(v commission.SettingsVariable) bool { return v.Name == name }); i >= 0 {
+			usual = t.Variables[i].Default
+		}
+		if _, textual := usual.(string); textual {
+			continue
+		}
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
+			out[name] = n
+		} else if text == "true" || text == "false" {
+			out[name] = text == "true"
+		}
+	}
+	return out
+}
+
+// deviceID is the id of a device as the engine has it.
+func deviceID(text string) (string, error) {
+	id, err := label.ParseID(text)
+	if err != nil {
+		return "", fmt.Errorf("%q is no id of a device: 16 hexadecimal digits, in quotes where they are all decimal", text)
+	}
+	return hex.EncodeToString(id[:]), nil
 }
 
 // schemaOf is the schema of a model, or the only one that there is.
@@ -185,29 +243,25 @@ func schemaOf(schemas []commission.SettingsSchema, model string) (commission.Set
 	return commission.SettingsSchema{}, fmt.Errorf("the group has no device of the model %q; it has %s", model, strings.Join(models, ", "))
 }
 
-// templateID finds a template by its id or its name.
-func templateID(ctx context.Context, e settingsEngine, model, name string) (string, error) {
-	if name == "" {
-		return "", nil
-	}
-	all, err := e.SettingsTemplates(ctx)
-	if err != nil {
-		return "", err
-	}
-	var found []string
+// findTemplate finds a template by its id or its name; model "": of any model.
+func findTemplate(all []commission.SettingsTemplate, model, name string) (commission.SettingsTemplate, error) {
+	var found []commission.SettingsTemplate
+	var ids []string
 	for _, t := range all {
 		if t.ID == name {
-			return t.ID, nil
+			return t, nil
 		}
-		if t.Model == model && strings.EqualFold(t.Name, name) {
-			found = append(found, t.ID)
+		if (t.Model == model || model == "") && strings.EqualFold(t.Name, name) {
+			found, ids = append(found, t), append(ids, t.ID)
 		}
 	}
-	switch len(found) {
-	case 1:
+	switch {
+	case len(found) == 1:
 		return found[0], nil
-	case 0:
-		return "", fmt.Errorf("there is no template %q for %s; lamplighter settings templates lists them", name, model)
+	case len(found) > 1:
+		return commission.SettingsTemplate{}, fmt.Errorf("several templates are called %q; give the id of one: %s", name, strings.Join(ids, ", "))
+	case model == "":
+		return commission.SettingsTemplate{}, fmt.Errorf("there is no template %q; lamplighter settings templates lists them", name)
 	}
-	return "", fmt.Errorf("several templates are called %q; give the id of one: %s", name, strings.Join(found, ", "))
+	return commission.SettingsTemplate{}, fmt.Errorf("there is no template %q for %s; lamplighter settings templates lists them", name, model)
 }

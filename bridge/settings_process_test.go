@@ -71,6 +71,14 @@ func TestSettingsFromTerminal(t *testing.T) {
 	s.have("applied", "min-level", 5)
 	run(0, "All run it already.", "settings", "apply", "--site", site)
 
+	// A template by its name, as the documentation writes it.
+	office := filepath.Join(dir, "classroom.yaml")
+	if err := os.WriteFile(office, []byte(between(t, settingsDocs(t), "yaml", 2)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(0, "Classroom", "settings", "templates", "--save", office, "--group", faultGroup)
+	run(0, "level: 35 %", "settings", "plan", "--group", faultGroup, "--template", "classroom", "--var", "level=35")
+
 	// Nobody answers: it waits for another command.
 	set := []string{"settings", "apply", "--group", faultGroup, "--in", "1s", "--yes", "--set"}
 	run(0, "settings confirm", append(set, "max-level=80")...)

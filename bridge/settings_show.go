@@ -11,8 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"lamplighter/internal/commission"
 )
 
@@ -184,7 +182,11 @@ func (c settingsTemplatesCmd) Run(ctx context.Context, logger *slog.Logger) erro
 		return err
 	}
 	if c.Delete != "" {
-		return dropTemplate(ctx, engine, all, c.Delete)
+		t, err := findTemplate(all, "", c.Delete)
+		if err != nil {
+			return err
+		}
+		return engine.DeleteTemplate(ctx, t.ID)
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tNAME\tMODEL\tVARIABLES\tSAVED")
@@ -204,8 +206,8 @@ func (c settingsTemplatesCmd) save(ctx context.Context, e *commission.Engine) er
 		return err
 	}
 	var file templateFile
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
-		return fmt.Errorf("%s: %s", c.Save, syntaxProblem(err))
+	if err := readYAML(text, &file); err != nil {
+		return fmt.Errorf("%s: %w", c.Save, err)
 	}
 	schemas, err := e.SettingsSchemas(ctx, c.Group)
 	if err != nil {
@@ -233,13 +235,4 @@ func (c settingsTemplatesCmd) save(ctx context.Context, e *commission.Engine) er
 	}
 	_, err = e.SaveTemplate(ctx, t)
 	return err
-}
-
-func dropTemplate(ctx context.Context, e *commission.Engine, all []commission.SettingsTemplate, name string) error {
-	for _, t := range all {
-		if t.ID == name || t.Name == name {
-			return e.DeleteTemplate(ctx, t.ID)
-		}
-	}
-	return fmt.Errorf("there is no template %q", name)
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 
 	"lamplighter/internal/ace"
-	"lamplighter/internal/label"
 )
 
 // siteFile is what a site shall be like, to be kept with its other documents. To
@@ -30,12 +32,9 @@ type siteFile struct {
 
 // readSite reads a site file, and says what in it cannot be.
 func readSite(text []byte) ([]wish, error) {
-	if len(text) > maxConfig {
-		return nil, errors.New("the file is larger than any site file")
-	}
 	var file siteFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(syntaxProblem(err).String())
+	if err := readYAML(text, &file); err != nil {
+		return nil, err
 	}
 	if len(file.Settings) == 0 {
 		return nil, errors.New("it has no section \"settings\" with groups in it")
@@ -53,11 +52,48 @@ func readSite(text []byte) ([]wish, error) {
 		}
 		seen[w.Group+" "+w.Model] = true
 		for id := range w.Devices {
-			if _, err := label.ParseID(id); err != nil {
-				return nil, fmt.Errorf("%s: %q is no id of a device: 16 hexadecimal digits, in quotes where they are all decimal", what, id)
+			if _, err := deviceID(id); err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
 			}
 		}
 		file.Settings[i].Group = strings.TrimSpace(w.Group)
 	}
 	return file.Settings, nil
+}
+
+// readYAML reads what people write about settings. Numbers are as they look: 010 is not
+// 8.
+func readYAML(text []byte, v any) error {
+	if len(text) > maxConfig {
+		return fmt.Errorf("the file is larger than %d KiB", maxConfig>>10)
+	}
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return errors.New(syntaxProblem(err).String())
+	}
+	odd := oddNumbers{}
+	for _, doc := range file.Docs {
+		ast.Walk(&odd, doc)
+	}
+	if odd.first != nil {
+		return errors.New(odd.first.String())
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return errors.New(syntaxProblem(err).String())
+	}
+	return nil
+}
+
+// oddNumbers finds the first number that programs read differently.
+type oddNumbers struct{ first *problem }
+
+// Visit implements [ast.Visitor].
+func (o *oddNumbers) Visit(n ast.Node) ast.Visitor {
+	if number, ok := n.(*ast.IntegerNode); ok && o.first == nil {
+		text := number.Token.Value
+		if v, err := strconv.ParseInt(text, 10, 64); err != nil || strconv.FormatInt(v, 10) != text {
+			o.first = &problem{number.Token.Position.Line, text + ": write numbers with decimal digits alone, without zeros in front, and texts in quotation marks."}
+		}
+	}
+	return o
 }

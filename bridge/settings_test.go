@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -33,7 +36,7 @@ func TestSettingsByName(t *testing.T) {
 		{"min-level", "", "name=value"},
 		{"min-level=5.5", "", "whole number"},
 		{"min-level=", "", "whole number"},
-		{"power-on=never", "", "1 As before"},
+		{"power-on=never", "", "0 Off, 1 As before"},
 		{"backlight=2", "", "true nor false"},
 		{"scenes=3", "", "parts"},
 		{"scenes/3=4", "", "parts"},
@@ -54,6 +57,11 @@ func TestSettingsByName(t *testing.T) {
 		}
 		if text, _ := json.Marshal(got); err != nil || string(text) != tc.want {
 			t.Errorf("%s is %s, %v", tc.text, text, err)
+		}
+	}
+	for _, twice := range []tree{{"min-level": "1", "1": "1"}, {"scenes": tree{"3": tree{"level": "1", "1": "2"}}}} {
+		if got, err := byKeys(someDefs, twice); err == nil || !strings.Contains(err.Error(), "given twice, also as 1") {
+			t.Errorf("%v is %v, %v", twice, got, err)
 		}
 	}
 	for _, pairs := range [][]string{{"min-level=1", "min-level=2"}, {"scenes/3/level=1", "scenes/3=2"}, {"scenes=1", "scenes/3/level=2"}} {
@@ -85,9 +93,145 @@ func TestSiteFile(t *testing.T) {
 		"settings: [{group: hall, model: a, value: {b: 1}}]":              "value",
 		"settings: [{group: hall, model: a, devices: {x: {b: 1}}}]":       "16 hexadecimal",
 		"settings: [": "YAML",
+		"settings:\n- group: hall\n  model: a\n  values: {b: 010}":  "line 4: 010: write numbers with decimal digits alone",
+		"settings:\n- group: hall\n  model: a\n  values: {b: 0x1F}": "line 4: 0x1F: write",
 	} {
 		if _, err := readSite([]byte(text)); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestSiteValues: a text stays as it is written, or the file is refused.
+func TestSiteValues(t *testing.T) {
+	for text, want := range map[string]string{
+		"label: Door": `{"4":"Door"}`, "label: '007'": `{"4":"007"}`, "label: 12": `{"4":"12"}`, "label: 0024e12345678901": `{"4":"0024e12345678901"}`, "label: off": `{"4":"off"}`,
+		"power-on: Off": `{"2":0}`, "min-level: 5.0": `{"1":5}`, "backlight: off": `{"3":false}`,
+		"label: 1.10": "quotation marks", "label: true": "quotation marks", "label: 007": "write numbers", "label: [a]": "quotation marks", "label: {a: b}": "quotation marks",
+		"min-level: 5.5": "5.5 is no whole number", "min-level: [1]": "a whole number is expected", "backlight: [1]": "neither true nor false", "power-on: true": "give one of: 0 Off",
+	} {
+		var values tree
+		err := readYAML([]byte(text), &values)
+		var got map[string]any
+		if err == nil {
+			got, err = byKeys(someDefs, values)
+		}
+		if strings.HasPrefix(want, "{") {
+			if text2, _ := json.Marshal(got); err != nil || string(text2) != want {
+				t.Errorf("%s is %s, %v", text, text2, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}
+
+// planner is an engine that knows one schema and some templates.
+type planner struct {
+	settingsEngine
+	templates []commission.SettingsTemplate
+}
+
+func (planner) SettingsSchemas(context.Context, string) ([]commission.SettingsSchema, error) {
+	return []commission.SettingsSchema{{Model: "lamp-dim-1", Defs: someDefs}}, nil
+}
+
+func (p planner) SettingsTemplates(context.Context) ([]commission.SettingsTemplate, error) {
+	return p.templates, nil
+}
+
+// TestChangesOfFlags: templates are found by name, their variables have the types that
+// they give them, and devices are named in any way of writing their ids.
+func TestChangesOfFlags(t *testing.T) {
+	e := planner{templates: []commission.SettingsTemplate{
+		{ID: "a1", Name: "Classroom", Model: "lamp-dim-1", Variables: []commission.SettingsVariable{{Name: "level", Default: 40.0}, {Name: "room", Default: ""}, {Name: "on", Default: true}, {Name: "n"}, {Name: "s"}}},
+		{ID: "b2", Name: "Twice", Model: "lamp-dim-1"}, {ID: "c3", Name: "twice", Model: "lamp-dim-1"}, {ID: "d4", Name: "Classroom", Model: "switch-2"},
+	}}
+	f := changeFlags{
+		Group: "hall", Template: "classroom", Var: []string{"level=50", "room=12", "on=false", "n=-7", "s=007"},
+		SetDevice: []string{"00:24:BE:FF:FE:80:4F:F1/label=a/b"}, Devices: []string{"0024BEFFFE804FF1"},
+	}
+	list, err := f.changes(t.Context(), e)
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	want := tree{"level": int64(50), "room": "12", "on": false, "n": int64(-7), "s": "007"}
+	if c := list[0]; c.Template != "a1" || !reflect.DeepEqual(c.Variables, want) || c.PerDevice["0024befffe804ff1"]["4"] != "a/b" || !reflect.DeepEqual(c.Devices, []string{"0024befffe804ff1"}) {
+		t.Errorf("%+v", c)
+	}
+	for want, f := range map[string]changeFlags{
+		"give the id of one: b2, c3":    {Template: "Twice"},
+		"no template \"x\" for lamp-di": {Template: "x"},
+		"variables are a template's":    {Var: []string{"a=1"}, Set: []string{"min-level=1"}},
+		"is no id of a device":          {SetDevice: []string{"x/label=a"}},
+		"\"y\" is no id of a device":    {Devices: []string{"y"}, Mend: true},
+		"is there twice":                {SetDevice: []string{"0024befffe804ff1/label=a", "0024BEFFFE804FF1/label=b"}},
+	} {
+		if list, err := f.changes(t.Context(), e); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v, %v", want, err, list)
+		}
+	}
+	if _, err := findTemplate(e.templates, "", "classroom"); err == nil || !strings.Contains(err.Error(), "a1, d4") {
+		t.Errorf("which of two models: %v", err)
+	}
+	if found, err := findTemplate(e.templates, "", "d4"); err != nil || found.Model != "switch-2" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// trial is an engine with a change that devices try.
+type trial struct {
+	settingsEngine
+	did []string
+}
+
+func (e *trial) Snapshot() commission.Snapshot { return commission.Snapshot{} }
+
+func (e *trial) SettingsRun(context.Context, string) (commission.SettingsRun, error) {
+	run := commission.SettingsRun{Job: "7", Phase: commission.SettingsTrying}
+	if len(e.did) > 0 {
+		run.Phase, run.Ended = commission.SettingsDone, 1
+	}
+	return run, nil
+}
+
+func (e *trial) ConfirmSettings(context.Context, string) (commission.SettingsRun, error) {
+	e.did = append(e.did, "confirm")
+	return commission.SettingsRun{}, nil
+}
+
+func (e *trial) RevertSettings(context.Context, string) (commission.SettingsRun, error) {
+	e.did = append(e.did, "revert")
+	return commission.SettingsRun{}, nil
+}
+
+// TestAnswersToKeepIt: only yes keeps, only no reverts; anything else is asked again.
+func TestAnswersToKeepIt(t *testing.T) {
+	for answers, want := range map[string]string{"y\n": "confirm", "\nperhaps\nYES\n": "confirm", " no \n": "revert", "\nn\n": "revert"} {
+		var out strings.Builder
+		e := &trial{}
+		w := newSettingsWatch(&out, strings.NewReader(answers), engineFlags{})
+		if _, err := w.follow(t.Context(), e, "7", false); err != nil || !reflect.DeepEqual(e.did, []string{want}) {
+			t.Errorf("%q: %v, %v\n%s", answers, e.did, err, out.String())
+		}
+		if again := strings.Contains(out.String(), "Say y to keep it"); again != strings.HasPrefix(answers, "\n") {
+			t.Errorf("%q: asked again: %v", answers, again)
+		}
+	}
+}
+
+// TestInterruptedCode: who interrupts a command is told so by the exit code, whatever
+// step it was in.
+func TestInterruptedCode(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	failed := errors.New("failed")
+	if code := endCode(ctx, failed); code != 1 {
+		t.Error(code)
+	}
+	stop()
+	for err, want := range map[error]int{failed: exitInterrupted, exitError{failed, exitPartial}: exitPartial} {
+		if code := endCode(ctx, err); code != want {
+			t.Errorf("%v: %d", err, code)
 		}
 	}
 }

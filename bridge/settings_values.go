@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,13 +61,16 @@ func assign(t tree, pairs []string) error {
 func byKeys(defs []commission.SettingDef, values tree) (map[string]any, error) {
 	out := map[string]any{}
 	var wrong []error
-	for name, v := range values {
-		d := named(defs, name)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		v, d := values[name], named(defs, name)
 		if d == nil {
 			wrong = append(wrong, fmt.Errorf("there is no setting %q; there are: %s", name, strings.Join(settingNames(defs), ", ")))
 			continue
 		}
 		value, err := valueOf(d, v)
+		if _, twice := out[strconv.Itoa(d.Key)]; twice && err == nil {
+			err = fmt.Errorf("it is given twice, also as %d", d.Key)
+		}
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", name, err))
 			continue
@@ -103,10 +107,11 @@ func valueOf(d *commission.SettingDef, v any) (any, error) {
 	case "map":
 		return mapOf(d, v)
 	case "text", "bytes":
-		if _, ok := v.(tree); ok {
-			return nil, errors.New("a text is expected")
+		switch v.(type) {
+		case string, uint64, int64:
+			return fmt.Sprint(v), nil
 		}
-		return fmt.Sprint(v), nil
+		return nil, errors.New("a text is expected; put it in quotation marks")
 	case "bool":
 		return boolOf(v)
 	case "choice":
@@ -117,7 +122,7 @@ func valueOf(d *commission.SettingDef, v any) (any, error) {
 		}
 		n, err := intOf(v)
 		if err != nil {
-			return nil, fmt.Errorf("%v is none of: %s", v, strings.Join(titles(d), ", "))
+			return nil, fmt.Errorf("%w; give one of: %s", err, strings.Join(titles(d), ", "))
 		}
 		return n, nil
 	}
@@ -143,7 +148,8 @@ func mapOf(d *commission.SettingDef, v any) (any, error) {
 		return byKeys(d.Members, values)
 	}
 	out := map[string]any{}
-	for id, entry := range values {
+	for _, id := range slices.Sorted(maps.Keys(values)) {
+		entry := values[id]
 		if _, err := strconv.ParseUint(id, 10, 16); err != nil {
 			return nil, fmt.Errorf("%q is no number from %d to %d", id, d.IDs[0], d.IDs[1])
 		}
@@ -176,15 +182,19 @@ func boolOf(v any) (any, error) {
 			return false, nil
 		}
 	}
-	return nil, fmt.Errorf("%v is neither true nor false", v)
+	return nil, errors.New("it is neither true nor false")
 }
 
 func intOf(v any) (any, error) {
-	n, err := strconv.ParseInt(fmt.Sprint(v), 10, 64)
-	if _, isBool := v.(bool); isBool || err != nil {
-		return nil, fmt.Errorf("%v is no whole number", v)
+	switch v.(type) {
+	case string, uint64, int64, float64:
+		n, err := strconv.ParseInt(fmt.Sprint(v), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%v is no whole number", v)
+		}
+		return n, nil
 	}
-	return n, nil
+	return nil, errors.New("a whole number is expected")
 }
 
 // shown is a value as people read it: by names, and with its unit.

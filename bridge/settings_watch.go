@@ -84,9 +84,15 @@ func (w *settingsWatch) event(e commission.Event) {
 	}
 }
 
-func isYes(line string) bool {
-	line = strings.ToLower(strings.TrimSpace(line))
-	return line == "y" || line == "yes"
+// said is what a person answers: yes, no, or neither.
+func said(line string) (yes, no bool) {
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true, false
+	case "n", "no":
+		return false, true
+	}
+	return false, false
 }
 
 // ask waits for an answer.
@@ -94,7 +100,8 @@ func (w *settingsWatch) ask(ctx context.Context, question string) bool {
 	fmt.Fprint(w.out, question)
 	select {
 	case line := <-w.lines:
-		return isYes(line)
+		yes, _ := said(line)
+		return yes
 	case <-ctx.Done():
 		return false
 	}
@@ -135,7 +142,11 @@ func (w *settingsWatch) follow(ctx context.Context, e settingsEngine, job string
 				fmt.Fprintf(w.out, "\nNobody has confirmed it. To keep it: %s\n", w.again("confirm", job))
 				return run, nil
 			}
-			w.decide(ctx, e, run, isYes(line))
+			if yes, no := said(line); yes || no {
+				w.decide(ctx, e, run, yes)
+			} else {
+				fmt.Fprint(w.out, "Say y to keep it, or n to go back: ")
+			}
 		case <-w.news:
 		case <-poll.C:
 		}

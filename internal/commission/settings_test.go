@@ -201,6 +201,10 @@ func TestTemplatesNumberTheModel(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].id != w.lamps[1].id() {
 		t.Errorf("%d, %v", len(list), err)
 	}
+	few := wanted(nil, func(c *SettingsChange) { c.Devices = []string{w.lamps[2].id(), w.lamps[1].id()} })
+	if list, err := s.meant(g, &few); err != nil || len(list) != 2 || list[0].id != w.lamps[1].id() {
+		t.Errorf("chosen: %d, %v", len(list), err)
+	}
 	// Where labels name models otherwise, it counts.
 	for _, l := range w.lamps[1:] {
 		d, err := s.device(l.id())

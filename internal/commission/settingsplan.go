@@ -89,10 +89,11 @@ func (s *site) usual(g *group, model string) (best *schema, err error) {
 	return best, nil
 }
 
-// meant are the devices that a change may be for, in the order in which they count.
+// meant are the devices that a change may be for, in the order of their ids, in which
+// templates count them.
 func (s *site) meant(g *group, c *SettingsChange) (list []*device, err error) {
 	if len(c.Devices) > 0 {
-		return s.chosen(c.Devices)
+		return s.chosen(slices.Sorted(slices.Values(c.Devices)))
 	}
 	members := s.membersOf(g)
 	named := slices.ContainsFunc(members, func(d *device) bool { // labels name models as schemas do
