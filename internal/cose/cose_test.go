@@ -64,9 +64,14 @@ func TestSecret(t *testing.T) {
 		}
 		return a
 	}
-	slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: untimed})).Info("x", "s", s)
+	options := &slog.HandlerOptions{ReplaceAttr: untimed}
+	slog.New(slog.NewTextHandler(&log, options)).Info("x", "s", s)
+	slog.New(slog.NewJSONHandler(&log, options)).Info("x", "s", s)
+	if n := strings.Count(log.String(), "[redacted]"); n != 2 {
+		t.Errorf("redacted %d times in %q", n, log.String())
+	}
 	for _, got := range []string{
-		s.String(), s.GoString(), string(text), log.String(), s.LogValue().String(), fmt.Sprint(s), fmt.Sprintf("%x %q %d %#v", s, s, s, s),
+		s.String(), s.GoString(), string(text), log.String(), slog.AnyValue(s).String(), fmt.Sprint(s), fmt.Sprintf("%x %q %d %#v", s, s, s, s),
 		fmt.Sprintf("%v", struct{ S Secret }{s}), fmt.Sprintf("%+v", &struct{ S Secret }{s}),
 	} {
 		if strings.Contains(got, "abc") || strings.Contains(got, "616263") || strings.Contains(got, "97") || !strings.Contains(got, "[redacted]") {

@@ -24,12 +24,13 @@ type programs struct {
 // as much again.
 var outlined = []string{
 	"bufio", "context", "encoding/base64", "encoding/csv", "encoding/hex", "encoding/json", "fmt", "internal/fmtsort",
-	"internal/poll", "internal/strconv", "io/fs", "log/...", "math/big", "net/netip", "net/url", "os", "path", "reflect",
+	"internal/poll", "internal/strconv", "io/fs", "log", "math/big", "net/netip", "net/url", "os", "path", "reflect",
 	"strconv", "strings", "time", "unique",
 	"github.com/fxamacker/...",
 	"lamplighter/internal/ace", "lamplighter/internal/admin", "lamplighter/internal/commission",
-	"lamplighter/internal/endpoint", "lamplighter/internal/firmware", "lamplighter/internal/join", "lamplighter/internal/label",
-	"lamplighter/internal/rollout", "lamplighter/internal/store/...", "lamplighter/internal/suit", "lamplighter/wasm",
+	"lamplighter/internal/endpoint", "lamplighter/internal/firmware", "lamplighter/internal/groupcomm", "lamplighter/internal/join",
+	"lamplighter/internal/label", "lamplighter/internal/rollout", "lamplighter/internal/settings/...", "lamplighter/internal/store/...",
+	"lamplighter/internal/suit", "lamplighter/wasm",
 }
 
 func compile(root, work string, fresh bool) (programs, error) {
