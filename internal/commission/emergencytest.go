@@ -1,21 +1,16 @@
 package commission
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"lamplighter/internal/cbor"
 	"lamplighter/internal/coap"
 	"lamplighter/internal/groupcomm"
-	"lamplighter/internal/store"
 )
 
 var (
@@ -29,13 +24,9 @@ var (
 const (
 	functionPatience = 10 * time.Minute
 	durationPatience = 24 * time.Hour
-)
 
-// testRecord is a line of the log.
-type testRecord struct {
-	Group string         `cbor:"1,keyasint"`
-	Entry EmergencyEntry `cbor:"2,keyasint"`
-}
+	wrongClock = 3600 // seconds that a light's clock may be wrong
+)
 
 // lightTest is a test as a device tells of it.
 type lightTest struct {
@@ -97,6 +88,7 @@ func (s *site) workOnTests(ctx context.Context, j *job) {
 		s.failAll(ctx, j, asProblem(err))
 		return
 	}
+	began := s.e.now() // not when the job was made: it may go on, or be tried again, long after
 	t := &tests{s: s, j: j, way: s.wayTo(g), kind: 1, word: "function"}
 	every, most := 5*s.e.cfg.Tuning.Backoff, functionPatience
 	if j.rec.Kind == jobTestDuration {
@@ -111,7 +103,7 @@ func (s *site) workOnTests(ctx context.Context, j *job) {
 		if t.way.clock.Sleep(ctx, every) != nil {
 			break
 		}
-		late := s.e.now()-j.rec.Started > most.Milliseconds()
+		late := s.e.now()-began > most.Milliseconds()
 		t.each(ctx, func(ctx context.Context, it *item) error { return t.look(ctx, it, late) })
 	}
 	if s.wasCanceled(j) {
@@ -131,7 +123,7 @@ func (t *tests) each(ctx context.Context, step func(context.Context, *item) erro
 		all.Go(func() {
 			defer func() { <-slots }()
 			if err := step(ctx, it); err != nil && ctx.Err() == nil {
-				t.end(ctx, it, EmergencyEntry{Result: "failed", Battery: -1}, asProblem(err))
+				t.fail(ctx, it, asProblem(err))
 			}
 		})
 	}
@@ -180,7 +172,9 @@ func (t *tests) begin(ctx context.Context, it *item) error {
 	it.rec = rec
 	t.s.mu.Unlock()
 	t.s.touchJob(t.j)
-	_, err = t.ask(ctx, it, t.request(1))
+	if _, err = t.ask(ctx, it, t.request(1)); err != nil && asProblem(err).Retry {
+		return nil // it may have begun: the look tells
+	}
 	return err
 }
 
@@ -208,7 +202,7 @@ func (t *tests) look(ctx context.Context, it *item, late bool) error {
 	case last.At+1 == it.rec.Before:
 		t.end(ctx, it, EmergencyEntry{Result: "failed", Battery: l.Battery}, errTestStop)
 	default:
-		entry := EmergencyEntry{At: int64(last.At) * 1000, Result: "passed", Battery: last.Battery, Minutes: last.Minutes}
+		entry := EmergencyEntry{At: t.when(last.At), Result: "passed", Battery: last.Battery, Minutes: last.Minutes}
 		var p *Error
 		switch last.Result {
 		case 2:
@@ -221,11 +215,33 @@ func (t *tests) look(ctx context.Context, it *item, late bool) error {
 	return nil
 }
 
+// when is the time of a test in milliseconds, as the light says it, in seconds. Where its
+// clock cannot be right it is 0.
+func (t *tests) when(at uint64) int64 {
+	if now := t.s.e.now() / 1000; int64(at) < t.j.rec.Started/1000-wrongClock || at > uint64(now+wrongClock) {
+		return 0
+	}
+	return int64(at) * 1000
+}
+
 func (t *tests) cancel(ctx context.Context, it *item) error {
 	if it.rec.Before != 0 {
 		_, _ = t.ask(ctx, it, t.request(0)) // else it ends by itself
 	}
 	return nil
+}
+
+// fail ends the part of a light that could not be tested. The log has only what is about
+// an emergency light: that it is silent, or that its test was given up.
+func (t *tests) fail(ctx context.Context, it *item, p *Error) {
+	switch {
+	case p.ID == errSilent.ID:
+		t.end(ctx, it, EmergencyEntry{Result: "silent", Battery: -1}, p)
+	case it.rec.Before != 0:
+		t.end(ctx, it, EmergencyEntry{Result: "canceled", Battery: -1}, p)
+	default:
+		t.keep(ctx, it, itemRecord{State: itemFailed, Tries: it.rec.Tries, Problem: &p.Problem})
+	}
 }
 
 // end ends a light's part and logs it, in one write.
@@ -245,7 +261,12 @@ func (t *tests) end(ctx context.Context, it *item, entry EmergencyEntry, p *Erro
 		rec.State, rec.Problem = itemFailed, &p.Problem
 		entry.Text += ". " + p.Text
 	}
-	if err := t.s.logTests(ctx, t.j.rec.Group, entry, write{t.j.itemKey(it.dev.id), rec}); err != nil {
+	t.keep(ctx, it, rec, testWrite(t.j.rec.Group, entry))
+}
+
+// keep ends a light's part, durably, together with more.
+func (t *tests) keep(ctx context.Context, it *item, rec itemRecord, more ...write) {
+	if err := t.s.commit(ctx, append(more, write{t.j.itemKey(it.dev.id), rec})...); err != nil {
 		t.s.e.logProblem(it.dev.id, "keeping the result of a test", err)
 		return // it is asked again
 	}
@@ -253,64 +274,4 @@ func (t *tests) end(ctx context.Context, it *item, entry EmergencyEntry, p *Erro
 	it.rec = rec
 	t.s.mu.Unlock()
 	t.s.touchJob(t.j)
-}
-
-// logTests adds a line to the log.
-func (s *site) logTests(ctx context.Context, group string, entry EmergencyEntry, more ...write) error {
-	return s.commit(ctx, append(more, testWrite(group, entry))...)
-}
-
-// testWrite is a line of the log; the same one again takes the place of the first.
-func testWrite(group string, entry EmergencyEntry) write {
-	key := fmt.Sprintf("%s%013d-%s-%s", preTest, entry.At, group, cmp.Or(entry.Device, entry.Result))
-	return write{key, testRecord{group, entry}}
-}
-
-// EmergencyLog is the log of a group's emergency lights, newest first.
-func (e *Engine) EmergencyLog(ctx context.Context, group string) ([]EmergencyEntry, error) {
-	s, g, err := e.siteAndGroup(group)
-	if err != nil {
-		return nil, err
-	}
-	list := []EmergencyEntry{}
-	err = s.db.View(ctx, func(tx store.Tx) error {
-		return scan(tx, preTest, func(_ string, r *testRecord) {
-			if r.Group == g.name {
-				list = append(list, r.Entry)
-			}
-		})
-	})
-	slices.SortStableFunc(list, func(a, b EmergencyEntry) int { return cmp.Compare(b.At, a.At) })
-	return list, asError(err)
-}
-
-// EmergencyLogCSV is the log as a table.
-func (e *Engine) EmergencyLogCSV(ctx context.Context, group string) (string, error) {
-	list, err := e.EmergencyLog(ctx, group)
-	if err != nil {
-		return "", err
-	}
-	s, err := e.site()
-	if err != nil {
-		return "", err
-	}
-	var out bytes.Buffer
-	w := csv.NewWriter(&out)
-	w.Write([]string{"time", "device", "name", "place", "kind", "result", "battery_percent", "minutes", "text"})
-	for _, x := range list {
-		row := []string{timeCell(x.At), x.Device, "", "", x.Kind, x.Result, "", "", plainCell(x.Text)}
-		if d, err := s.device(x.Device); err == nil {
-			r := s.of(d)
-			row[2], row[3] = plainCell(r.Name), plainCell(r.Place)
-		}
-		if x.Battery >= 0 {
-			row[6] = strconv.Itoa(x.Battery)
-		}
-		if x.Kind == "duration" {
-			row[7] = strconv.Itoa(x.Minutes)
-		}
-		w.Write(row)
-	}
-	w.Flush()
-	return out.String(), w.Error()
 }
