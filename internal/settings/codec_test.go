@@ -110,7 +110,7 @@ func TestStatusRequest(t *testing.T) {
 func TestTransaction(t *testing.T) {
 	for _, good := range []Transaction{
 		stage(), commit(), {Txn: four, Mode: ModeCommit, At: 1 << 40, Nonces: four}, {Txn: four, Mode: ModeCheck, Schema: 1},
-		{Txn: four, Mode: ModeConfirm, Nonces: four}, {Txn: four, Mode: ModeCancel}, {Txn: four, Mode: ModeRevert, Base: eight},
+		{Txn: four, Mode: ModeConfirm, Nonces: four}, {Txn: four, Mode: ModeCancel}, {Txn: four, Mode: ModeRevert},
 	} {
 		got, err := ParseTransaction(good.Append(nil))
 		if err != nil || !bytes.Equal(got.Append(nil), good.Append(nil)) {
@@ -118,26 +118,27 @@ func TestTransaction(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string]func() Transaction{
-		"no txn":          func() Transaction { t := stage(); t.Txn = nil; return t },
-		"txn":             func() Transaction { t := stage(); t.Txn = eight; return t },
-		"mode 0":          func() Transaction { t := stage(); t.Mode = 0; return t },
-		"mode 7":          func() Transaction { t := stage(); t.Mode = 7; return t },
-		"base":            func() Transaction { t := stage(); t.Base = four; return t },
-		"schema":          func() Transaction { t := stage(); t.Schema = 0; return t },
-		"large":           func() Transaction { t := stage(); t.Patch[3] = strings.Repeat("x", MaxPatch); return t },
-		"of":              func() Transaction { t := stage(); t.Of = []byte{2, 1}; return t },
-		"staged nonces":   func() Transaction { t := stage(); t.Nonces = four; return t },
-		"staged time":     func() Transaction { t := stage(); t.In = 1; return t },
-		"commit, patch":   func() Transaction { t := commit(); t.Patch = Map{1: true}; return t },
-		"commit, schema":  func() Transaction { t := commit(); t.Schema = 1; return t },
-		"commit, of":      func() Transaction { t := commit(); t.Of = of; return t },
-		"two times":       func() Transaction { t := commit(); t.At = 1; return t },
-		"far":             func() Transaction { t := commit(); t.In++; return t },
-		"within":          func() Transaction { t := commit(); t.Within++; return t },
-		"half a nonce":    func() Transaction { t := commit(); t.Nonces = t.Nonces[:6]; return t },
-		"many nonces":     func() Transaction { t := commit(); t.Nonces = make([]byte, 4*(MaxNonces+1)); return t },
-		"confirm, time":   func() Transaction { t := commit(); t.Mode, t.Within = ModeConfirm, 0; return t },
-		"confirm, within": func() Transaction { t := commit(); t.Mode, t.In = ModeConfirm, 0; return t },
+		"no txn":           func() Transaction { t := stage(); t.Txn = nil; return t },
+		"txn":              func() Transaction { t := stage(); t.Txn = eight; return t },
+		"mode 0":           func() Transaction { t := stage(); t.Mode = 0; return t },
+		"mode 7":           func() Transaction { t := stage(); t.Mode = 7; return t },
+		"base":             func() Transaction { t := stage(); t.Base = four; return t },
+		"base of a commit": func() Transaction { t := commit(); t.Base = eight; return t },
+		"schema":           func() Transaction { t := stage(); t.Schema = 0; return t },
+		"large":            func() Transaction { t := stage(); t.Patch[3] = strings.Repeat("x", MaxPatch); return t },
+		"of":               func() Transaction { t := stage(); t.Of = []byte{2, 1}; return t },
+		"staged nonces":    func() Transaction { t := stage(); t.Nonces = four; return t },
+		"staged time":      func() Transaction { t := stage(); t.In = 1; return t },
+		"commit, patch":    func() Transaction { t := commit(); t.Patch = Map{1: true}; return t },
+		"commit, schema":   func() Transaction { t := commit(); t.Schema = 1; return t },
+		"commit, of":       func() Transaction { t := commit(); t.Of = of; return t },
+		"two times":        func() Transaction { t := commit(); t.At = 1; return t },
+		"far":              func() Transaction { t := commit(); t.In++; return t },
+		"within":           func() Transaction { t := commit(); t.Within++; return t },
+		"half a nonce":     func() Transaction { t := commit(); t.Nonces = t.Nonces[:6]; return t },
+		"many nonces":      func() Transaction { t := commit(); t.Nonces = make([]byte, 4*(MaxNonces+1)); return t },
+		"confirm, time":    func() Transaction { t := commit(); t.Mode, t.Within = ModeConfirm, 0; return t },
+		"confirm, within":  func() Transaction { t := commit(); t.Mode, t.In = ModeConfirm, 0; return t },
 	} {
 		bad := bad()
 		if again(t, ParseTransaction, bad.Append(nil)) {

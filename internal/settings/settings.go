@@ -130,7 +130,7 @@ type SchemaRef struct {
 type Transaction struct {
 	Txn    []byte `cbor:"1,keyasint"`
 	Mode   Mode   `cbor:"2,keyasint"`
-	Base   []byte `cbor:"3,keyasint,omitempty"`  // digest of what the change was made for; empty: whatever runs
+	Base   []byte `cbor:"3,keyasint,omitempty"`  // check and stage: digest of what the change was made for; empty: whatever runs
 	Schema uint64 `cbor:"4,keyasint,omitempty"`  // version; check and stage
 	Patch  Map    `cbor:"5,keyasint,omitzero"`   // check and stage: merged into what runs; nil deletes
 	In     uint   `cbor:"6,keyasint,omitempty"`  // commit: milliseconds until the switch

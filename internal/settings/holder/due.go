@@ -31,7 +31,6 @@ func (h *Holder) boot(rec record) error {
 		end := time.UnixMilli(rec.Switched).Add(time.Duration(rec.Within) * time.Second)
 		began := !now.Before(time.UnixMilli(rec.Switched))
 		if !h.cfg.Clock || rec.Switched == 0 || !began || !now.Before(end) || rec.Boots >= maxRestarts {
-			h.rec = record{Values: rec.Values}
 			rec.Values, rec.Switched = rec.Before, h.stamp()
 			rec, changed = rec.ended(settings.ResultReverted), true
 			h.log.Info("restarted with new settings that nobody had confirmed: back to those before")

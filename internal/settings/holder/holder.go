@@ -23,7 +23,7 @@ type Holder struct {
 	mu    sync.Mutex
 	rec   record // as the store has it, or as it would be read after a restart
 	nonce nonce
-	spent []byte // the nonce that was used last, whatever came of it
+	spent []byte // the nonce that was used last in its time, whatever came of it
 
 	// By Uptime: when the present state ends by itself, and when that is tried again
 	// because the store failed.

@@ -317,6 +317,21 @@ func TestNonces(t *testing.T) {
 	r.want("after the switch", r.post(step(txnA, settings.ModeConfirm, r.nonce()), false), settings.ResultOK, settings.Idle, 50)
 }
 
+// A commit that was held back until its nonce was too old does not make a scheduled
+// switch earlier, nor does its repetition.
+func TestOldNonceMovesNothing(t *testing.T) {
+	r := newRig(t).to(settings.Staged)
+	c := step(txnA, settings.ModeCommit, r.nonce())
+	c.In = 3_600_000
+	r.want("in an hour", r.post(c, false), settings.ResultOK, settings.Scheduled, 5)
+	held := step(txnA, settings.ModeCommit, r.nonce())
+	r.pass(settings.NonceLife*time.Second + 1)
+	for range 2 {
+		r.want("held back", r.post(held, false), settings.ResultOK, settings.Scheduled, 5)
+	}
+	r.want("in time", r.post(step(txnA, settings.ModeCommit, r.nonce()), false), settings.ResultOK, settings.Trial, 50)
+}
+
 // Nor over the way back.
 func TestNonceBeforeTheWayBack(t *testing.T) {
 	r := newRig(t).to(settings.Trial)

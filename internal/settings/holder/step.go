@@ -37,14 +37,18 @@ type outcome struct {
 	candidate []byte // of a dry run
 }
 
-// isFresh says whether t quotes the present nonce, and uses it up.
+// isFresh says whether t quotes the present nonce, and uses it up. One that is too old
+// is good for nothing, nor for what repeats the step.
 func (h *Holder) isFresh(t *settings.Transaction) bool {
 	n := h.nonce
 	if !t.Quotes(n.value) {
 		return false
 	}
-	h.nonce, h.spent = nonce{}, n.value
-	return h.cfg.Uptime()-n.given <= settings.NonceLife*time.Second
+	if h.nonce = (nonce{}); h.cfg.Uptime()-n.given > settings.NonceLife*time.Second {
+		return false
+	}
+	h.spent = n.value
+	return true
 }
 
 // quoted says whether t quotes a nonce that a step has used up.
