@@ -107,7 +107,7 @@ func (c firmwareSignCmd) params() (p suit.Params, err error) {
 			return p, err
 		}
 	}
-	p.Image, err = readFirmware(c.Image)
+	p.Image, err = readBounded(c.Image, maxFirmware)
 	return p, err
 }
 
@@ -123,7 +123,7 @@ func (firmwareInspectCmd) Help() string {
 func (c firmwareInspectCmd) Run() error { return c.run(os.Stdout) }
 
 func (c firmwareInspectCmd) run(out io.Writer) error {
-	data, err := readFirmware(c.File)
+	data, err := readBounded(c.File, maxFirmware)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ type firmwareVerifyCmd struct {
 func (c firmwareVerifyCmd) Run() error { return c.run(os.Stdout) }
 
 func (c firmwareVerifyCmd) run(out io.Writer) error {
-	data, err := readFirmware(c.File)
+	data, err := readBounded(c.File, maxFirmware)
 	if err != nil {
 		return err
 	}
@@ -162,18 +162,4 @@ func (c firmwareVerifyCmd) run(out io.Writer) error {
 	}
 	fmt.Fprintln(out, "The image is the one that was signed.")
 	return nil
-}
-
-// readFirmware reads an image or a firmware file.
-func readFirmware(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFirmware+1))
-	if err == nil && len(data) > maxFirmware {
-		err = fmt.Errorf("%s is larger than %d MiB", path, maxFirmware>>20)
-	}
-	return data, err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"os"
 	"time"
@@ -20,21 +19,7 @@ const firmwareName = "firmware"
 
 // serveFirmware lets other commands look at and steer the rollouts of an engine.
 func serveFirmware(data string, e firmwareEngine, logger *slog.Logger) (stop func(), err error) {
-	mux := http.NewServeMux()
-	for name, do := range firmwareActs(e) {
-		control.Handle(mux, "POST /"+name, func(ctx context.Context, _ *http.Request, job string) (string, error) {
-			job, err := whichJob(e, job)
-			if err != nil {
-				return "", err
-			}
-			return do(ctx, job)
-		})
-	}
-	s, err := control.Listen(data, firmwareName, mux, logger)
-	if err != nil {
-		return nil, err
-	}
-	return func() { s.Close() }, nil
+	return serveJobs(data, firmwareName, firmwareActs(e), func(job string) (string, error) { return whichJob(e, job) }, logger)
 }
 
 // firmwareActs are what can be done with a rollout; each returns what to print.
@@ -95,17 +80,13 @@ func (j firmwareJob) act(ctx context.Context, name string) error {
 }
 
 func (j firmwareJob) offline(ctx context.Context, name string) (string, error) {
-	e, done, err := startEngine(ctx, j.Data, commission.Config{Exchange: nowhere{}})
-	if err != nil {
-		return "", err
-	}
-	defer done()
-	e.SetLink(false, 0, "")
-	job, err := whichJob(e, j.Job)
-	if err != nil {
-		return "", err
-	}
-	return firmwareActs(e)[name](ctx, job)
+	return offline(ctx, j.Data, func(e *commission.Engine) (string, error) {
+		job, err := whichJob(e, j.Job)
+		if err != nil {
+			return "", err
+		}
+		return firmwareActs(e)[name](ctx, job)
+	})
 }
 
 // nowhere is the network of a command that must not use it.

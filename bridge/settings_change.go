@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,7 +86,7 @@ func (f changeFlags) wants() ([]wish, error) {
 		if len(f.Set)+len(f.Unset)+len(f.SetDevice)+len(f.Var) > 0 || f.Template != "" {
 			return nil, errors.New("give either --site or settings, not both")
 		}
-		text, err := os.ReadFile(f.Site)
+		text, err := readBounded(f.Site, maxConfig)
 		if err != nil {
 			return nil, err
 		}

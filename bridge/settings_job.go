@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 
 	"lamplighter/bridge/control"
 	"lamplighter/internal/commission"
@@ -23,21 +22,7 @@ func settingsActs(e settingsEngine) map[string]func(context.Context, string) (co
 
 // serveSettings lets other commands look at and steer the changes of an engine.
 func serveSettings(data string, e settingsEngine, logger *slog.Logger) (stop func(), err error) {
-	mux := http.NewServeMux()
-	for name, do := range settingsActs(e) {
-		control.Handle(mux, "POST /"+name, func(ctx context.Context, _ *http.Request, job string) (commission.SettingsRun, error) {
-			job, err := whichChange(e, job)
-			if err != nil {
-				return commission.SettingsRun{}, err
-			}
-			return do(ctx, job)
-		})
-	}
-	s, err := control.Listen(data, settingsName, mux, logger)
-	if err != nil {
-		return nil, err
-	}
-	return func() { s.Close() }, nil
+	return serveJobs(data, settingsName, settingsActs(e), func(job string) (string, error) { return whichChange(e, job) }, logger)
 }
 
 // whichChange is the job that was named, or the latest change.
@@ -73,18 +58,14 @@ func (c settingsStatusCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c settingsStatusCmd) stored(ctx context.Context) (run commission.SettingsRun, err error) {
-	e, done, err := startEngine(ctx, c.Data, commission.Config{Exchange: nowhere{}})
-	if err != nil {
-		return run, err
-	}
-	defer done()
-	e.SetLink(false, 0, "")
-	job, err := whichChange(e, c.Job)
-	if err != nil {
-		return run, err
-	}
-	return e.SettingsRun(ctx, job)
+func (c settingsStatusCmd) stored(ctx context.Context) (commission.SettingsRun, error) {
+	return offline(ctx, c.Data, func(e *commission.Engine) (run commission.SettingsRun, err error) {
+		job, err := whichChange(e, c.Job)
+		if err != nil {
+			return run, err
+		}
+		return e.SettingsRun(ctx, job)
+	})
 }
 
 // changeJob is what the commands on a change have alike.

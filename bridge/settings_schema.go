@@ -140,7 +140,7 @@ func readBounded(path string, most int64) ([]byte, error) {
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s is larger than %d KiB", path, most>>10)
+		err = fmt.Errorf("%s is larger than %d MiB", path, most>>20)
 	}
 	return data, err
 }

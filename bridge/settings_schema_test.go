@@ -139,7 +139,7 @@ func TestSettingsSchemaMistakes(t *testing.T) {
 	if err := os.WriteFile(f.path("large.yaml"), make([]byte, maxSchemaFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.schema("sign", "@large.yaml", "--key", "@vendor.pem", "-o", "@new.schema"); err == nil || !strings.Contains(err.Error(), "larger than 1024 KiB") {
+	if _, err := f.schema("sign", "@large.yaml", "--key", "@vendor.pem", "-o", "@new.schema"); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(filepath.Join(f.folder, "new.schema")); err == nil {
