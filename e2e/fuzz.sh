@@ -9,13 +9,11 @@ trap 'rm -rf "$logs"' EXIT
 
 # One test binary a package, built once, so that a target does not wait for the
 # compiler.
-packages=$(grep -rl --include='*_test.go' '^func Fuzz' internal bridge wasm 2>/dev/null | xargs -n 1 dirname | sort -u)
-for package in $packages; do
-  grep -qE '^//go:build js' "$package"/*_test.go && continue
-  binary=$logs/$(echo "$package" | tr / _).test
-  go test -c -fuzz=Fuzz -o "$binary" "./$package" || exit 1
-  (cd "$package" && "$binary" -test.list '^Fuzz') | grep '^Fuzz' | sed "s|^|$package $binary |"
-done >"$logs/targets"
+build() {
+  package=$1 binary=$logs/$(echo "$1" | tr / _).test
+  go test -c -fuzz=Fuzz -o "$binary" "./$package" || return 255 # xargs stops
+  (cd "$package" && "$binary" -test.list '^Fuzz') | grep '^Fuzz' | sed "s|^|$package $binary |" >"$binary.targets"
+}
 
 run() {
   (cd "$package" && "$binary" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" \
@@ -34,8 +32,11 @@ one() {
     return 1
   fi
 }
-export -f one run
+export -f build one run
 export logs time
+grep -rl --include='*_test.go' '^func Fuzz' internal bridge wasm 2>/dev/null | xargs grep -L '^//go:build js' | xargs -n 1 dirname | sort -u |
+  xargs -P "$(nproc)" -L 1 bash -c 'build "$@"' _ || exit 1
+cat "$logs"/*.targets >"$logs/targets"
 xargs -P "$(nproc)" -L 1 bash -c 'one "$@"' _ <"$logs/targets"
 status=$?
 echo "$(wc -l <"$logs/targets") targets, $time each"

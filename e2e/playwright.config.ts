@@ -1,9 +1,16 @@
 import { defineConfig } from '@playwright/test';
 
-// One worker: the tests start whole sites and share two cores.
+// What waits for radio pace leaves two cores idle, and runs beside what needs them:
+// one worker each.
+const waiting = ['firmware.spec.ts', 'settings.spec.ts'];
+
 export default defineConfig({
   testDir: 'tests',
-  workers: 1,
+  workers: 2,
+  projects: [
+    { name: 'waiting', testMatch: waiting, workers: 1 },
+    { name: 'working', testIgnore: waiting, workers: 1 },
+  ],
   timeout: 120_000,
   expect: { timeout: 20_000 },
   forbidOnly: !!process.env.CI,
