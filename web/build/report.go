@@ -34,7 +34,7 @@ const chunk = assets + "chunk-"
 
 // firstView says whether the page needs the file before an installer can work.
 func firstView(pages site, name string) bool {
-	for _, later := range []string{"assets/backup", "assets/firmware", "assets/settings", "licenses.txt", "sw.js", "icon-"} {
+	for _, later := range []string{"assets/backup", "assets/firmware", "assets/people", "assets/settings", "licenses.txt", "sw.js", "icon-"} {
 		if strings.HasPrefix(name, later) {
 			return false
 		}

@@ -5,7 +5,7 @@ import { route, type Section } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import "./banner";
-import { firmware, settings } from "./later";
+import { firmware, people, settings } from "./later";
 import "./nav";
 import "./toasts";
 import "./top";
@@ -15,7 +15,6 @@ import "../screens/groups";
 import "../screens/jobs";
 import "../screens/log";
 import "../screens/obstacle";
-import "../screens/people";
 import "../screens/site";
 import "../screens/welcome";
 
@@ -81,7 +80,7 @@ export class App extends View {
           ? html`<ll-group class="screen" .name=${route.item}></ll-group>`
           : html`<ll-groups class="screen"></ll-groups>`;
       case "people":
-        return html`<ll-people class="screen"></ll-people>`;
+        return people(html`<ll-people class="screen"></ll-people>`);
       case "jobs":
         return route.item ? this.#board(route.item) : html`<ll-jobs class="screen"></ll-jobs>`;
       case "firmware":

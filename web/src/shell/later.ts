@@ -38,3 +38,6 @@ export const firmware = later({ title: "Firmware", load: () => import("../firmwa
 
 /** A screen of settings, once it is there. */
 export const settings = later({ title: "Settings", load: () => import("../settings/settings"), stage: "none" });
+
+/** Who has access, once it is there. */
+export const people = later({ title: "People", load: () => import("../screens/people"), stage: "none" });
