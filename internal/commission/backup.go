@@ -9,7 +9,8 @@ import (
 )
 
 // backup is the plaintext of a backup: the site credential with its rights, and
-// the devices with their owner keys. Group keys, sequence numbers and jobs are
+// the devices with their owner keys, what settings they have confirmed, templates, and
+// the log of emergency lights. Group keys, sequence numbers and jobs are
 // not in it: another browser joins the groups by itself, and sessions with
 // devices need no sequence numbers.
 type backup struct {
@@ -17,6 +18,7 @@ type backup struct {
 	Site    *siteRecord     `cbor:"2,keyasint"`
 	Devices []*deviceRecord `cbor:"3,keyasint"`
 	Groups  []string        `cbor:"4,keyasint"`
+	Kept    []keptRecord    `cbor:"5,keyasint,omitempty"`
 }
 
 const (
@@ -38,6 +40,9 @@ func (e *Engine) Backup(ctx context.Context, passphrase string) (string, error) 
 		return "", errShort
 	}
 	content := s.backup()
+	if content.Kept, err = s.keptRecords(ctx); err != nil {
+		return "", errStorage.because(err)
+	}
 	file, err := e.cfg.Sealer.Seal(ctx, cbor.MustMarshal(content), passphrase)
 	if err != nil {
 		return "", errNoBackup.because(err)
@@ -153,6 +158,13 @@ func (e *Engine) unpack(ctx context.Context, name string, b *backup) error {
 		for _, g := range b.Groups {
 			if have, err := tx.Get(preGroup + g); err == nil && have == nil {
 				writes = append(writes, write{preGroup + g, groupRecord{}})
+			}
+		}
+		for _, r := range b.Kept {
+			if have, err := tx.Get(r.Key); err != nil {
+				return err
+			} else if r.restorable(have) {
+				writes = append(writes, write{r.Key, cbor.RawMessage(r.Value)})
 			}
 		}
 		return errors.Join(apply(tx, writes), root.Put(keyCurrent, []byte(name)))
