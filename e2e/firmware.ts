@@ -66,7 +66,7 @@ export function rollout(lamps: number, share: number, change: Partial<Rollout> =
   const devices = ids.map((device, n): RolloutDevice => {
     const state = where(n);
     const progress = state === 'receiving' ? Math.min(0.99, share + ((n * 13) % 20) / 100 - 0.1) : state === 'waiting' ? 0 : 1;
-    return { device, state, progress, missing: Math.round((1 - progress) * 512), loss: 0.02 + ((n * 7) % 8) / 100, version: state === 'confirmed' ? '2.4.0' : '2.3.1', wave: all.findIndex((wave) => wave.devices.includes(device)), problem: null };
+    return { device, state, progress, missing: Math.round((1 - progress) * 512), alone: 0, loss: 0.02 + ((n * 7) % 8) / 100, version: state === 'confirmed' ? '2.4.0' : '2.3.1', wave: all.findIndex((wave) => wave.devices.includes(device)), problem: null };
   });
   if (!sending) {
     for (const [index, wave] of all.entries()) {

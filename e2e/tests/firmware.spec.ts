@@ -157,6 +157,10 @@ test('all that have power run it in the end, in waves', async () => {
   expect(silent.length).toBe(off.length);
   // Three reloads cost what was on its way then, not the image again each time.
   expect((view.sent + view.parity) / view.blocks).toBeLessThan(2);
+  // What goes to all reaches all: one lamp gets alone the tail of the repair, at most. Above an
+  // eighth parity to all takes less air (and at this rate less time) than telling one lamp.
+  for (const one of view.devices) expect(one.alone, `blocks to ${one.device} alone`).toBeLessThanOrEqual(view.blocks / 8);
+  expect(view.unicast).toBeLessThanOrEqual(view.blocks / 4);
   console.log(`${view.blocks} blocks: ${view.sent} sent, ${view.parity} of parity, ${view.unicast} to one lamp, ${view.sweeps} sweeps, ${view.bytes} bytes`);
 });
 

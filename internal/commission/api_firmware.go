@@ -170,6 +170,7 @@ type RolloutDevice struct {
 	State    RolloutState `json:"state"`
 	Progress float64      `json:"progress"` // of the image, 0 to 1
 	Missing  int          `json:"missing"`  // blocks
+	Alone    int          `json:"alone"`    // blocks that it got alone, as it did not have them from what went to all
 	Loss     float64      `json:"loss"`     // 0 to 1
 	Version  string       `json:"version"`  // that runs, as it last said
 	Wave     int          `json:"wave"`     // index of Waves; -1: none

@@ -65,7 +65,7 @@ func (r *fwRollout) takeDevices(list []rollout.DeviceView, now int64) {
 	since := make(map[string]rolloutOf, len(list)) // records are never changed once they are shared
 	for _, d := range list {
 		row := RolloutDevice{
-			Device: d.Device, State: RolloutState(d.State), Progress: d.Progress, Missing: d.Missing, Loss: d.Loss,
+			Device: d.Device, State: RolloutState(d.State), Progress: d.Progress, Missing: d.Missing, Alone: d.Alone, Loss: d.Loss,
 			Version: d.Version, Wave: d.Wave, Problem: reasonProblem(d.Problem),
 		}
 		rows = append(rows, row)

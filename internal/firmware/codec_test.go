@@ -86,7 +86,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusRequest(t *testing.T) {
-	r := StatusRequest{Fields: FieldProgress | FieldNonce, Session: four, Spread: 500}
+	r := StatusRequest{Fields: FieldProgress | FieldNonce, Session: four, Spread: 500, Absent: true}
 	if !again(t, ParseStatusRequest, r.Append(nil)) {
 		t.Error("refused")
 	}
@@ -213,7 +213,7 @@ func FuzzParse(f *testing.F) {
 	s, b := full(), Block{Session: four, Bytes: four}
 	f.Add(s.Append(nil))
 	f.Add(b.Append(nil))
-	f.Add((&StatusRequest{Fields: 3, Session: four, Spread: 9}).Append(nil))
+	f.Add((&StatusRequest{Fields: 3, Session: four, Spread: 9, Absent: true}).Append(nil))
 	f.Add((&SessionRequest{four, OpOpen, 64, 1}).Append(nil))
 	f.Add((&ActivateRequest{Session: four, Digest: eight, Mode: ModeTest, Nonces: eight}).Append(nil))
 	f.Add((&Report{four, 1, 2, 3, 4, "x"}).Append(nil))

@@ -79,7 +79,7 @@ const (
 
 // StatusRequest is the body of a FETCH.
 //
-//	fetch = { 1: uint, ? 2: bstr .size 4, ? 3: uint }
+//	fetch = { 1: uint, ? 2: bstr .size 4, ? 3: uint, ? 4: bool }
 type StatusRequest struct {
 	Fields  Field  `cbor:"1,keyasint"`
 	Session []byte `cbor:"2,keyasint,omitempty"` // only devices that have it open answer with progress; others say state and result
@@ -87,6 +87,10 @@ type StatusRequest struct {
 	// Spread is within how many milliseconds devices spread their answers to a
 	// group; 0: the device's own Leisure. RFC 7252, Section 8.2.
 	Spread uint `cbor:"3,keyasint,omitempty"`
+
+	// Absent has a device that holds Session open stay silent, when it is asked with
+	// its group: only those that missed the opening answer.
+	Absent bool `cbor:"4,keyasint,omitempty"`
 }
 
 // Status is what a device tells of itself. State is always there, the other parts

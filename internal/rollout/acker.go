@@ -51,7 +51,7 @@ func (s *Sender) ask(ctx context.Context) error {
 }
 
 // answered takes an acker's answer: the loss since it was asked before moves the
-// rate, and whoever has missed the opening gets it.
+// rate, and when one has missed the opening that is said again.
 func (s *Sender) answered(ctx context.Context, r reply) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -66,10 +66,8 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 	s.take(d, r, r.of)
 	s.sample()
 	s.mu.Unlock()
-	if d.State == Waiting && d.Tries == 0 {
-		if err := s.offerOne(ctx, r.device); err != nil {
-			return err
-		}
+	if d.State == Waiting {
+		s.roll.due = true // one short message to all takes less time than two to one
 	}
 	if r.err == nil && d.State == Receiving {
 		s.judge(&before, d)

@@ -98,6 +98,7 @@ func (s *Sender) tellBlock(ctx context.Context, id string, g, index int) reply {
 	s.next = s.next.Add(s.air(r.answer.Sent))
 	s.mu.Lock()
 	s.st.Unicast++
+	s.device(id).Alone++
 	s.mu.Unlock()
 	return r
 }

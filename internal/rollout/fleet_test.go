@@ -97,6 +97,7 @@ func TestRealFleet(t *testing.T) {
 				n := checkFleet(t, f, v)
 				report(t, v)
 				t.Logf("all verified after %v", sending.Round(time.Second))
+				sparing(t, v)
 				if ratio := float64(v.Sent) / float64(v.Blocks); n != len(f.Devices)-len(tt.r.off) || v.Phase != rollout.Done || runtime.GOOS != "js" && ratio > tt.ratio {
 					t.Errorf("%s, %d confirmed, %.3f of the blocks", v.Phase, n, ratio)
 				}

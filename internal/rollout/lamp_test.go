@@ -23,6 +23,8 @@ type lamp struct {
 	bootLoop        bool
 	badFlash        int // it fails after so many blocks; 0: never
 	deaf            int // datagrams it does not hear yet
+	noGroup         bool
+	lose            func(req *coap.Message) bool // of what goes to the group; nil: nothing more
 	foreign         []byte
 	slow            func() int // how many blocks still wait to be read when it answers somebody who asks it alone
 	queue           [][]byte   // that wait
@@ -111,12 +113,18 @@ func (l *lamp) goBack(why firmware.Result) {
 	l.back = l.now().Add(2 * time.Second)
 }
 
-func (l *lamp) serve(req *coap.Message) *coap.Message {
+func (l *lamp) serve(req *coap.Message) *coap.Message { return l.handle(req, false) }
+
+// handle serves a request to it alone or to its group; nil: it says nothing.
+func (l *lamp) handle(req *coap.Message, group bool) *coap.Message {
 	switch coap.Path(req) {
 	case firmware.PathStatus:
 		r, err := firmware.ParseStatusRequest(req.Payload)
 		if err != nil {
 			return coap.Problem(coap.BadRequest, err.Error())
+		}
+		if r.Absent && group && bytes.Equal(l.session, r.Session) {
+			return nil
 		}
 		st := l.status(r)
 		return coap.Respond(coap.Content, coap.FormatCBOR, st.Append(nil))

@@ -33,7 +33,7 @@ func TestCongestion(t *testing.T) {
 	full := false
 	w := newWorld(t, 20, 256<<10, perfect)
 	for _, l := range w.lamps {
-		l.loss = sim.NewGilbert(uint64(len(l.id)), 0, 1)
+		l.loss = sim.NewGilbert(10, 0, 1)
 	}
 	w.onSend = func(n int) {
 		if full = n > 64 && n < 160; full {

@@ -62,14 +62,15 @@ func (s *Sender) begin(ctx context.Context) error {
 
 // offer says manifest and opening to all, when it is time again.
 func (s *Sender) offer(ctx context.Context) error {
-	if s.st.Offers >= len(offerAfter) || s.st.Sent < offerAfter[s.st.Offers] {
-		return nil
+	next := s.st.Offers < len(offerAfter) && s.st.Sent >= offerAfter[s.st.Offers]
+	if next && s.st.Offers >= surelyOffered && s.missedOffers() < 0.1 {
+		next = false
 	}
-	if s.st.Offers >= surelyOffered && s.missedOffers() < 0.1 {
+	if !next && !s.roll.due {
 		return nil
 	}
 	copies := 1
-	if s.st.Offers == 0 {
+	if next && s.st.Offers == 0 {
 		copies = offerCopies
 		for _, id := range s.st.Foreign {
 			if err := s.send(ctx, sessionRequest(firmware.SessionRequest{Session: id, Op: firmware.OpAbort}), copies); err != nil {
@@ -82,11 +83,14 @@ func (s *Sender) offer(ctx context.Context) error {
 			return err
 		}
 	}
+	s.roll.due, s.roll.calls = false, 0
 	s.mu.Lock()
-	s.st.Offers++
+	if next {
+		s.st.Offers++
+	}
 	for i := range s.st.Devices {
 		if d := &s.st.Devices[i]; d.State == Waiting {
-			d.State = Receiving
+			d.State, d.HeardOf = Receiving, uint(s.st.Sent)
 		}
 	}
 	s.mu.Unlock()
@@ -96,6 +100,11 @@ func (s *Sender) offer(ctx context.Context) error {
 // missedOffers is how many devices will have missed all offers, of manifest or opening,
 // as far as losses are known.
 func (s *Sender) missedOffers() float64 {
+	return 2 * float64(s.taking()) * math.Pow(s.lossAssumed(), float64(s.st.Offers+offerCopies-1))
+}
+
+// lossAssumed is the loss that openings are said for.
+func (s *Sender) lossAssumed() float64 {
 	loss, measured := max(s.loss(), s.st.Options.Loss), 0
 	for i := range s.st.Devices {
 		if s.st.Devices[i].Span > 0 {
@@ -105,7 +114,7 @@ func (s *Sender) missedOffers() float64 {
 	if measured < fewMeasured {
 		loss = max(loss, unknownLoss)
 	}
-	return 2 * float64(s.taking()) * math.Pow(loss, float64(s.st.Offers+offerCopies-1))
+	return loss
 }
 
 // offerOne says manifest and opening to one device.
@@ -125,6 +134,9 @@ func (s *Sender) offerOne(ctx context.Context, id string) error {
 			return s.refused(ctx, id, r)
 		}
 	}
+	s.mu.Lock()
+	s.device(id).HeardOf = uint(s.st.Sent) // it can have heard nothing before
+	s.mu.Unlock()
 	return s.check(ctx, id, firmware.FieldProgress)
 }
 

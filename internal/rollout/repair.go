@@ -200,6 +200,14 @@ func (s *Sender) round(ctx context.Context, needy []string) (toAll bool, err err
 // others are spared by not hearing its blocks.
 const lossyAlone = 0.15
 
+// mostAlone is which part of the image a device gets alone at most without it being
+// compared with what parity to all would take.
+const mostAlone = 8
+
+// deaf reports whether nothing of what went to the group arrived at a device since its
+// session was opened: it gets all alone.
+func (d *DeviceRecord) deaf() bool { return d.Heard == 0 || d.Span > 0 && d.Loss > 0.9 }
+
 // divide says who gets blocks alone and who by multicast: two devices or fewer alone,
 // which spares the others the work, unless they lose much; else the split that costs
 // least;
@@ -207,7 +215,11 @@ const lossyAlone = 0.15
 // set the cost for all.
 func (s *Sender) divide(needy []string) (alone, all []string) {
 	lossy := func(id string) bool { return s.lossOf(s.device(id)) > lossyAlone }
-	if len(needy) <= 2 && !slices.ContainsFunc(needy, lossy) || s.st.Round > aloneRounds {
+	much := func(id string) bool {
+		d := s.device(id)
+		return !d.deaf() && d.lacks() > s.l.Blocks()/mostAlone
+	}
+	if len(needy) <= 2 && !slices.ContainsFunc(needy, lossy) && !slices.ContainsFunc(needy, much) || s.st.Round > aloneRounds {
 		return needy, nil
 	}
 	alone, needy = s.beyondDecoder(needy)
@@ -227,10 +239,10 @@ func (s *Sender) divide(needy []string) (alone, all []string) {
 }
 
 // beyondDecoder parts the devices that lack more of a generation than their decoders
-// hold: they need source blocks.
+// hold, which need source blocks, and those that hear nothing of what goes to all.
 func (s *Sender) beyondDecoder(needy []string) (alone, others []string) {
 	for _, id := range needy {
-		if d := s.device(id); !s.st.Bitmap && uint(slices.Max(d.Deficits)) > d.Parity {
+		if d := s.device(id); !s.st.Bitmap && uint(slices.Max(d.Deficits)) > d.Parity || d.Span > 0 && d.deaf() {
 			alone = append(alone, id)
 		} else {
 			others = append(others, id)

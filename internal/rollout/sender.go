@@ -41,6 +41,7 @@ type Sender struct {
 	swept  int           // blocks that had been sent at the latest sweep
 	turn   int           // of the ackers
 	acker  chan reply
+	roll   roll
 	probes map[string]int // device: how often its probe failed
 	places map[uint]int   // block, see firmware.Number: how many had been sent to the group with its latest; under mu
 }
@@ -90,7 +91,7 @@ func (s *Sender) ready() {
 	s.st.Waits = false // Run finds out whether it still does
 	s.ctl.wake, s.ctl.paused = make(chan struct{}, 1), s.st.Paused
 	s.answer, s.probes = firmware.OverheadAnswer+16+s.l.Generations(), map[string]int{}
-	s.places = map[uint]int{}
+	s.places, s.roll.absent = map[uint]int{}, map[string]int{}
 	s.index()
 }
 
@@ -135,6 +136,10 @@ func (s *Sender) Run(ctx context.Context) error {
 	if s.acker != nil { // nothing of a sender goes on after it
 		<-s.acker
 		s.acker = nil
+	}
+	if s.roll.answer != nil {
+		<-s.roll.answer
+		s.roll.answer = nil
 	}
 	if errors.Is(err, ErrAborted) {
 		err = s.abort(ctx)

@@ -63,7 +63,7 @@ func (s *Sender) View() View {
 
 // viewDevice makes a device's row and counts it in its generations.
 func (s *Sender) viewDevice(d *DeviceRecord, gens []GenerationView) DeviceView {
-	row := DeviceView{Device: d.ID, State: d.State, Loss: d.Loss, Version: d.Version, Wave: d.Wave, Problem: d.Reason}
+	row := DeviceView{Device: d.ID, State: d.State, Alone: int(d.Alone), Loss: d.Loss, Version: d.Version, Wave: d.Wave, Problem: d.Reason}
 	has := d.State == Verified || d.State == Switched || d.State == OnTest || d.State == Confirmed
 	for g := range gens {
 		missing := gens[g].K

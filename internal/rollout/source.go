@@ -209,6 +209,9 @@ func (s *Sender) look16(ctx context.Context) error {
 	if err := s.ask(ctx); err != nil {
 		return err
 	}
+	if err := s.rollCall(ctx); err != nil {
+		return err
+	}
 	s.show(false)
 	return nil
 }

@@ -86,6 +86,7 @@ type DeviceRecord struct {
 
 	Before firmware.Result `cbor:"20,keyasint"` // what it said before the rollout
 	Again  bool            `cbor:"22,keyasint"` // it is tried again, and has not said anything since
+	Alone  uint            `cbor:"23,keyasint"` // blocks that it got alone
 }
 
 // WaveRecord is one wave.

@@ -194,9 +194,11 @@ func (s *Sender) resync(ctx context.Context) error {
 	if len(todo) == 0 {
 		s.st.Phase = Verifying
 	}
-	without := s.countState(Waiting)
-	if without > 2 { // the opening is said to all again
+	switch without := s.countState(Waiting); { // the opening is said to all again
+	case without > 2:
 		s.st.Offers = 0
+	case without > 0:
+		s.roll.due = true
 	}
 	s.mu.Unlock()
 	return s.keep()

@@ -94,6 +94,7 @@ type DeviceView struct {
 	State    DeviceState
 	Progress float64 // 0 to 1
 	Missing  int     // blocks
+	Alone    int     // blocks that it got alone
 	Loss     float64
 	Version  string
 	Wave     int // index of Waves, -1 for none

@@ -78,7 +78,7 @@ func TestCrowdInTime(t *testing.T) {
 
 // A switch at a set time of all that may be away at a time: all within a few tens of milliseconds, in spite of losses.
 func TestScheduled(t *testing.T) {
-	w := newWorld(t, 100, 32<<10, independent)
+	w := newWorld(t, 100, 32<<10, func(i int) *sim.Gilbert { return independent(i + 3000) })
 	at := w.now.Add(3 * time.Hour).Truncate(time.Second)
 	v := w.run(w.params(rollout.Options{At: at, MaxUnavailable: 100}))
 	w.rest(v)

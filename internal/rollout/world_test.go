@@ -147,7 +147,7 @@ func (w *world) Send(ctx context.Context, req *coap.Message, copies int) (int, e
 		for range copies {
 			heard = l.hears() || heard
 		}
-		if heard {
+		if heard && !l.noGroup && (l.lose == nil || !l.lose(req)) {
 			l.receive(req)
 		}
 	}
@@ -162,12 +162,16 @@ func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 	w.asks++
 	all := true
 	for _, l := range w.lamps {
-		if !l.hears() {
+		if !l.hears() || l.noGroup {
 			all = false
 			continue
 		}
 		l.catchUp(0)
-		resp := l.serve(req)
+		resp := l.handle(req, true)
+		if resp == nil {
+			all = false
+			continue
+		}
 		if l.loss.Lost() {
 			all = false
 			continue

@@ -15,6 +15,9 @@ func (u *Updater) fetchStatus(_ context.Context, req *coap.Request) *coap.Messag
 	if err != nil {
 		return problem(refuse(errMalformed, "This asks for no status: %v.", err))
 	}
+	if open := u.rec.Session; r.Absent && req.Multicast && open != nil && bytes.Equal(r.Session, open.ID) {
+		return nil
+	}
 	s := u.status(r)
 	return coap.Respond(coap.Content, coap.FormatCBOR, s.Append(nil))
 }

@@ -61,6 +61,16 @@ func TestStatusFields(t *testing.T) {
 	if resp := d.serve(coap.FETCH, firmware.PathStatus, (&firmware.StatusRequest{}).Append(nil), true); resp == nil || resp.Code != coap.Content {
 		t.Errorf("to a group: %s", describe(resp))
 	}
+	for _, c := range []struct {
+		session []byte
+		group   bool
+		silent  bool
+	}{{x.session, true, true}, {x.session, false, false}, {[]byte("abcd"), true, false}, {nil, true, false}} {
+		absent := firmware.StatusRequest{Fields: firmware.FieldProgress, Session: c.session, Absent: true}
+		if resp := d.serve(coap.FETCH, firmware.PathStatus, absent.Append(nil), c.group); (resp == nil) != c.silent {
+			t.Errorf("asked who does not have session %x, as a group %v: %s", c.session, c.group, describe(resp))
+		}
+	}
 	d.expect(coap.BadRequest, coap.FETCH, firmware.PathStatus, []byte{1})
 	d.expect(coap.MethodNotAllowed, coap.DELETE, firmware.PathStatus, nil)
 }

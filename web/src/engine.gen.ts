@@ -619,6 +619,8 @@ export interface RolloutDevice {
   progress: number;
   /** blocks */
   missing: number;
+  /** blocks that it got alone, as it did not have them from what went to all */
+  alone: number;
   /** 0 to 1 */
   loss: number;
   /** that runs, as it last said */

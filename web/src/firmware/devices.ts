@@ -33,6 +33,11 @@ export function progress(one: RolloutDevice): string {
   }
 }
 
+/** Whether so much was sent to one device alone that a person should know. */
+export function aloneMuch(rollout: Rollout, one: RolloutDevice): boolean {
+  return one.alone * 8 > rollout.blocks;
+}
+
 export function devices(rollout: Rollout, everything: boolean, choose: (everything: boolean) => void) {
   const all = sorted(rollout);
   const trouble = all.filter(troubled);
@@ -61,7 +66,7 @@ function row(rollout: Rollout, one: RolloutDevice) {
   return html`<tr class=${words.tone === "fail" ? "fail" : ""} data-testid="rollout-device" data-device=${one.device} data-state=${one.state} data-problem=${one.problem?.id ?? ""}>
     <td><button class="link" data-testid="rollout-device-open" @click=${() => openDevice(one.device)}><strong>${deviceName(one.device)}</strong></button></td>
     <td>${status(words, "rollout-device-state")}${one.problem ? html`<span class="next">${one.problem.text} ${one.problem.next}</span>` : nothing}</td>
-    <td>${progress(one)}</td>
+    <td>${progress(one)}${aloneMuch(rollout, one) ? html`<span class="next">It got ${count(one.alone, "block")} alone: little of what goes to all reached it.</span>` : nothing}</td>
     <td class="wide end">${one.state === "left-out" ? "–" : percent(one.loss)}</td>
     <td class="wide">${one.version || "–"}</td>
     <td class="wide">${rollout.waves?.[one.wave]?.name ?? "–"}</td>
