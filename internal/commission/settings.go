@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"lamplighter/internal/settings"
@@ -31,7 +32,7 @@ var (
 	errCfgNameless = problem("cfg-template-name", "A template has a name and a model.", "Give it both.")
 	errCfgRoom     = problem("cfg-templates-full", "There are too many templates, or this one is too large.", "Drop one that nobody needs.")
 	errCfgFormat   = problem("cfg-format", "Settings are exported as senml or csv.", "Choose one of them.")
-	errCfgModels   = problem("cfg-models", "The file has settings of more than one model.", "Import one model after the other.")
+	errCfgModels   = problem("cfg-models", "The file changes settings of more than one model.", "Import one model after the other.")
 	errCfgEmpty    = problem("cfg-file-empty", "The file has no settings of devices in this group.", "See whether it is the right file and the right group.")
 	errCfgNoScenes = problem("cfg-no-scenes", "No lamp of this group has scenes.", "")
 	errCfgScene    = problem("cfg-bad-scene", "There is no such scene.", "Scenes have numbers from 0 to 15, and fade for an hour at most.")
@@ -41,7 +42,11 @@ var (
 
 // cfgProblem is what is wrong with values or a file, in words.
 func cfgProblem(err error) *Error {
-	return problem("cfg-values", "The settings cannot be used: "+err.Error()+".", "Mend them, then try again.").because(err)
+	text, before := strings.TrimSuffix(err.Error(), "."), "The settings cannot be used: "
+	if strings.Contains(text, "\n") {
+		before = "The settings cannot be used:\n"
+	}
+	return problem("cfg-values", before+text+".", "Mend them, then try again.").because(err)
 }
 
 // Keys of the store.

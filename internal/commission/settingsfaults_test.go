@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -378,5 +379,25 @@ func TestSettingsLink(t *testing.T) {
 	to.Group = "nowhere"
 	if _, err := b.LinkSettings(t.Context(), []string{button.id()}, hall, to); err == nil {
 		t.Error("linked with a group that is not there")
+	}
+	// A file of both models, in which one lamp was changed, is a change of this lamp.
+	_, err = b.ReadSettings(t.Context(), hall)
+	b.must(nil, err)
+	file, err := b.ExportSettings(t.Context(), hall, "csv")
+	b.must(nil, err)
+	c, err = b.ImportSettings(t.Context(), hall, strings.Replace(file, "fade-time,int,700", "fade-time,int,900", 1))
+	if err != nil || c.Model != "lamp-dim-1" || len(c.Devices) != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+	if c, err = b.ImportSettings(t.Context(), hall, file); err != nil {
+		t.Errorf("as exported: %+v %v", c, err)
+	}
+	both := strings.Replace(file, "long-press,int,500", "long-press,int,700", 1)
+	if _, err = b.ImportSettings(t.Context(), hall, strings.Replace(both, "fade-time,int,700", "fade-time,int,900", 1)); id(err) != "cfg-models" {
+		t.Errorf("of two models: %v", err)
+	}
+	wrong := strings.ReplaceAll(file, "fade-time,int,700", "fade-time,int,-1")
+	if _, err = b.ImportSettings(t.Context(), hall, wrong); id(err) != "cfg-values" || !strings.Contains(err.Error(), "used:\nline ") || strings.Contains(err.Error(), "..") {
+		t.Errorf("a file with mistakes: %v", err)
 	}
 }

@@ -54,6 +54,7 @@ func (e *Engine) ImportSettings(ctx context.Context, group, text string) (Settin
 	if len(list) == 0 {
 		return SettingsChange{}, errCfgEmpty
 	}
+	list = s.changedBy(list)
 	what := s.schemaOf(list[0].ID)
 	c := SettingsChange{Group: g.name, Model: what.Model}.whole()
 	for _, d := range list {
@@ -68,4 +69,28 @@ func (e *Engine) ImportSettings(ctx context.Context, group, text string) (Settin
 		c.PerDevice[id] = m.JSON()
 	}
 	return c, nil
+}
+
+// changedBy leaves devices out that a file of several models does not change: what
+// was exported whole can be changed for one model. A file that changes nothing stands
+// for its first model.
+func (s *site) changedBy(list []exchange.Device) []exchange.Device {
+	var changed, first []exchange.Device
+	model := s.schemaOf(list[0].ID).Model
+	for _, d := range list {
+		now := s.settingsOf(d.ID).Values
+		if len(settings.Diff(now, settings.Merge(now, d.Values))) > 0 {
+			changed = append(changed, d)
+		}
+		if s.schemaOf(d.ID).Model == model {
+			first = append(first, d)
+		}
+	}
+	switch {
+	case len(first) == len(list):
+		return list
+	case len(changed) == 0:
+		return first
+	}
+	return changed
 }

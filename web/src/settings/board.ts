@@ -14,11 +14,12 @@ import { deviceName, groupTitle, lamps } from "../parts/job";
 import { note } from "../parts/note";
 import { stats } from "../parts/stats";
 import { go, href } from "../route";
-import { attempt, tell } from "../shell/toasts";
+import { attempt } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
 import { schemas, schemaOf, write } from "./data";
+import { undo } from "./past";
 import { inState, steps, those } from "./steps";
 import { lines } from "./values";
 import { phaseWord, rowOrder, rowWord, troubled } from "./words";
@@ -66,7 +67,7 @@ export class SettingsBoard extends View {
     return html`<div class="screen run" data-testid="run" data-job=${run.job} data-phase=${run.phase}>
       ${this.#head(run)} ${this.#ask4(run)} ${this.#trouble(run)}
       <section class="card" aria-label="Progress">${steps(run)} ${this.#squares(run)}</section>
-      ${this.#numbers(run)} ${this.#devices(run)}
+      ${run.rows?.length ? html`${this.#numbers(run)} ${this.#devices(run)}` : nothing}
     </div>`;
   }
 
@@ -86,15 +87,18 @@ export class SettingsBoard extends View {
   }
 
   #head(run: SettingsRun) {
-    const changes = new Set((run.rows ?? []).flatMap((row) => (row.changes ?? []).map((one) => one.name || String(one.key)))).size;
+    const rows = run.rows ?? [];
+    const rest = run.ended ? rows.filter((row) => row.state !== "confirmed" && row.state !== "same") : [];
+    const changes = new Set(rows.flatMap((row) => (row.changes ?? []).map((one) => one.name || String(one.key)))).size;
     return html`<div class="head">
       <div>
         <h1>Settings of ${groupTitle(run.change.group)}</h1>
-        <p data-testid="run-summary">${phaseWord(run)} · ${count(changes, "setting")} on ${this.#named(those(run))}</p>
+        <p data-testid="run-summary">${rows.length ? `${phaseWord(run)} · ${count(changes, "setting")} on ${this.#named(those(run))}` : "Asking the devices what they run"}</p>
       </div>
       <div class="acts">
         ${["planning", "checking", "staging"].includes(run.phase) ? html`<button class="btn harm" data-testid="run-stop" ?disabled=${this.busy} @click=${() => this.#revert(run)}>${icon("stop")}Stop</button>` : nothing}
-        ${run.undoUntil > Date.now() ? html`<button class="btn" data-testid="run-undo" ?disabled=${this.busy} @click=${() => this.#undo(run)}>${icon("job")}Undo</button>` : nothing}
+        ${run.undoUntil > Date.now() ? html`<button class="btn" data-testid="run-undo" ?disabled=${this.busy} @click=${() => void undo(run)}>${icon("job")}Undo</button>` : nothing}
+        ${rest.length ? html`<button class="btn" data-testid="run-rest" @click=${() => this.#again(run, rest)}>${icon("job")}Plan again for ${this.#named(rest)}</button>` : nothing}
         ${run.ended ? html`<a class="btn" data-testid="run-again" href=${href("settings", run.change.group)}>${icon("sliders")}To the settings</a>` : nothing}
       </div>
     </div>`;
@@ -232,14 +236,9 @@ export class SettingsBoard extends View {
     }
   }
 
-  async #undo(run: SettingsRun): Promise<void> {
-    this.busy = true;
-    const change = await attempt(engine.undoSettings(run.job));
-    this.busy = false;
-    if (change) {
-      write(change);
-      tell("This takes the change back. Look at it, then switch.");
-      go("settings", change.group, "change");
-    }
+  /** The same change, for those that do not keep it. */
+  #again(run: SettingsRun, rest: SettingsRow[]): void {
+    write({ ...run.change, devices: rest.map((row) => row.device), in: 0, at: 0, quorum: 0 });
+    go("settings", run.change.group, "change");
   }
 }

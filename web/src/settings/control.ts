@@ -2,6 +2,7 @@
 
 import { html, nothing } from "lit";
 import type { SettingDef } from "../engine.gen";
+import { icon } from "../icons";
 import { refusal } from "./range";
 import { isExpression } from "./values";
 
@@ -32,6 +33,10 @@ function take(one: Control, raw: string, value: unknown, rested: boolean): void 
   one.set(value, text ? { raw, text } : undefined, rested);
 }
 
+/** What is wrong with what was typed, once it is told. */
+export const problem = (id: string, wrong: Wrong | undefined) =>
+  wrong?.told ? html`<span class="error" role="alert" id="${id}-problem" data-testid="setting-problem">${icon("fail")}<span>${wrong.text}</span></span>` : nothing;
+
 const number = (raw: string): unknown => (raw.trim() === "" ? NaN : Number(raw));
 
 /** Whether the control is a tick, which stands before its words. */
@@ -40,7 +45,7 @@ export const isTick = (def: SettingDef, value: unknown): boolean => def.type ===
 export function control(one: Control) {
   const { def, value } = one;
   const told = one.wrong?.told ?? false;
-  const describedby = one.describedby ?? nothing;
+  const describedby = [one.describedby, told ? one.id + "-problem" : ""].filter(Boolean).join(" ") || nothing;
   const label = one.label ?? nothing;
   if (isTick(def, value)) {
     return html`<input type="checkbox" id=${one.id} data-testid=${one.testid} data-key=${def.key} data-name=${def.name} aria-label=${label} aria-describedby=${describedby} .checked=${value === true} .indeterminate=${!!one.mixed}

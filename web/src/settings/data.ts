@@ -4,6 +4,9 @@
 import { EngineError } from "../engine/client";
 import type { SettingsChange, SettingsDevice, SettingsSchema, SettingsTemplate } from "../engine.gen";
 import { engine } from "../engine/start";
+import { attempt } from "../shell/toasts";
+import { byName } from "../format";
+import { deviceName } from "../parts/job";
 import { state } from "../state";
 import { blank } from "./values";
 
@@ -80,7 +83,13 @@ export function schemas(group: string): void {
 /** The schema of a model. */
 export const schemaOf = (group: string, model: string): SettingsSchema | undefined => (groups.get(group)?.schemas.length ? groups.get(group)!.schemas : (named.get(group) ?? [])).find((one) => one.model === model);
 
-export const devicesOf = (group: string, model: string): SettingsDevice[] => known(group).devices.filter((one) => one.model === model);
+export const devicesOf = (group: string, model: string): SettingsDevice[] => known(group).devices.filter((one) => one.model === model).sort((a, b) => byName(deviceName(a.device), deviceName(b.device)));
+
+/** What drifted devices run is what they shall run from now on. */
+export async function keep(group: string, devices: string[]): Promise<void> {
+  await attempt(engine.keepSettings(group, devices));
+  await read(group);
+}
 
 /** Models of a group with settings, the most frequent first. */
 export function models(group: string): SettingsSchema[] {
@@ -105,9 +114,10 @@ export async function readTemplates(): Promise<void> {
   }
 }
 
-// The change that is being written, one a group.
+// The change that is being written, one a group; those begun for other models wait.
 
 const drafts = new Map<string, SettingsChange | undefined>();
+const waiting = new Map<string, SettingsChange>();
 const name = (group: string): string => "settings/" + group;
 
 export function draft(group: string): SettingsChange | undefined {
@@ -129,11 +139,15 @@ function restored(group: string): SettingsChange | undefined {
 /** Of a model; another model's is not it. */
 export function draftOf(group: string, model: string): SettingsChange {
   const found = draft(group);
-  return found?.model === model ? found : blank(group, model);
+  return found?.model === model ? found : (waiting.get(`${group}/${model}`) ?? blank(group, model));
 }
 
 export function write(change: SettingsChange): void {
   const whole = { ...blank(change.group, change.model), ...change };
+  const before = draft(change.group);
+  if (before && before.model !== change.model) {
+    waiting.set(`${change.group}/${before.model}`, before);
+  }
   drafts.set(change.group, whole);
   try {
     sessionStorage.setItem(name(change.group), JSON.stringify(whole));
@@ -143,12 +157,15 @@ export function write(change: SettingsChange): void {
   state.changed();
 }
 
-export function discard(group: string): void {
-  drafts.set(group, undefined);
-  try {
-    sessionStorage.removeItem(name(group));
-  } catch {
-    // nothing was kept
+export function discard(group: string, model: string): void {
+  waiting.delete(`${group}/${model}`);
+  if (draft(group)?.model === model) {
+    drafts.set(group, undefined);
+    try {
+      sessionStorage.removeItem(name(group));
+    } catch {
+      // nothing was kept
+    }
   }
   state.changed();
 }

@@ -1,6 +1,7 @@
 import { html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state as reactive } from "lit/decorators.js";
 import { openDevice } from "../dialogs/device";
+import { confirm } from "../dialogs/confirm";
 import type { Answer, EmergencyEntry, Group, Job, RollCall } from "../engine.gen";
 import { engine } from "../engine/start";
 import { download, fileName, stamp } from "../files";
@@ -148,13 +149,18 @@ export class Emergency extends View {
       this.chosen = next;
     };
     const n = this.chosen.size;
-    const test = (kind: string) => void attempt(engine.emergencyTest(this.group.name, kind, n ? [...this.chosen] : lights));
+    const those = n ? count(n, "light") : lights.length === 1 ? "The one light" : `All ${lights.length} lights`;
+    const test = async (kind: string) => {
+      if (kind === "function" || (await confirm({ title: "Empty the batteries now?", text: `${those}: until they are charged again they give no light when the power fails. Not while people need it.`, yes: "Start the duration test" }))) {
+        await attempt(engine.emergencyTest(this.group.name, kind, n ? [...this.chosen] : lights));
+      }
+    };
     return html`<section class="card form" aria-labelledby="tests">
         <div class="sect"><h2 id="tests">Test emergency lights</h2><button class="btn sm push" data-testid="emergency-select-all" @click=${() => (this.chosen = new Set(n === lights.length ? [] : lights))}>${n === lights.length ? "None" : "Choose all"}</button></div>
         <ul class="choose">${lights.map((id) => html`<li><label class="choice"><input type="checkbox" data-testid="emergency-select" data-device=${id} .checked=${this.chosen.has(id)} @change=${() => toggle(id)} /><span>${deviceName(id)}</span></label></li>`)}</ul>
-        <div class="bar"><span class="muted">${n ? count(n, "light") : lights.length === 1 ? "The one light" : `All ${lights.length} lights`}. The duration test empties the batteries: not while people need the light.</span>
-          <span class="push row"><button class="btn" data-testid="emergency-duration" @click=${() => test("duration")}>${icon("wait")}Duration test</button>
-            <button class="btn go" data-testid="emergency-function" @click=${() => test("function")}>${icon("bulb")}Function test</button></span></div>
+        <div class="bar"><span class="muted">${those}. The duration test empties the batteries.</span>
+          <span class="push row"><button class="btn" data-testid="emergency-duration" @click=${() => void test("duration")}>${icon("wait")}Duration test</button>
+            <button class="btn go" data-testid="emergency-function" @click=${() => void test("function")}>${icon("bulb")}Function test</button></span></div>
       </section>
       ${job ? html`<ll-job-card full .job=${job}></ll-job-card>` : nothing}`;
   }

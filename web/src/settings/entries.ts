@@ -4,7 +4,7 @@
 import { html, nothing } from "lit";
 import type { SettingDef } from "../engine.gen";
 import { icon } from "../icons";
-import { control, type Wrong } from "./control";
+import { control, problem, type Wrong } from "./control";
 import { marks } from "./field";
 import { isMap, same, type Common, type Values } from "./values";
 
@@ -86,6 +86,6 @@ function cell(one: Entries, id: string, member: SettingDef, value: unknown) {
   const path = `${one.def.key}/${id}/${member.key}`;
   const wrong = one.wrong(path);
   const inputId = `${one.id}-${id}-${member.key}`;
-  return html`<td><span class="unit">${control({ def: member, id: inputId, testid: "setting-member", value, wrong, label: `${one.def.title} ${id}: ${member.title}`, describedby: wrong?.told ? inputId + "-problem" : undefined, set: (to, why, rested) => one.member(id, member, to, why, rested) })}${member.unit ? html`<span>${member.unit}</span>` : nothing}</span>
-    ${wrong?.told ? html`<span class="error" role="alert" id="${inputId}-problem" data-testid="setting-problem">${icon("fail")}<span>${wrong.text}</span></span>` : nothing}</td>`;
+  return html`<td><span class="unit">${control({ def: member, id: inputId, testid: "setting-member", value, wrong, label: `${one.def.title} ${id}: ${member.title}`, set: (to, why, rested) => one.member(id, member, to, why, rested) })}${member.unit ? html`<span>${member.unit}</span>` : nothing}</span>
+    ${problem(inputId, wrong)}</td>`;
 }

@@ -3,7 +3,7 @@
 import { html, nothing } from "lit";
 import type { SettingDef } from "../engine.gen";
 import { icon } from "../icons";
-import { control, isTick, type Wrong } from "./control";
+import { control, isTick, problem, type Wrong } from "./control";
 import { rangeOf } from "./range";
 import { isExpression, type Common } from "./values";
 
@@ -28,19 +28,20 @@ export function marks(def: SettingDef) {
 
 export function field(one: Field) {
   const { def } = one;
-  const told = one.wrong?.told ? one.wrong.text : "";
   const unit = def.unit && def.type === "int" && !isExpression(one.value);
   const tick = isTick(def, one.value);
-  const input = control({ def, id: one.id, testid: "setting-input", value: one.value, mixed: one.mixed, wrong: one.wrong, describedby: `${one.id}-hint${told ? ` ${one.id}-problem` : ""}`, set: one.set });
+  const input = control({ def, id: one.id, testid: "setting-input", value: one.value, mixed: one.mixed, wrong: one.wrong, describedby: one.id + "-hint", set: one.set });
   return html`<div class="field setting ${one.changed ? "changed" : ""}" data-testid="setting" data-key=${def.key} data-name=${def.name} data-changed=${one.changed}>
     ${tick
       ? html`<label class="onoff">${input}<span>${def.title}</span></label>`
       : html`<label for=${one.id}>${def.title}</label>
           <span class="unit">${input}${unit ? html`<span>${def.unit}</span>` : nothing}</span>`}
-    ${told ? html`<span class="error" id="${one.id}-problem" role="alert" data-testid="setting-problem">${icon("fail")}<span>${told}</span></span>` : nothing}
+    ${problem(one.id, one.wrong)}
     <span class="hint" id="${one.id}-hint">${def.help}${rangeOf(def) ? html`${def.help ? " " : ""}<span class="range-of">${rangeOf(def)}.</span>` : nothing}</span>
     ${marks(def)}
-    <span class="now"><span data-testid="setting-now">${one.fromTemplate ? "From the template; now: " : "Now: "}${one.now.text}</span>
-      ${one.changed ? html`<button class="btn sm" data-testid="setting-reset" aria-label="As it is: ${def.title}" @click=${one.reset}>As it is</button>` : nothing}</span>
+    ${one.changed || one.now.mixed || one.fromTemplate
+      ? html`<span class="now"><span data-testid="setting-now">${one.fromTemplate ? "From the template; now: " : "Now: "}${one.now.text}</span>
+          ${one.changed ? html`<button class="btn sm" data-testid="setting-reset" aria-label="As it is: ${def.title}" @click=${one.reset}>As it is</button>` : nothing}</span>`
+      : nothing}
   </div>`;
 }

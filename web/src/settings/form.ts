@@ -47,9 +47,11 @@ export class SettingsForm extends View {
     const maps = shared.filter((def) => def.type === "map");
     const n = weight(change, this.#template);
     const imported = Object.keys(change.perDevice ?? {}).length;
+    const some = change.devices.length;
+    const all = count(devicesOf(this.group, this.schema.model).length, "device");
     return html`<section class="card form" aria-labelledby="form-${this.schema.model}" data-testid="settings-form" data-model=${this.schema.model} data-changed=${n}>
       <div class="sect"><h2 id="form-${this.schema.model}">${this.schema.title || this.schema.model}</h2>
-        <span class="muted small">for ${count(devicesOf(this.group, this.schema.model).length, "device")} · schema ${this.schema.version}${this.schema.signed ? ", signed by the vendor" : ""}</span></div>
+        <span class="muted small"><span data-testid="settings-for">for ${some ? `${some} of ${all} only` : all}</span> · schema ${this.schema.version}${this.schema.signed ? ", signed by the vendor" : ""}</span></div>
       <div class="body">
         ${this.schema.problem ? note({ tone: "warn", icon: "warn", title: this.schema.problem.text, text: this.schema.problem.next }) : nothing}
         ${used({ change, schema: this.schema, write: (part) => this.#write(part), wrong: (path) => this.#wrong.get(path), remember: (path, why, rested) => this.#remember(path, why, rested) })}
@@ -57,20 +59,26 @@ export class SettingsForm extends View {
         ${maps.map((def) => this.#entries(def))}
         ${each.length ? own({ defs: each, devices: devicesOf(this.group, this.schema.model), open: this.#ownOpen || imported > 0, value: (device, def) => this.#own(device, def), changed: (device, def) => change.perDevice[device]?.[def.key] !== undefined, wrong: (path) => this.#wrong.get(path), set: (...all) => this.#setOwn(...all) }) : nothing}
       </div>
-      ${this.#bar(n)}
+      ${this.#bar(n, some > 0 || change.mend)}
     </section>`;
   }
 
-  #bar(n: number) {
+  #bar(n: number, begun: boolean) {
     const wrong = this.#wrong.size;
     return html`<div class="bar">
       <span role="status" data-testid="settings-changed" class=${wrong ? "fail" : "muted"}>${wrong ? `${count(wrong, "value")} cannot be as typed.` : n ? `${count(n, "setting")} to change. Nothing has been sent yet.` : "Nothing is changed yet."}</span>
       <span class="push row">
         ${n && !this.network ? html`<button class="btn" data-testid="template-save" ?disabled=${wrong > 0} @click=${() => openSaveTemplate(this.schema, this.#change)}>${icon("copy")}Save as template</button>` : nothing}
-        ${n ? html`<button class="btn" data-testid="settings-discard" @click=${() => this.#discard()}>Discard</button>` : nothing}
-        <button class="btn go" data-testid="settings-plan" ?disabled=${n === 0 || wrong > 0} @click=${() => go("settings", this.group, "change")}>Look at the change${icon("next")}</button>
+        ${n || begun ? html`<button class="btn" data-testid="settings-discard" @click=${() => this.#discard()}>Discard</button>` : nothing}
+        <button class="btn go" data-testid="settings-plan" ?disabled=${(n === 0 && !this.#change.mend) || wrong > 0} @click=${() => this.#plan()}>Look at the change${icon("next")}</button>
       </span>
     </div>`;
+  }
+
+  /** Another model's change may have been written last. */
+  #plan(): void {
+    this.#write({});
+    go("settings", this.group, "change");
   }
 
   #field(def: SettingDef) {
@@ -185,6 +193,6 @@ export class SettingsForm extends View {
   #discard(): void {
     this.#wrong.clear();
     this.#ownOpen = false;
-    discard(this.group);
+    discard(this.group, this.schema.model);
   }
 }

@@ -2,7 +2,7 @@ import { html, nothing } from "lit";
 import { customElement, property, state as reactive } from "lit/decorators.js";
 import { openDevice } from "../dialogs/device";
 import type { Group, SettingsDevice, SettingsSchema, SettingsState } from "../engine.gen";
-import { byName, count, listed, minute } from "../format";
+import { count, listed, minute } from "../format";
 import { icon } from "../icons";
 import { bones, empty } from "../parts/empty";
 import { deviceName, jobs, lamps, live } from "../parts/job";
@@ -11,12 +11,13 @@ import { go, href } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
-import { devicesOf, draft, draftOf, known, models, read, write } from "./data";
+import { devicesOf, draft, draftOf, keep, known, models, read, write } from "./data";
 import "./emergency";
 import "./form";
 import { library } from "./library";
 import "./links";
 import "./network";
+import { past } from "./past";
 import "./plan";
 import "./scenes";
 import { openSettingsImport, save } from "./transfer";
@@ -61,7 +62,7 @@ export class SettingsHome extends View {
     return html`<div class="head">
       <div>
         <h1>Settings of ${group.title}</h1>
-        <p data-testid="settings-summary">${lamps(members)} · ${now.reading || !now.at ? "asking them what they run" : `read ${minute(now.at)}`}</p>
+        <p data-testid="settings-summary"><a data-testid="settings-group" href=${href("groups", this.group)}>${lamps(members)}</a> · ${now.reading || !now.at ? "asking them what they run" : `read ${minute(now.at)}`}</p>
       </div>
       <div class="acts">
         <button class="btn" data-testid="settings-again" ?disabled=${now.reading} aria-busy=${now.reading} @click=${() => void read(this.group)}>${icon("job")}Read again</button>
@@ -111,7 +112,7 @@ export class SettingsHome extends View {
       ${this.#stand(chosen)}
       ${library(this.group, chosen.model, draftOf(this.group, chosen.model))}
       <ll-settings-form .group=${this.group} .schema=${chosen}></ll-settings-form>
-      ${this.#devices(chosen)}`;
+      ${this.#devices(chosen)} ${past(this.group)}`;
   }
 
   #none() {
@@ -136,9 +137,10 @@ export class SettingsHome extends View {
     const names = (some: SettingsDevice[]) => listed(some.map((one) => deviceName(one.device)));
     const keys = [...new Set(drifted.flatMap((one) => one.drift ?? []))].map((key) => (schema.defs ?? []).find((def) => def.key === key)?.title ?? `setting ${key}`);
     return html`
-      <div class="chips counts">${deviceOrder.filter((one) => of(one).length).map((one) => html`<span data-testid="settings-count" data-state=${one} data-count=${of(one).length}>${status({ ...deviceWord(one), word: `${of(one).length} ${deviceWord(one).word}` })}</span>`)}</div>
+      <div class="chips counts">${deviceOrder.filter((one) => of(one).length).map((one) => html`<span data-testid="settings-count" data-state=${one} data-count=${of(one).length}>${status({ ...deviceWord(one), word: `${of(one).length} ${one === "ok" && !devices.some((device) => device.expected) ? "as found" : deviceWord(one).word}` })}</span>`)}</div>
       ${drifted.length
-        ? note({ tone: "warn", icon: "warn", testid: "settings-drift", title: `${names(drifted)} ${drifted.length === 1 ? "runs" : "run"} other settings than were confirmed.`, text: `Somebody changed ${keys.join(", ").toLowerCase()} elsewhere, or a device was reset. A change leaves them out unless you take them along.`, action: { word: drifted.length === 1 ? "Bring it back" : "Bring them back", testid: "settings-mend", run: () => this.#mend(schema, drifted) } })
+        ? note({ tone: "warn", icon: "warn", testid: "settings-drift", title: `${names(drifted)} ${drifted.length === 1 ? "runs" : "run"} other settings than were confirmed.`, text: html`Somebody changed ${keys.join(", ").toLowerCase()} elsewhere, or a device was reset. Until you decide, changes leave ${drifted.length === 1 ? "it" : "them"} out.
+            <br /><button class="btn sm" data-testid="settings-keep" @click=${() => void keep(this.group, drifted.map((one) => one.device))}>Keep what ${drifted.length === 1 ? "it runs" : "they run"}</button>`, action: { word: drifted.length === 1 ? "Bring it back" : "Bring them back", testid: "settings-mend", run: () => this.#mend(schema, drifted) } })
         : nothing}
       ${silent.length
         ? note({ tone: "fail", icon: "fail", testid: "settings-silent", title: `${names(silent)} did not answer.`, text: silent[0]?.problem?.next || "Check the power, then read again.", action: { word: "Read again", testid: "settings-again", run: () => void read(this.group) } })
@@ -151,13 +153,16 @@ export class SettingsHome extends View {
   }
 
   #devices(schema: SettingsSchema) {
-    const rows = [...devicesOf(this.group, schema.model)].sort((a, b) => deviceOrder.indexOf(a.state) - deviceOrder.indexOf(b.state) || byName(deviceName(a.device), deviceName(b.device)));
+    const rows = devicesOf(this.group, schema.model).sort((a, b) => deviceOrder.indexOf(a.state) - deviceOrder.indexOf(b.state));
+    const change = draftOf(this.group, schema.model);
+    const tick = (id: string) => write({ ...change, devices: change.devices.includes(id) ? change.devices.filter((one) => one !== id) : [...change.devices, id] });
     return html`<section class="card"><details class="fold">
       <summary data-testid="settings-devices">${icon("open")}${count(rows.length, "device")} and what they run</summary>
       <div class="scroll"><table>
         <caption class="sr">Devices and how their settings stand</caption>
-        <thead><tr><th>Device</th><th>Settings</th><th class="wide">Read</th><th class="wide end">Digest</th></tr></thead>
+        <thead><tr><th>Change only</th><th>Device</th><th>Settings</th><th class="wide">Read</th><th class="wide end">Digest</th></tr></thead>
         <tbody>${rows.slice(0, 200).map((one) => html`<tr class=${one.state === "silent" ? "fail" : ""} data-testid="settings-device" data-device=${one.device} data-state=${one.state}>
+          <td><label class="tick"><input type="checkbox" data-testid="settings-only" aria-label="Change only ${deviceName(one.device)}" .checked=${change.devices.includes(one.device)} @change=${() => tick(one.device)} /></label></td>
           <td><button class="link" data-testid="run-device-open" @click=${() => openDevice(one.device)}><strong>${deviceName(one.device)}</strong></button></td>
           <td>${status(deviceWord(one.state))}${one.problem ? html`<span class="next">${one.problem.text} ${one.problem.next}</span>` : nothing}</td>
           <td class="wide muted">${one.at ? minute(one.at) : "never"}</td>

@@ -7,7 +7,7 @@ import { engine } from "../engine/start";
 import { count, minute } from "../format";
 import { icon } from "../icons";
 import { attempt, tell } from "../shell/toasts";
-import { control, type Wrong } from "./control";
+import { control, problem, type Wrong } from "./control";
 import { readTemplates, templates, write } from "./data";
 import { blank } from "./values";
 
@@ -108,7 +108,7 @@ function ask(one: Used, template: SettingsTemplate, variable: SettingsVariable) 
   };
   return html`<div class="field" data-testid="template-variable" data-variable=${variable.name}>
     <label for=${id}>${variable.title || variable.name}</label>
-    <span class="unit">${control({ def, id, testid: "setting-input", value, wrong, describedby: wrong?.told ? id + "-problem" : undefined, set })}${def.unit ? html`<span>${def.unit}</span>` : nothing}</span>
-    ${wrong?.told ? html`<span class="error" role="alert" id="${id}-problem" data-testid="setting-problem">${icon("fail")}<span>${wrong.text}</span></span>` : nothing}
+    <span class="unit">${control({ def, id, testid: "setting-input", value, wrong, set })}${def.unit ? html`<span>${def.unit}</span>` : nothing}</span>
+    ${problem(id, wrong)}
   </div>`;
 }

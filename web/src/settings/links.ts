@@ -8,7 +8,7 @@ import { go } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import { control } from "./control";
-import { devicesOf, known, models, write } from "./data";
+import { devicesOf, draft, known, models, write } from "./data";
 import { blank, common, definition, difference, isMap, merge, same, type Values } from "./values";
 
 /** What buttons of switches and sensors do, and which lamps follow. */
@@ -18,6 +18,12 @@ export class Links extends View {
   /** patches by device */
   @reactive() private patches: Record<string, Values> = {};
   @reactive() private follow: number | undefined;
+
+  /** What was chosen before one looked at the change. */
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.patches = { ...draft(this.group)?.perDevice };
+  }
 
   protected override render() {
     const all = models(this.group);
@@ -101,7 +107,7 @@ export class Links extends View {
     return html`<section class="card form" aria-labelledby="sensors">
       <div class="sect"><h2 id="sensors">${schema.title || "Sensors"}: whom they tell</h2></div>
       <div class="scroll"><table>
-        <thead><tr><th>Sensor</th><th>Tells</th><th>Lamps with the number</th></tr></thead>
+        <thead><tr><th>Sensor</th><th>Tells</th><th>Number; lamps with it follow</th></tr></thead>
         <tbody>${devicesOf(this.group, schema.model).map((device) => {
           const value = this.#value(device);
           return html`<tr class=${this.patches[device.device] ? "changed" : ""} data-testid="link-sensor" data-device=${device.device}>

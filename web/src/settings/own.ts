@@ -2,10 +2,9 @@
 
 import { html, nothing } from "lit";
 import type { SettingDef, SettingsDevice } from "../engine.gen";
-import { byName } from "../format";
 import { icon } from "../icons";
 import { deviceName } from "../parts/job";
-import { control, type Wrong } from "./control";
+import { control, problem, type Wrong } from "./control";
 
 /** So many rows are drawn at once. */
 const most = 200;
@@ -21,7 +20,7 @@ export interface Own {
 }
 
 export function own(one: Own) {
-  const devices = [...one.devices].sort((a, b) => byName(deviceName(a.device), deviceName(b.device)));
+  const { devices } = one;
   return html`<details class="own" ?open=${one.open}>
     <summary data-testid="settings-own">${icon("open")}Of each device: ${one.defs.map((def) => def.title.toLowerCase()).join(", ")}</summary>
     <div class="scroll"><table>
@@ -39,8 +38,7 @@ function row(one: Own, device: SettingsDevice) {
     ${one.defs.map((def) => {
       const wrong = one.wrong(`${device.device}/${def.key}`);
       const id = `own-${device.device}-${def.key}`;
-      return html`<td class=${one.changed(device.device, def) ? "changed" : ""}>${control({ def, id, testid: "settings-own-input", value: one.value(device.device, def), wrong, label: `${deviceName(device.device)}: ${def.title}`, describedby: wrong?.told ? id + "-problem" : undefined, set: (value, why, rested) => one.set(device.device, def, value, why, rested) })}
-        ${wrong?.told ? html`<span class="error" role="alert" id="${id}-problem" data-testid="setting-problem">${icon("fail")}<span>${wrong.text}</span></span>` : nothing}</td>`;
+      return html`<td class=${one.changed(device.device, def) ? "changed" : ""}>${control({ def, id, testid: "settings-own-input", value: one.value(device.device, def), wrong, label: `${deviceName(device.device)}: ${def.title}`, set: (value, why, rested) => one.set(device.device, def, value, why, rested) })}${problem(id, wrong)}</td>`;
     })}
   </tr>`;
 }

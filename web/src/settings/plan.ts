@@ -1,6 +1,6 @@
 import { html, nothing } from "lit";
 import { customElement, property, state as reactive } from "lit/decorators.js";
-import type { SettingsChange, SettingsRun } from "../engine.gen";
+import type { SettingsChange, SettingsRow, SettingsRun } from "../engine.gen";
 import { engine } from "../engine/start";
 import { bytes } from "../firmware/units";
 import { count } from "../format";
@@ -16,7 +16,10 @@ import { View } from "../view";
 import { status } from "../words";
 import { discard, draft, schemaOf, schemas, trouble, write, type Trouble } from "./data";
 import { difference, kinds } from "./diff";
+import { definition } from "./values";
 import { when } from "./when";
+
+const takes = (row: SettingsRow): boolean => row.state === "planned" || row.state === "checked";
 
 /** The change before it is made: what it does to each device, tried on the devices, and when. */
 @customElement("ll-settings-plan")
@@ -74,12 +77,12 @@ export class SettingsPlan extends View {
     }
     const run = this.run;
     const rows = run?.rows ?? [];
-    const taking = rows.filter((row) => row.state === "planned" || row.state === "checked");
+    const taking = rows.filter(takes);
     const drifted = rows.filter((row) => row.state === "drifted");
     return html`<div class="head">
         <div><h1>Change of ${title}</h1>
           <p data-testid="change-summary">${run ? `${taking.length} of ${count(rows.length, "device")} take part` : "What it does to each device"} · nothing has been changed yet</p></div>
-        <div class="acts"><a class="btn" data-testid="change-back" href=${href("settings", this.group)}>${icon("edit")}Go on writing</a></div>
+        <div class="acts"><a class="btn" data-testid="change-back" href=${href("settings", this.group, this.#links(change) ? "links" : "")}>${icon("edit")}Go on writing</a></div>
       </div>
       <div class="screen" data-testid="change" data-model=${change.model} data-devices=${taking.length} data-left=${rows.length - taking.length} aria-busy=${this.doing !== ""}>
         <div role="status">${this.doing ? html`<span class="st busy" data-testid="change-planning">${icon("wait")}${{ planning: "asking the devices what they run", checking: "the devices try it, without keeping anything", switching: "handing it to the devices" }[this.doing]}</span>` : nothing}</div>
@@ -89,6 +92,12 @@ export class SettingsPlan extends View {
         ${drifted.length || change.mend ? this.#mend(change, drifted.length) : nothing}
         ${run ? html`${this.#numbers(run)} ${this.#checkResult()} ${difference(kinds(rows, schemaOf(this.group, change.model)))} ${this.#bar(change, run, taking.length)}` : this.wrong ? nothing : bones()}
       </div>`;
+  }
+
+  /** Whether it was written among the links. */
+  #links(change: SettingsChange): boolean {
+    const schema = schemaOf(this.group, change.model);
+    return Object.values(change.perDevice).some((values) => ["buttons", "link", "group"].some((name) => (definition(schema, name)?.key ?? 0) in values));
   }
 
   #mend(change: SettingsChange, drifted: number) {
@@ -101,7 +110,7 @@ export class SettingsPlan extends View {
       { value: String(run.predictedRequests), label: `messages in all, about${run.oneByOneRequests ? `; one by one ${run.oneByOneRequests}` : ""}`, testid: "change-requests" },
       { value: bytes(run.predictedBytes), label: "on the air in all, about, both ways", testid: "change-bytes" },
       { value: String((run.rows ?? []).filter((row) => row.shared).length), label: "get it in one message to the group", testid: "change-taking" },
-      { value: String((run.rows ?? []).filter((row) => !row.shared && (row.state === "planned" || row.state === "checked")).length), label: "get their own, one by one", testid: "change-one-by-one" },
+      { value: String((run.rows ?? []).filter((row) => !row.shared && takes(row)).length), label: "get their own, one by one", testid: "change-one-by-one" },
     ]);
   }
 
@@ -122,7 +131,7 @@ export class SettingsPlan extends View {
         <span class="muted">${this.checked ? status({ tone: "ok", icon: "ok", word: "tried on the devices" }) : "Try it first: the devices say whether they would take it."}</span>
         <span class="push row">
           <button class="btn" data-testid="change-check" ?disabled=${this.doing !== "" || !n} @click=${() => void this.#ask(change, "checking")}>${icon("shield")}Dry run</button>
-          <button class="btn go" data-testid="settings-switch" ?disabled=${this.doing !== "" || !n || !!run.problem} aria-busy=${this.doing === "switching"} @click=${() => void this.#switch(change)}>${icon("play")}Switch settings${n ? ` of ${lamps((run.rows ?? []).filter((row) => row.state === "planned" || row.state === "checked").map((row) => state.devices.get(row.device)))}` : ""}</button>
+          <button class="btn go" data-testid="settings-switch" ?disabled=${this.doing !== "" || !n || !!run.problem} aria-busy=${this.doing === "switching"} @click=${() => void this.#switch(change)}>${icon("play")}Switch settings${n ? ` of ${lamps((run.rows ?? []).filter(takes).map((row) => state.devices.get(row.device)))}` : ""}</button>
         </span>
       </div>
     </section>`;
@@ -134,7 +143,7 @@ export class SettingsPlan extends View {
     this.doing = "";
     if (job) {
       tell(`${groupTitle(this.group)}: the change has begun.`);
-      discard(this.group);
+      discard(this.group, change.model);
       go("jobs", job.id);
     }
   }

@@ -38,7 +38,8 @@ export class SaveTemplate extends Dialog<SettingsTemplate> {
       ${this.header("Save as template")}
       <div class="field">
         <label for="template-name">Name</label>
-        <input class="input" id="template-name" data-testid="template-name" required maxlength="60" autocomplete="off" autofocus placeholder="Classroom" />
+        <input class="input" id="template-name" data-testid="template-name" required maxlength="60" autocomplete="off" autofocus placeholder="Classroom" value=${this.#base?.name ?? ""} />
+        <span class="hint">A template of that name is replaced.</span>
       </div>
       ${this.#askable.length
         ? html`<fieldset class="roles"><legend>Ask each time it is used</legend>
@@ -70,7 +71,7 @@ export class SaveTemplate extends Dialog<SettingsTemplate> {
     this.busy = true;
     this.problem = "";
     try {
-      const saved = await engine.saveTemplate({ id: "", name, model: this.schema.model, values, variables, at: 0 });
+      const saved = await engine.saveTemplate({ id: templates().find((one) => one.name === name && one.model === this.schema.model)?.id ?? "", name, model: this.schema.model, values, variables, at: 0 });
       await readTemplates();
       tell(`The template “${saved.name}” is saved.`);
       this.close(saved);

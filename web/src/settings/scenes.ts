@@ -95,8 +95,8 @@ export class Scenes extends View {
     const missing = (call.answers ?? []).filter((answer) => answer.state !== "verified");
     const words = said(call);
     return html`<div class="result" data-testid="scene-result" data-followed=${call.verified} data-devices=${(call.answers ?? []).length}>
-      <p><strong>Scene ${this.recalled.scene}</strong> ${status({ ...words, word: `${words.word} followed` })}</p>
-      ${call.ended && missing.length ? note({ tone: "fail", icon: "fail", title: `${listed(missing.map((answer) => deviceName(answer.device)))} did not follow.`, text: [missing[0]?.problem?.text, missing[0]?.problem?.next].filter(Boolean).join(" ") || "Check the power, then recall the scene again.", action: { word: "Recall again", testid: "scene-recall", run: () => void this.#recall(this.recalled!.scene) } }) : nothing}
+      <p><strong>Scene ${this.recalled.scene}</strong> ${status({ ...words, word: `${words.word} heard it` })}</p>
+      ${call.ended && missing.length ? note({ tone: "fail", icon: "fail", title: `${listed(missing.map((answer) => deviceName(answer.device)))} did not hear it.`, text: [missing[0]?.problem?.text, missing[0]?.problem?.next].filter(Boolean).join(" ") || "Check the power, then recall the scene again.", action: { word: "Recall again", testid: "scene-recall", run: () => void this.#recall(this.recalled!.scene) } }) : nothing}
     </div>`;
   }
 

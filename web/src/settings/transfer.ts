@@ -44,7 +44,7 @@ export class SettingsImport extends Dialog<SettingsChange> {
         <label class="sr" for="settings-text">Settings</label>
         <textarea class="input" id="settings-text" data-testid="settings-import-text" rows="6" spellcheck="false" autocomplete="off" .value=${this.text} @input=${(event: Event) => (this.text = (event.target as HTMLTextAreaElement).value)}></textarea>
       </div>
-      <p class="error" role="alert" data-testid="settings-import-problem">${this.wrong ? html`${icon("fail")}<span>${this.wrong.text} ${this.wrong.next}</span>` : nothing}</p>
+      <p class="error" role="alert" data-testid="settings-import-problem">${this.wrong ? html`${icon("fail")}<span class="lines">${this.wrong.text}\n${this.wrong.next}</span>` : nothing}</p>
       <div class="acts">
         <button type="button" class="btn" data-testid="settings-import-cancel" @click=${() => this.close()}>Cancel</button>
         <button class="btn go" data-testid="settings-import-confirm" ?disabled=${this.busy || this.text.trim() === ""}>Look at the change</button>
