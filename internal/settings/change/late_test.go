@@ -3,6 +3,8 @@ package change_test
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"strings"
 	"testing"
 
 	"lamplighter/internal/coap"
@@ -12,58 +14,132 @@ import (
 	"lamplighter/internal/sim/fleet"
 )
 
-// A commit that is held back on its way and released later is refused: its
-// transaction is over, or its nonces are old.
-func TestHeldBack(t *testing.T) {
-	for _, revert := range []bool{true, false} {
-		w := setup{n: 4}.make(t)
-		before := w.Devices[0].Holder().Values()
-		var held [][]byte
-		committing, times := false, 0
-		ctx, kill := context.WithCancel(t.Context())
-		w.Net.Record = func(d sim.Datagram) {
-			if committing && d.Kind == sim.Request && d.To == fleet.GroupAddr {
-				held = append(held, d.Bytes)
-			}
+// late is a message of a change that the network holds back.
+type late struct {
+	to    netip.AddrPort
+	bytes []byte
+}
+
+// holdBack makes a change whose messages of a mode do not arrive, up to the point at
+// which whoever makes it dies, and returns these messages.
+func (w *world) holdBack(held settings.Mode, p change.Params) (*change.Run, []late) {
+	w.t.Helper()
+	var list []late
+	holding, over := false, false
+	ctx, kill := context.WithCancel(w.t.Context())
+	w.Net.Record = func(d sim.Datagram) {
+		if holding && d.Kind == sim.Request && d.From == fleet.SenderAddr {
+			list = append(list, late{d.To, d.Bytes})
 		}
-		p := w.Change(change.Change{Values: office()}, change.Options{})
-		p.Group = tap{p.Group, func(req *coap.Message, _ string) error {
-			if mode(req) != settings.ModeCommit {
-				return nil
-			}
-			committing = true
-			if times++; times == 3 {
-				kill() // the page dies
-			}
+	}
+	p.Group = tap{p.Group, func(req *coap.Message, _ string) error {
+		switch {
+		case over:
+		case mode(req) == held:
+			holding = true
 			w.SetLinks(func(int) sim.Link { return sim.Link{Loss: 1} })
-			return nil
-		}}
-		r := w.plan(p)
-		if err := r.Apply(ctx); !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
+		case holding:
+			kill()
+			return ctx.Err()
 		}
-		committing = false
-		w.SetLinks(func(int) sim.Link { return sim.Link{} })
-		if revert {
-			w.must(r.Revert(t.Context()))
-			w.phase(r, change.Reverted)
-		} else {
-			w.Wait(6 * minute)
-		}
-		if len(held) < 4 {
-			t.Fatalf("%d datagrams", len(held))
-		}
-		for _, b := range held {
-			for _, d := range w.Devices {
-				w.Net.Inject(t.Context(), fleet.SenderAddr, d.Addr, b, true)
-			}
-		}
-		w.Wait(minute)
-		w.run(before, 4)
+		return nil
+	}}
+	r := w.plan(p)
+	err := r.Apply(ctx)
+	if err == nil && held == settings.ModeConfirm {
+		err = r.Confirm(ctx)
+	} else if err == nil {
+		err = r.Revert(ctx)
+	}
+	if err == nil || len(list) == 0 {
+		w.t.Fatalf("%d messages are held back: %v", len(list), err)
+	}
+	w.Net.Record, over = nil, true
+	w.SetLinks(func(int) sim.Link { return sim.Link{} })
+	return r, list
+}
+
+// release lets the messages go.
+func (w *world) release(list []late) {
+	for _, m := range list {
 		for _, d := range w.Devices {
-			if s := d.Holder().View(); s.State > settings.Staged || len(d.Applied()) > 0 {
-				t.Errorf("%s: %+v", d.ID, s)
+			if m.to == fleet.GroupAddr || m.to == d.Addr {
+				w.Net.Inject(w.t.Context(), fleet.SenderAddr, d.Addr, m.bytes, m.to == fleet.GroupAddr)
 			}
+		}
+	}
+}
+
+// What is held back on its way and released later does nothing, whichever step it is:
+// when the change was taken back, when it has expired, and when another one took its
+// place.
+func TestHeldBack(t *testing.T) {
+	newer := settings.Map{2: int64(77)}
+	for _, held := range []settings.Mode{settings.ModeStage, settings.ModeCommit, settings.ModeConfirm, settings.ModeRevert} {
+		for name, then := range map[string]func(w *world, r *change.Run){
+			"taken back": func(w *world, r *change.Run) { w.must(r.Revert(t.Context())) },
+			"expired":    func(w *world, _ *change.Run) { w.Wait(11 * minute) },
+			"another is tried": func(w *world, r *change.Run) {
+				w.must(r.Revert(t.Context()))
+				w.must(w.plan(w.Change(change.Change{Values: newer}, change.Options{})).Apply(t.Context()))
+			},
+			"another was confirmed": func(w *world, r *change.Run) {
+				w.must(r.Revert(t.Context()))
+				other := w.plan(w.Change(change.Change{Values: newer}, change.Options{}))
+				w.must(other.Apply(t.Context()))
+				w.must(other.Confirm(t.Context()))
+			},
+		} {
+			t.Run(held.String()+", "+name, func(t *testing.T) {
+				w := setup{n: 4}.make(t)
+				before := w.Devices[0].Holder().Values()
+				r, list := w.holdBack(held, w.Change(change.Change{Values: office()}, change.Options{}))
+				then(w, r)
+				now, switched := before, len(w.Devices[0].Applied())
+				if strings.HasPrefix(name, "another") {
+					now = settings.Merge(before, newer)
+				}
+				w.run(now, 4)
+				w.release(list)
+				w.Wait(minute)
+				w.run(now, 4)
+				for _, d := range w.Devices {
+					v := d.Holder().View()
+					if len(d.Applied()) != switched || v.State > settings.Staged && name != "another is tried" {
+						t.Errorf("%s has switched %d times, not %d: %+v", d.ID, len(d.Applied()), switched, v)
+					}
+				}
+			})
+		}
+	}
+}
+
+// The stage of an older change arrives while a newer one is under way: before its
+// commit, or scheduled. The newer one takes place all the same.
+func TestOldStage(t *testing.T) {
+	for name, o := range map[string]change.Options{"at once": {}, "in a minute": {In: minute}} {
+		for _, held := range []settings.Mode{settings.ModeCommit, settings.ModeConfirm} {
+			t.Run(name+", before the "+held.String(), func(t *testing.T) {
+				w := setup{n: 4}.make(t)
+				_, list := w.holdBack(settings.ModeStage, w.Change(change.Change{Values: office()}, change.Options{}))
+				newer := settings.Map{2: int64(77)}
+				p := w.Change(change.Change{Values: newer}, o)
+				p.Group = tap{p.Group, func(req *coap.Message, _ string) error {
+					if mode(req) == held {
+						w.release(list)
+						list = nil
+					}
+					return nil
+				}}
+				r := w.plan(p)
+				w.must(r.Apply(t.Context()))
+				w.count(r, change.RowTrial, 4)
+				w.must(r.Confirm(t.Context()))
+				w.count(r, change.RowConfirmed, 4)
+				w.run(newer, 4)
+				w.Wait(11 * minute)
+				w.run(newer, 4)
+			})
 		}
 	}
 }

@@ -112,10 +112,10 @@ func (r *Run) hurry(ctx context.Context, late []string, got map[string]reply) er
 	var left time.Duration
 	var missed, staged []string
 	for _, id := range late {
-		switch s := got[id].status; s.State {
-		case settings.Idle:
+		switch s := got[id].status; {
+		case s.State == settings.Idle, s.State == settings.Staged && !r.ours(&s): // an older stage came late
 			missed = append(missed, id)
-		case settings.Staged:
+		case s.State == settings.Staged:
 			staged = append(staged, id)
 		default:
 			left = max(left, time.Duration(s.Left)*time.Millisecond)
