@@ -221,6 +221,7 @@ type withholder struct {
 	coap.Exchanger
 
 	mu      sync.Mutex
+	before  func() // see first
 	holds   bool
 	held    []func(context.Context)
 	carried []func(context.Context) // what went through since the last time that it held
@@ -232,8 +233,21 @@ func (w *withholder) hold(on bool) {
 	w.holds, w.carried = on, nil
 }
 
+// first has something done in front of each message from now on; nil: nothing.
+func (w *withholder) first(do func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before = do
+}
+
 // keep notes a message, and says whether it is held back.
 func (w *withholder) keep(again func(context.Context)) bool {
+	w.mu.Lock()
+	before := w.before
+	w.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.holds {

@@ -121,6 +121,14 @@ func (r *Run) hurry(ctx context.Context, late []string, got map[string]reply) er
 			left = max(left, time.Duration(s.Left)*time.Millisecond)
 		}
 	}
+	if len(missed)+len(staged)+len(r.st.list(RowTrial)) == 0 { // somebody's clock was set: the devices know
+		at := r.p.Clock.Now().Add(left)
+		r.change(func(st *State) { st.SwitchAt, st.RevertAt = at, at.Add(st.Options.Within) })
+		if err := r.keep(); err != nil {
+			return err
+		}
+		return r.sleep(ctx, at.Add(lookAfter))
+	}
 	said := map[string]reply{}
 	r.askAlone(ctx, staged, r.quoting(settings.ModeCommit), said)
 	if err := r.again(ctx, missed, said); err != nil {

@@ -162,16 +162,18 @@ func (r *Run) quote(ids []string, lately time.Duration) (list []byte, have []str
 	return list, have
 }
 
-// sleep waits until t.
+// sleep waits until t, and no longer than that is away now: a clock that is set back
+// makes nobody wait.
 func (r *Run) sleep(ctx context.Context, t time.Time) error {
-	for {
-		d := t.Sub(r.p.Clock.Now())
+	for left := t.Sub(r.p.Clock.Now()); ; {
+		d := min(left, t.Sub(r.p.Clock.Now()), time.Second)
 		if d <= 0 {
 			return ctx.Err()
 		}
-		if err := r.p.Clock.Sleep(ctx, min(d, time.Second)); err != nil {
+		if err := r.p.Clock.Sleep(ctx, d); err != nil {
 			return err
 		}
+		left -= d
 	}
 }
 
