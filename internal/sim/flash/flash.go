@@ -4,6 +4,8 @@
 package flash
 
 import (
+	"bytes"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -81,10 +83,19 @@ func (f *Flash) read(off int, p []byte) error {
 	if _, err := f.backend.ReadAt(p, int64(off)); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the flash: %w", err)
 	}
-	for i := range p {
-		p[i] = ^p[i]
-	}
+	invert(p, p)
 	return nil
+}
+
+// erased is the bytes of a place that nothing was programmed to.
+var erased = bytes.Repeat([]byte{0xff}, 4096)
+
+// invert sets dst to the inverse of p, which is as long, many bytes at a time.
+func invert(dst, p []byte) {
+	for len(p) > 0 {
+		n := subtle.XORBytes(dst, p, erased)
+		dst, p = dst[n:], p[n:]
+	}
 }
 
 // Program clears the bits that are 0 in p. It fails with [ErrSet], and changes
@@ -100,9 +111,12 @@ func (f *Flash) Program(off int, p []byte) error {
 	if err := f.read(off, have); err != nil {
 		return err
 	}
-	for i, b := range p {
-		if b&^have[i] != 0 {
-			return fmt.Errorf("%w (byte %d)", ErrSet, off+i)
+	clean := bytes.Count(have, erased[:1]) == len(have)
+	if !clean {
+		for i, b := range p {
+			if b&^have[i] != 0 {
+				return fmt.Errorf("%w (byte %d)", ErrSet, off+i)
+			}
 		}
 	}
 	n := len(p)
@@ -116,8 +130,12 @@ func (f *Flash) Program(off int, p []byte) error {
 	if f.power >= 0 {
 		f.power -= n
 	}
-	for i, b := range p[:n] {
-		have[i] = ^(have[i] & b)
+	if clean {
+		invert(have, p[:n])
+	} else {
+		for i, b := range p[:n] {
+			have[i] = ^(have[i] & b)
+		}
 	}
 	if _, err := f.backend.WriteAt(have[:n], int64(off)); err != nil {
 		return fmt.Errorf("programming the flash: %w", err)

@@ -48,14 +48,7 @@ func (s *sparse) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func zeros(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
-}
+func zeros(p []byte) bool { return bytes.Count(p, []byte{0}) == len(p) }
 
 // verifier remembers the verdict on the countersignature that it saw last.
 type verifier struct {
