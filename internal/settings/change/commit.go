@@ -39,18 +39,19 @@ func (r *Run) schedule(t *settings.Transaction) {
 	t.In = uint(max(0, r.st.SwitchAt.Sub(r.p.Clock.Now())).Milliseconds())
 }
 
-// sweep asks devices where they stand, and for new nonces.
+// sweep asks devices where they stand with this change, and for new nonces.
 func (r *Run) sweep(ctx context.Context, ids []string) (map[string]reply, error) {
-	got, err := r.ask(ctx, ids, r.fetch(settings.FieldNonce))
+	got, err := r.ask(ctx, ids, r.fetch(settings.FieldNonce, r.st.Txn))
 	for id, a := range got {
 		r.hear(id, a)
 	}
 	return got, err
 }
 
-// ours says whether a status is of this change.
+// ours says whether what is under way by a status is this change. A device that is
+// asked how it ended tells so also while another is under way.
 func (r *Run) ours(s *settings.Status) bool {
-	return len(s.Txn) == 0 || bytes.Equal(s.Txn, r.st.Txn)
+	return (len(s.Txn) == 0 || bytes.Equal(s.Txn, r.st.Txn)) && s.Result == settings.ResultNone
 }
 
 // commit has the devices switch.

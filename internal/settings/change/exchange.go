@@ -41,10 +41,10 @@ func (s *step) message(ids []string, of []byte) *coap.Message {
 	return req
 }
 
-// fetch asks for parts of a status.
-func (r *Run) fetch(fields settings.Field) step {
-	return step{code: coap.FETCH, path: settings.PathValues, body: func(_ []string, of []byte) []byte {
-		q := settings.StatusRequest{Fields: fields, Of: of}
+// fetch asks for parts of a status, and how a transaction ended, if any.
+func (r *Run) fetch(fields settings.Field, txn []byte) step {
+	return step{code: coap.FETCH, path: settings.PathValues, room: len(txn), body: func(_ []string, of []byte) []byte {
+		q := settings.StatusRequest{Fields: fields, Txn: txn, Of: of}
 		return q.Append(nil)
 	}}
 }

@@ -75,6 +75,8 @@ func (r *Run) placeOne(id string, s *settings.Status) (late bool) {
 	switch {
 	case s.State == settings.Trial && r.ours(s) && isNew:
 		r.set(id, RowTrial, nil)
+	case bytes.Equal(s.Txn, r.st.Txn) && s.Result == settings.ResultConfirmed && (isNew || s.State == settings.Trial):
+		r.set(id, RowConfirmed, nil) // also while another change is under way, or tried
 	case s.State == settings.Trial && r.ours(s):
 		r.set(id, RowRefused, reasonDigest)
 	case s.State == settings.Trial || s.State == settings.Scheduled && !r.ours(s):

@@ -84,7 +84,7 @@ func (r *Run) read(ctx context.Context) (map[string]Reading, error) {
 	if 2*len(known) >= len(ids) {
 		fields = 0
 	}
-	got, err := r.ask(ctx, ids, r.fetch(fields))
+	got, err := r.ask(ctx, ids, r.fetch(fields, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (r *Run) read(ctx context.Context) (map[string]Reading, error) {
 	if len(again) == 0 {
 		return out, nil
 	}
-	if got, err = r.ask(ctx, again, r.fetch(full)); err != nil {
+	if got, err = r.ask(ctx, again, r.fetch(full, nil)); err != nil {
 		return nil, err
 	}
 	var large []string // whose values a message to the group cannot bring
@@ -112,7 +112,7 @@ func (r *Run) read(ctx context.Context) (map[string]Reading, error) {
 		}
 	}
 	got = map[string]reply{}
-	r.askAlone(ctx, large, r.fetch(full), got)
+	r.askAlone(ctx, large, r.fetch(full, nil), got)
 	for _, id := range large {
 		if out[id] = reading(got[id], true, known[id]); out[id].Reason == nil && (out[id].Values == nil || out[id].Schema == nil) {
 			out[id] = Reading{Reason: reasonNone}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -55,6 +56,16 @@ func TestRandomFaults(t *testing.T) {
 	t.Log(ends)
 	if ends[change.Done] == 0 || ends[change.Reverted] == 0 || ends[change.Stopped] == 0 {
 		t.Error("there were not all kinds of ends")
+	}
+}
+
+// The same from many seeds.
+func TestRandomFaultsSoak(t *testing.T) {
+	if os.Getenv("LAMPLIGHTER_SOAK") == "" {
+		t.Skip("LAMPLIGHTER_SOAK is not set")
+	}
+	for seed := range uint64(1500) {
+		t.Run(fmt.Sprint(100+seed), func(t *testing.T) { random(t, 100+seed) })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -196,31 +197,6 @@ func (w *world) try(fail bool, t settings.Transaction, many bool) (s *settings.S
 	return s, failed
 }
 
-// told holds the other parts of an answer to the reference.
-func (w *world) told(t settings.Transaction, s *settings.Status) {
-	if s == nil {
-		return
-	}
-	candidate, left := []byte(nil), time.Duration(0)
-	switch w.ref.state {
-	case settings.Staged:
-		candidate = w.ref.next.Short()
-	case settings.Scheduled:
-		candidate, left = w.ref.next.Short(), w.ref.end2-w.up
-		if w.ref.at > 0 {
-			left = min(left, time.Unix(w.ref.at, 0).Sub(w.wall))
-		}
-	case settings.Trial:
-		left = w.ref.end2 - w.up
-	}
-	if t.Mode == settings.ModeCheck && s.Result == settings.ResultOK {
-		candidate = s.Candidate
-	}
-	if !bytes.Equal(s.Txn, t.Txn) || !bytes.Equal(s.Candidate, candidate) || s.Left != uint(max(0, left)/time.Millisecond) {
-		w.t.Fatalf("%s of %x: answered %+v; want candidate %x and %v left", t.Mode, t.Txn, s, candidate, left)
-	}
-}
-
 // crash cuts the power at the write of a step, if it writes: it is taken, or not.
 func (w *world) crash(t settings.Transaction, many bool) {
 	after := w.rng.IntN(2) == 0
@@ -276,23 +252,37 @@ func TestModel(t *testing.T) {
 		steps = 1000
 	}
 	for seed := range uint64(4) {
-		w := &world{rng: rand.New(rand.NewPCG(seed, 7)), clock: seed%2 == 0}
-		w.rig = newRig(t, func(c *Config) { c.Clock = w.clock })
-		w.ref = reference{confirmed: w.h.Values()}
-		for range steps {
-			w.one()
-			w.applied = w.applied[max(0, len(w.applied)-1):]
-			w.check()
-		}
-		confirmed := w.ref.confirmed
-		w.wait(settings.MaxAhead*time.Second + settings.MaxConfirm*time.Second)
-		w.wait(settings.MaxConfirm * time.Second)
-		if got := w.h.Values(); w.ref.state != settings.Idle || got.Digest() != confirmed.Digest() {
-			t.Fatalf("seed %d: in the end %v runs, and %v was confirmed", seed, got, confirmed)
-		}
-		t.Logf("seed %d: %d transactions, %d trials, %d confirmed, %d cuts in a step", seed, w.count, w.trials, w.confirms, w.crashes)
-		if w.confirms < steps/200 || w.trials < steps/100 {
+		if w := model(t, seed, steps); w.confirms < steps/200 || w.trials < steps/100 {
 			t.Errorf("seed %d: too little happens", seed)
 		}
 	}
+}
+
+// The same from many seeds.
+func TestModelSoak(t *testing.T) {
+	if os.Getenv("LAMPLIGHTER_SOAK") == "" {
+		t.Skip("LAMPLIGHTER_SOAK is not set")
+	}
+	for seed := range uint64(100) {
+		model(t, 100+seed, 10_000)
+	}
+}
+
+func model(t *testing.T, seed uint64, steps int) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), clock: seed%2 == 0}
+	w.rig = newRig(t, func(c *Config) { c.Clock = w.clock })
+	w.ref = reference{confirmed: w.h.Values()}
+	for range steps {
+		w.one()
+		w.applied = w.applied[max(0, len(w.applied)-1):]
+		w.check()
+	}
+	confirmed := w.ref.confirmed
+	w.wait(settings.MaxAhead*time.Second + settings.MaxConfirm*time.Second)
+	w.wait(settings.MaxConfirm * time.Second)
+	if got := w.h.Values(); w.ref.state != settings.Idle || got.Digest() != confirmed.Digest() {
+		t.Fatalf("seed %d: in the end %v runs, and %v was confirmed", seed, got, confirmed)
+	}
+	t.Logf("seed %d: %d transactions, %d trials, %d confirmed, %d cuts in a step", seed, w.count, w.trials, w.confirms, w.crashes)
+	return w
 }

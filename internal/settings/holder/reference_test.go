@@ -229,3 +229,28 @@ func (m *reference) stage(t settings.Transaction, up time.Duration) settings.Res
 	m.state, m.txn, m.next, m.end2 = settings.Staged, string(t.Txn), settings.Merge(base, t.Patch), up+settings.StageLife*time.Second
 	return settings.ResultOK
 }
+
+// told holds the other parts of an answer to the reference.
+func (w *world) told(t settings.Transaction, s *settings.Status) {
+	if s == nil {
+		return
+	}
+	candidate, left := []byte(nil), time.Duration(0)
+	switch w.ref.state {
+	case settings.Staged:
+		candidate = w.ref.next.Short()
+	case settings.Scheduled:
+		candidate, left = w.ref.next.Short(), w.ref.end2-w.up
+		if w.ref.at > 0 {
+			left = min(left, time.Unix(w.ref.at, 0).Sub(w.wall))
+		}
+	case settings.Trial:
+		left = w.ref.end2 - w.up
+	}
+	if t.Mode == settings.ModeCheck && s.Result == settings.ResultOK {
+		candidate = s.Candidate
+	}
+	if !bytes.Equal(s.Txn, t.Txn) || !bytes.Equal(s.Candidate, candidate) || s.Left != uint(max(0, left)/time.Millisecond) {
+		w.t.Fatalf("%s of %x: answered %+v; want candidate %x and %v left", t.Mode, t.Txn, s, candidate, left)
+	}
+}
