@@ -152,7 +152,7 @@ func (e *Engine) Forget(ctx context.Context, ids []string) error {
 		if s.busy(d) {
 			return errInJob // it could be claimed by now
 		}
-		writes = append(writes, write{preDevice + d.id, nil})
+		writes = append(writes, write{preDevice + d.id, nil}, write{preSettings + d.id, nil})
 	}
 	if err := s.commit(ctx, writes...); err != nil {
 		return asProblem(err)
@@ -160,6 +160,7 @@ func (e *Engine) Forget(ctx context.Context, ids []string) error {
 	s.mu.Lock()
 	for _, d := range devices {
 		delete(s.devices, d.id)
+		delete(s.settings, d.id)
 	}
 	s.mu.Unlock()
 	for _, d := range devices {

@@ -34,6 +34,11 @@ func NewPlan(ctx context.Context, p Params) (*Run, error) {
 			}
 		}
 	}
+	for _, id := range p.Change.Only { // who was chosen and has left is told of
+		if r.st.row(id) == nil {
+			r.st.Rows = append(r.st.Rows, Row{Device: id, State: RowRefused, Reason: reasonGone})
+		}
+	}
 	if len(r.st.list()) == 0 && !slices.ContainsFunc(r.st.Rows, func(r Row) bool { return r.State == RowSame }) {
 		r.st.Reason = reasonNobody
 	}
