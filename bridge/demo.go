@@ -238,7 +238,7 @@ func (d *demo) site() siteInfo {
 func (d *demo) announce(out *os.File) {
 	more := ""
 	if n := d.cmd.Switches + d.cmd.Sensors; n > 0 {
-		more = fmt.Sprintf(", %d switches and %d sensors", d.cmd.Switches, d.cmd.Sensors)
+		more = fmt.Sprintf(", switches: %d, sensors: %d", d.cmd.Switches, d.cmd.Sensors)
 	}
 	fmt.Fprintf(out, "Lamplighter demo: %d lamps%s on loopback, state in %s\n\n", d.cmd.Devices, more, d.cmd.Data)
 	fmt.Fprintf(out, "  1. Open   %s\n", d.link)

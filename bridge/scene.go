@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -87,7 +88,11 @@ func (c emergencyTestCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	defer done()
-	job, err := engine.EmergencyTest(ctx, c.Group, c.Kind, c.Devices)
+	devices := c.Devices
+	if len(devices) == 0 {
+		devices = emergencyLights(engine.Snapshot(), c.Group)
+	}
+	job, err := engine.EmergencyTest(ctx, c.Group, c.Kind, devices)
 	if err != nil {
 		return err
 	}
@@ -102,6 +107,22 @@ func (c emergencyTestCmd) Run(ctx context.Context, logger *slog.Logger) error {
 	}
 	fmt.Printf("%d of %d tested\n", job.Done, job.Total)
 	return tally{good: job.Done, bad: job.Total - job.Done}.err("were not tested, or failed")
+}
+
+// emergencyLights are the devices of a group whose model says so; none: who knows.
+func emergencyLights(s commission.Snapshot, group string) (ids []string) {
+	models := map[string]string{}
+	for _, d := range s.Devices {
+		models[d.ID] = d.Model
+	}
+	for _, g := range s.Groups {
+		for _, id := range g.Members {
+			if g.Name == group && strings.Contains(models[id], "emergency") {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }
 
 // emergencyLogCmd prints the log.

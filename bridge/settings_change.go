@@ -26,7 +26,6 @@ type settingsEngine interface {
 	ConfirmSettings(ctx context.Context, job string) (commission.SettingsRun, error)
 	RevertSettings(ctx context.Context, job string) (commission.SettingsRun, error)
 	UndoSettings(ctx context.Context, job string) (commission.SettingsChange, error)
-	ImportSettings(ctx context.Context, group, text string) (commission.SettingsChange, error)
 	SettingsRun(ctx context.Context, job string) (commission.SettingsRun, error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"lamplighter/bridge/control"
 	"lamplighter/internal/commission"
@@ -36,6 +37,16 @@ func whichChange(e settingsEngine, job string) (string, error) {
 	return "", control.Refuse("there is no change of settings; begin one with: lamplighter settings apply")
 }
 
+// whichUndo is the job that was named, or the latest change that can be undone.
+func whichUndo(e settingsEngine, job string) (string, error) {
+	for _, run := range e.Snapshot().Settings {
+		if job == "" && run.UndoUntil > 0 {
+			return run.Job, nil
+		}
+	}
+	return whichChange(e, job)
+}
+
 // settingsStatusCmd says where a change stands.
 type settingsStatusCmd struct {
 	Job  string `arg:"" optional:"" help:"The job; default: the latest."`
@@ -52,10 +63,19 @@ func (c settingsStatusCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("job %s: %s of %s\n%s\n", run.Job, run.Change.Model, run.Change.Group, settingsLine(run))
-	if run.Phase == commission.SettingsTrying {
-		fmt.Printf("devices go back by themselves at %s unless it is confirmed\n", timeOfDay(run.RevertAt))
-	}
+	fmt.Print(untilReverted(run, time.Now()))
 	return nil
+}
+
+// untilReverted says when devices go back that try new settings, or that they did.
+func untilReverted(run commission.SettingsRun, now time.Time) string {
+	switch {
+	case run.Phase != commission.SettingsTrying:
+		return ""
+	case now.Before(time.UnixMilli(run.RevertAt)):
+		return fmt.Sprintf("devices go back by themselves at %s unless it is confirmed\n", timeOfDay(run.RevertAt))
+	}
+	return fmt.Sprintf("nobody confirmed it from here until %s: devices went back by themselves\n", timeOfDay(run.RevertAt))
 }
 
 func (c settingsStatusCmd) stored(ctx context.Context) (commission.SettingsRun, error) {
@@ -147,7 +167,7 @@ func (c settingsUndoCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return errors.New(f)
 	}
 	return c.withSettings(ctx, logger, func(e *commission.Engine, watch *settingsWatch) error {
-		job, err := whichChange(e, c.Job)
+		job, err := whichUndo(e, c.Job)
 		if err != nil {
 			return err
 		}

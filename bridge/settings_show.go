@@ -130,13 +130,15 @@ func (c settingsImportCmd) Run(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	return c.withSettings(ctx, logger, func(e *commission.Engine, watch *settingsWatch) error {
-		change, err := e.ImportSettings(ctx, c.Group, string(text))
+		changes, err := e.ImportModels(ctx, c.Group, string(text))
 		if err != nil {
 			return err
 		}
-		c.put(&change)
-		change.Mend = c.Mend
-		return c.apply(ctx, e, watch, []commission.SettingsChange{change})
+		for i := range changes {
+			c.put(&changes[i])
+			changes[i].Mend = c.Mend
+		}
+		return c.apply(ctx, e, watch, changes)
 	})
 }
 

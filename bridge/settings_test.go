@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"lamplighter/internal/commission"
 )
@@ -182,10 +183,11 @@ func TestChangesOfFlags(t *testing.T) {
 // trial is an engine with a change that devices try.
 type trial struct {
 	settingsEngine
-	did []string
+	did  []string
+	runs []commission.SettingsRun
 }
 
-func (e *trial) Snapshot() commission.Snapshot { return commission.Snapshot{} }
+func (e *trial) Snapshot() commission.Snapshot { return commission.Snapshot{Settings: e.runs} }
 
 func (e *trial) SettingsRun(context.Context, string) (commission.SettingsRun, error) {
 	run := commission.SettingsRun{Job: "7", Phase: commission.SettingsTrying}
@@ -233,6 +235,45 @@ func TestInterruptedCode(t *testing.T) {
 		if code := endCode(ctx, err); code != want {
 			t.Errorf("%v: %d", err, code)
 		}
+	}
+}
+
+// TestWhichUndo: the latest change that can be undone is meant, where none is named.
+func TestWhichUndo(t *testing.T) {
+	e := &trial{runs: []commission.SettingsRun{{Job: "3"}, {Job: "2", UndoUntil: 5}, {Job: "1", UndoUntil: 4}}}
+	for named, want := range map[string]string{"": "2", "3": "3"} {
+		if job, err := whichUndo(e, named); err != nil || job != want {
+			t.Errorf("%q: %s, %v", named, job, err)
+		}
+	}
+	if _, err := whichUndo(&trial{}, ""); err == nil {
+		t.Error("nothing is undone")
+	}
+}
+
+// TestUntilReverted: after the time to confirm it is not said that it can be confirmed.
+func TestUntilReverted(t *testing.T) {
+	now := time.Now()
+	for run, want := range map[*commission.SettingsRun]string{
+		{Phase: commission.SettingsTrying, RevertAt: now.UnixMilli() + 2000}: "unless it is confirmed",
+		{Phase: commission.SettingsTrying, RevertAt: now.UnixMilli() - 2000}: "went back",
+		{Phase: commission.SettingsDone, RevertAt: now.UnixMilli() - 2000}:   "",
+	} {
+		if text := untilReverted(*run, now); !strings.Contains(text, want) || (text == "") != (want == "") {
+			t.Errorf("%+v: %q", run, text)
+		}
+	}
+}
+
+// TestEmergencyLights: without devices only those of the group are tested that are
+// emergency lights.
+func TestEmergencyLights(t *testing.T) {
+	s := commission.Snapshot{
+		Devices: []commission.Device{{ID: "a", Model: "lamp-emergency-1"}, {ID: "b", Model: "lamp-dim-1"}, {ID: "c", Model: "lamp-emergency-1"}},
+		Groups:  []commission.Group{{Name: "hall", Members: []string{"a", "b"}}, {Name: "stage", Members: []string{"b", "c"}}},
+	}
+	if ids := emergencyLights(s, "hall"); !reflect.DeepEqual(ids, []string{"a"}) {
+		t.Error(ids)
 	}
 }
 

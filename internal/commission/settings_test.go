@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"lamplighter/internal/settings/holder"
+	"lamplighter/internal/sim/models"
 )
 
 // A change is planned, checked, staged, switched and confirmed; then it is undone.
@@ -213,5 +216,39 @@ func TestTemplatesNumberTheModel(t *testing.T) {
 	}
 	if list, err := s.meant(g, &c); err != nil || len(list) != 3 {
 		t.Errorf("%d, %v", len(list), err)
+	}
+}
+
+// A file of a group with two models is a change of each; as one change it is refused.
+func TestImportOfTwoModels(t *testing.T) {
+	w := newCfgWorld(t, 2)
+	schema, doc := signedBy(t, models.Switch, w.vendor)
+	equip := w.equip
+	w.equip = func(l *lamp) {
+		equip(l)
+		l.cfg.Model, l.cfg.Settings = models.Switch, &holder.Config{Schema: schema, SchemaDoc: doc}
+	}
+	button := w.addLamp(9)
+	b := w.commissioned(nil)
+	_, err := b.ReadSettings(t.Context(), hall)
+	b.must(nil, err)
+	text, err := b.ExportSettings(t.Context(), hall, "csv")
+	b.must(nil, err)
+	other := strings.ReplaceAll(strings.ReplaceAll(text, "leisure,int,500", "leisure,int,510"), "leisure,int,250", "leisure,int,260")
+	if _, err := b.ImportSettings(t.Context(), hall, other); id(err) != "cfg-models" {
+		t.Errorf("%v", err)
+	}
+	list, err := b.ImportModels(t.Context(), hall, text)
+	if err != nil || len(list) != 2 {
+		t.Fatal(list, err)
+	}
+	for _, c := range list {
+		want := map[string]int{models.Lamp: 2, models.Switch: 1}[c.Model]
+		if run, err := b.PlanSettings(t.Context(), c); err != nil || len(run.Rows) != want || run.Rows[0].State != SettingsRowSame {
+			t.Errorf("%s: %v %s", c.Model, err, describeRun(run))
+		}
+		if c.Model == models.Switch && (len(c.Devices) != 1 || c.Devices[0] != button.id()) {
+			t.Error(c.Devices)
+		}
 	}
 }

@@ -33,14 +33,32 @@ func (e *Engine) ExportSettings(ctx context.Context, group, format string) (stri
 	return string(text), nil
 }
 
-// ImportSettings makes a change of a file.
+// ImportSettings makes a change of a file, which changes devices of one model.
 func (e *Engine) ImportSettings(ctx context.Context, group, text string) (SettingsChange, error) {
+	list, err := e.imports(ctx, group, text, true)
+	switch {
+	case err != nil:
+		return SettingsChange{}, err
+	case len(list) > 1:
+		return SettingsChange{}, errCfgModels
+	}
+	return list[0], nil
+}
+
+// ImportModels makes a change for each model of a file, in the order of its devices.
+func (e *Engine) ImportModels(ctx context.Context, group, text string) ([]SettingsChange, error) {
+	return e.imports(ctx, group, text, false)
+}
+
+// imports makes a change for each model of a file; narrow: without devices that it does
+// not change, where it has several models.
+func (e *Engine) imports(ctx context.Context, group, text string, narrow bool) ([]SettingsChange, error) {
 	s, g, err := e.siteAndGroup(group)
 	if err != nil {
-		return SettingsChange{}, err
+		return nil, err
 	}
 	if err := s.knowSettings(ctx, g); err != nil {
-		return SettingsChange{}, cfgError(err)
+		return nil, cfgError(err)
 	}
 	list, err := exchange.Parse([]byte(text), func(id string) *settings.Schema {
 		if d, err := s.device(id); err == nil && s.of(d).in(g.name) != nil {
@@ -49,26 +67,42 @@ func (e *Engine) ImportSettings(ctx context.Context, group, text string) (Settin
 		return nil
 	})
 	if err != nil {
-		return SettingsChange{}, cfgProblem(err)
+		return nil, cfgProblem(err)
 	}
 	if len(list) == 0 {
-		return SettingsChange{}, errCfgEmpty
+		return nil, errCfgEmpty
 	}
-	list = s.changedBy(list)
-	what := s.schemaOf(list[0].ID)
-	c := SettingsChange{Group: g.name, Model: what.Model}.whole()
+	if narrow {
+		list = s.changedBy(list)
+	}
+	var models []string
+	of := map[string][]exchange.Device{}
 	for _, d := range list {
-		if s.schemaOf(d.ID).Model != what.Model {
-			return SettingsChange{}, errCfgModels
+		model := s.schemaOf(d.ID).Model
+		if of[model] == nil {
+			models = append(models, model)
 		}
+		of[model] = append(of[model], d)
+	}
+	var changes []SettingsChange
+	for _, model := range models {
+		changes = append(changes, imported(g.name, s.schemaOf(of[model][0].ID), of[model]))
+	}
+	return changes, nil
+}
+
+// imported is the change that devices of one model get from a file.
+func imported(group string, what *settings.Schema, devices []exchange.Device) SettingsChange {
+	c := SettingsChange{Group: group, Model: what.Model}.whole()
+	for _, d := range devices {
 		c.Devices = append(c.Devices, d.ID)
 	}
-	shared, own := exchange.Fold(list, what)
+	shared, own := exchange.Fold(devices, what)
 	c.Values = escaped(shared).JSON()
 	for id, m := range own {
 		c.PerDevice[id] = m.JSON()
 	}
-	return c, nil
+	return c
 }
 
 // changedBy leaves devices out that a file of several models does not change: what
