@@ -66,7 +66,7 @@ test('a wrong value is told in words; patches are what devices merge', async () 
   // The page's sources import each other as its bundler wants it, not as Node does.
   const page = '../../web/src/settings/';
   const { refusal } = await import(`${page}range.ts`) as { refusal(def: SettingDef, value: unknown): string };
-  const { difference, merge, say } = await import(`${page}values.ts`) as { difference(a: unknown, b: unknown): unknown; merge(a: unknown, b: unknown): unknown; say(def: SettingDef, value: unknown): string };
+  const { difference, merge, overlay, say } = await import(`${page}values.ts`) as { difference(a: unknown, b: unknown): unknown; merge(a: unknown, b: unknown): unknown; overlay(a: unknown, b: unknown): unknown; say(def: SettingDef, value: unknown): string };
   const plain = (text: string) => text.replaceAll('\u00a0', ' ');
   expect([0, 101, 1.5, NaN, 80].map((n) => plain(refusal(level, n)))).toEqual(['0 % is too little: at least 1 %.', '101 % is too much: at most 100 %.', 'Only whole numbers.', 'A number is missing.', '']);
   expect(plain(refusal(hold, 605))).toBe('In steps of 10 s: 600 or 610 s.');
@@ -76,6 +76,8 @@ test('a wrong value is told in words; patches are what devices merge', async () 
   expect(difference(before, after)).toEqual({ 3: { 1: 50 }, 4: null, 5: { 1: 9 } });
   expect(merge(before, difference(before, after))).toEqual(after);
   expect(difference(before, before)).toBeUndefined();
+  // what is written over a template, and saved as one, keeps the template's other scenes
+  expect(overlay({ 2: 80, 6: { 3: { 1: 40 }, 4: null } }, { 6: { 3: { 2: 500 }, 5: null } })).toEqual({ 2: 80, 6: { 3: { 1: 40, 2: 500 }, 4: null, 5: null } });
   expect(plain(say(level, 80))).toBe('80 %');
 });
 

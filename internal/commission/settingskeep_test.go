@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -108,5 +109,36 @@ func TestSettingsOver(t *testing.T) {
 	w.advance(2 * time.Hour)
 	if _, err := b.UndoSettings(t.Context(), j.ID); id(err) != "cfg-nothing-to-undo" {
 		t.Errorf("after more than 30 days: %v", err)
+	}
+}
+
+// A snapshot has as many changes that are over as a page can take, and all that go on.
+func TestSettingsInASnapshot(t *testing.T) {
+	w := newWorld(t, 0)
+	b := w.enrolled()
+	s, err := b.site()
+	b.must(nil, err)
+	add := func(id string, started, ended int64, devices int) {
+		j := newJob(jobRecord{ID: id, Kind: jobSettings, Started: started, Ended: ended})
+		j.items = make([]*item, devices)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.jobs[id], s.changes[id] = j, newChange(SettingsChange{})
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		clear(s.jobs)
+	}()
+	add("under way", 1, 0, 500)
+	for i := range 3 * changesShown {
+		add(fmt.Sprint("small ", i), int64(10+i), 99, 2)
+	}
+	if n := len(s.changeViews()); n != 1+changesShown {
+		t.Errorf("%d changes of few devices", n)
+	}
+	add("huge", 100, 199, 2*rowsShown)
+	if list := s.changeViews(); len(list) != 2 || list[0].Job != "huge" || list[1].Job != "under way" {
+		t.Errorf("%d changes beside a huge one", len(list))
 	}
 }

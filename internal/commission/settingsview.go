@@ -135,13 +135,14 @@ func (s *site) touchChangeNow(id string) {
 func (s *site) changeViews() []SettingsRun {
 	var ids []string
 	s.mu.Lock()
-	ended := 0
+	ended, rows := 0, 0
 	for _, j := range s.newestJobs() {
 		if s.changes[j.rec.ID] == nil {
 			continue
 		}
 		if j.ended() {
-			if ended++; ended > changesShown {
+			ended++
+			if rows += len(j.items); ended > 1 && (ended > changesShown || rows > rowsShown) {
 				continue
 			}
 		}
@@ -157,6 +158,9 @@ func (s *site) changeViews() []SettingsRun {
 	return list
 }
 
-// changesShown is how many changes that have ended are in a snapshot; others are asked
-// for by their jobs.
-const changesShown = 5
+// How many changes that have ended are in a snapshot, and of how many devices together;
+// others are asked for by their jobs.
+const (
+	changesShown = 20
+	rowsShown    = 3000
+)

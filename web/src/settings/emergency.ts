@@ -35,7 +35,14 @@ export class Emergency extends View {
   #timer = 0;
   #seen = "";
 
-  protected override willUpdate(_changed: PropertyValues): void {
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    const before = changed.get("group");
+    if (before && before.name !== this.group.name) {
+      this.result = undefined; // it was about that group
+      this.log = [];
+      this.chosen = new Set();
+      this.sure = false;
+    }
     const tests = jobs().filter((job) => isTest(job) && job.group === this.group.name);
     const now = [this.group.name, ...tests.map((job) => `${job.id}/${job.state}/${job.done}/${job.failed}`)].join(" ");
     if (state.ready && now !== this.#seen) {

@@ -6,7 +6,7 @@ import { engine } from "../engine/start";
 import { icon } from "../icons";
 import { tell } from "../shell/toasts";
 import { draft, readTemplates, templates, trouble, write } from "./data";
-import { isExpression, isMap, say, type Values } from "./values";
+import { isExpression, isMap, overlay, say, type Values } from "./values";
 
 /** Keeps what was changed as a template; what it shall ask becomes a variable. */
 @customElement("ll-save-template")
@@ -22,7 +22,7 @@ export class SaveTemplate extends Dialog<SettingsTemplate> {
   }
 
   get #values(): Values {
-    return { ...(this.#base?.values ?? {}), ...this.change.values };
+    return overlay(this.#base?.values ?? {}, this.change.values);
   }
 
   /** A plain value can be asked for each time. */

@@ -36,6 +36,16 @@ export function merge(value: unknown, patch: unknown): unknown {
   return out;
 }
 
+/** One patch over another, as the engine does it: members of maps are put together, and what takes away stays. */
+export function overlay(under: Values, over: Values): Values {
+  const out: Values = { ...under };
+  for (const [key, part] of Object.entries(over)) {
+    const below = out[key];
+    out[key] = isMap(part) && isMap(below) ? overlay(below, part) : part;
+  }
+  return out;
+}
+
 /** The patch that makes one value of another; undefined: they are the same. */
 export function difference(from: unknown, to: unknown): unknown {
   if (same(from, to)) {
