@@ -174,6 +174,15 @@ func TestSettingsHalfSilent(t *testing.T) {
 			}
 			w.run("fade-time", int64(1000), w.lamps[2:]...)
 			w.run("fade-time", int64(700), w.lamps[:2]...)
+			for _, l := range w.lamps[:2] { // they are back, and another try takes them along
+				w.net.Down(l.addr, false)
+			}
+			j, run = b.applied(wanted(map[string]any{"3": 1000.0}))
+			if rowOf(run, w.lamps[0].id()).State != SettingsRowTrial || rowOf(run, w.lamps[3].id()).State != SettingsRowSame {
+				t.Errorf("%s", describeRun(run))
+			}
+			b.confirmedChange(j)
+			w.run("fade-time", int64(1000))
 			continue
 		}
 		if j, run := b.endedChange(j); run.Phase != SettingsReverted || run.Problem == nil || run.Problem.ID != "cfg-went-back" || problemOf(j, w.lamps[0].id()) == "" {

@@ -68,3 +68,23 @@ func TestSenderClockIsSet(t *testing.T) {
 		}
 	}
 }
+
+// While devices try new settings the sender's clock is set forward, past the end of
+// the trial: who looks finds them trying, and until when.
+func TestSenderClockIsSetInTheTrial(t *testing.T) {
+	w := setup{n: 4}.make(t)
+	p := w.Change(change.Change{Values: office()}, change.Options{})
+	clock := &setClock{Clock: p.Clock}
+	p.Clock = clock
+	r := w.plan(p)
+	w.must(r.Apply(t.Context()))
+	left := r.View().RevertAt.Sub(clock.Now())
+	clock.ahead = time.Hour
+	w.must(r.Continue(t.Context()))
+	w.count(r, change.RowTrial, 4)
+	if now := r.View().RevertAt.Sub(clock.Now()); now > left+2*time.Second || now < left-minute {
+		t.Errorf("they go back in %v, it says, and before it was %v", now, left)
+	}
+	w.must(r.Confirm(t.Context()))
+	w.count(r, change.RowConfirmed, 4)
+}

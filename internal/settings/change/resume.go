@@ -45,6 +45,9 @@ func (r *Run) goOn(ctx context.Context, left time.Duration) error {
 		r.change(func(st *State) { st.Phase = Confirming })
 		return r.confirm(ctx)
 	case trial > 0 && scheduled == 0:
+		if at := r.p.Clock.Now().Add(left); at.After(r.st.RevertAt) { // the devices know how long they try
+			r.change(func(st *State) { st.RevertAt = at })
+		}
 		return r.look(ctx) // those that missed the switch are looked after, too
 	case scheduled > 0:
 		r.change(func(st *State) {
