@@ -18,24 +18,62 @@ func (r *Run) transact(mode settings.Mode, b *batch, fields settings.Field) step
 	}}
 }
 
+// apart is devices that are asked alone, each with a step of its own, beside each other.
+type apart struct {
+	ids   []string
+	steps map[string]step
+}
+
+func (a *apart) add(ids []string, s step) {
+	for _, id := range ids {
+		a.ids = append(a.ids, id)
+		a.steps[id] = s
+	}
+}
+
+func (r *Run) askApart(ctx context.Context, a *apart) (map[string]reply, error) {
+	got := map[string]reply{}
+	r.askAlone(ctx, a.ids, step{code: coap.POST, path: settings.PathTransaction, body: func(one []string, of []byte) []byte {
+		return a.steps[one[0]].body(one, of)
+	}}, got)
+	return got, ctx.Err()
+}
+
 // prepare checks or stages at devices and compares what each says with what was
 // computed for it.
 func (r *Run) prepare(ctx context.Context, ids []string, mode settings.Mode, good RowState) error {
+	alone := &apart{steps: map[string]step{}}
 	for _, b := range r.batches(ids) {
-		got, err := r.ask(ctx, b.ids, r.transact(mode, b, settings.FieldNonce))
+		s := r.transact(mode, b, settings.FieldNonce)
+		if r.st.Options.Alone || len(b.ids) <= fewAlone {
+			alone.add(b.ids, s)
+			continue
+		}
+		got, err := r.ask(ctx, b.ids, s)
 		if err != nil {
 			return err
 		}
-		for _, id := range b.ids {
-			a, ok := got[id]
-			r.hear(id, a)
-			r.judge(id, a, ok, good)
-		}
-		if err := r.keep(); err != nil {
+		if err := r.judgeAll(b.ids, got, good); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(alone.ids) == 0 {
+		return nil
+	}
+	got, err := r.askApart(ctx, alone)
+	if err != nil {
+		return err
+	}
+	return r.judgeAll(alone.ids, got, good)
+}
+
+func (r *Run) judgeAll(ids []string, got map[string]reply, good RowState) error {
+	for _, id := range ids {
+		a, ok := got[id]
+		r.hear(id, a)
+		r.judge(id, a, ok, good)
+	}
+	return r.keep()
 }
 
 // stageSilently stages what the devices have just checked, and wants no answers: they
@@ -48,12 +86,14 @@ func (r *Run) stageSilently(ctx context.Context) (bool, error) {
 	if r.st.Options.Alone || r.st.Network || len(ids) == 0 || len(fresh) < len(r.st.list()) {
 		return false, nil
 	}
+	rest := &apart{steps: map[string]step{}}
 	for _, b := range r.batches(ids) {
 		group, alone := r.reachable(b.ids)
 		if len(group) <= fewAlone {
 			alone, group = b.ids, nil
 		}
 		s := r.transact(settings.ModeStage, b, 0)
+		rest.add(alone, s)
 		everyone := len(group) == len(r.p.Devices)
 		for _, part := range r.parts(group, s, everyone) {
 			var of []byte
@@ -64,14 +104,16 @@ func (r *Run) stageSilently(ctx context.Context) (bool, error) {
 				return true, err
 			}
 		}
-		got := map[string]reply{}
-		r.askAlone(ctx, alone, s, got)
 		for _, id := range group {
 			r.set(id, RowStaged, nil)
 		}
-		for id, a := range got {
-			r.judge(id, a, true, RowStaged)
-		}
+	}
+	got, err := r.askApart(ctx, rest)
+	if err != nil {
+		return true, err
+	}
+	for id, a := range got {
+		r.judge(id, a, true, RowStaged)
 	}
 	return true, r.keep()
 }

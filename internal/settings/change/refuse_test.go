@@ -2,6 +2,7 @@ package change_test
 
 import (
 	"testing"
+	"time"
 
 	"lamplighter/internal/settings"
 	"lamplighter/internal/settings/change"
@@ -79,6 +80,33 @@ func TestOwnValues(t *testing.T) {
 	w.must(r.Apply(t.Context()))
 	w.must(r.Confirm(t.Context()))
 	w.run(settings.Map{3: int64(700), 20: nil, 10: int64(0)}, 12)
+}
+
+// Those that have values of their own are asked beside each other: who is silent does
+// not hold the others up.
+func TestOwnValuesOfTheSilent(t *testing.T) {
+	inBubble(t, "12 silent", func(t *testing.T) {
+		w := setup{n: 12, real: true}.make(t)
+		c := change.Change{Own: map[string]settings.Map{}}
+		for _, d := range w.Devices {
+			c.Own[d.ID] = settings.Map{20: "Lamp " + d.ID}
+		}
+		saves := 0
+		p := w.Change(c, change.Options{})
+		p.Save = func(change.State) error { saves++; return nil }
+		r := w.plan(p)
+		for _, d := range w.Devices {
+			w.Net.SetLink(d.Addr, sim.Link{Loss: 1})
+		}
+		began := time.Now()
+		w.refused(r.Apply(t.Context()), "cfg-too-few")
+		if took := time.Since(began); took > 100*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if saves > 6 {
+			t.Errorf("the state of all was saved %d times", saves)
+		}
+	})
 }
 
 // Half of the group falls silent before the commit: the others forget the change.
