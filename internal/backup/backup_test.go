@@ -20,6 +20,9 @@ func TestSealOpen(t *testing.T) {
 	if err != nil || string(plain) != "a site" {
 		t.Errorf("Open = %q, %v", plain, err)
 	}
+	if file, err := (Age{}).Seal(ctx, []byte("a site"), ""); err == nil {
+		t.Errorf("sealed without a passphrase: %.40q", file)
+	}
 	flipped := []byte(file)
 	flipped[len(flipped)/2] ^= 1
 	for name, bad := range map[string][2]string{
