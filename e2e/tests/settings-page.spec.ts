@@ -109,7 +109,7 @@ test('from the group to the switch: nothing is applied before the one button', a
 test('a board on trial says when devices go back, and takes yes or no', async () => {
   const trial = run('trial', { job: 'cfg1', phase: 'trial', revertAt: Date.now() + 300_000 });
   const page = await open('jobs/cfg1', site([trial]), { confirmSettings: run('confirmed', { job: 'cfg1', phase: 'done', ended: Date.now(), undoUntil: Date.now() + 1e9 }) });
-  await expect(page.getByTestId('run-deadline')).toContainText(/go back by themselves at .* unless you confirm/);
+  await expect(page.getByTestId('run-deadline')).toContainText(/goes back by itself at .* unless you confirm/);
   await expect(page.getByTestId('run-countdown')).toHaveText(/^[45]:\d\d$/);
   await page.getByTestId('run-confirm').click();
   expect(await calls(page, 'confirmSettings')).toEqual([['cfg1']]);

@@ -108,21 +108,14 @@ export class SettingsBoard extends View {
     return lamps(rows.map((row) => state.devices.get(row.device)));
   }
 
-  #who(run: SettingsRun): string {
-    const rows = those(run);
-    return this.#named(rows).includes("lamp") ? (rows.length === 1 ? "The lamp" : "The lamps") : rows.length === 1 ? "The device" : "The devices";
-  }
-
   /** What is asked of the person, in large letters. */
   #ask4(run: SettingsRun) {
     const rows = those(run);
-    const who = this.#who(run);
-    const go1 = rows.length === 1 ? "goes" : "go";
     if (run.phase === "trial") {
       const on = inState(rows, "trial");
       const over = run.revertAt && run.revertAt <= Date.now();
       return html`<section class="card ask" aria-labelledby="ask" data-testid="run-deadline" data-at=${run.revertAt}>
-        <div><h2 id="ask">${over ? `${who} ${rows.length === 1 ? "is" : "are"} going back by ${rows.length === 1 ? "itself" : "themselves"}.` : `${who} ${go1} back by ${rows.length === 1 ? "itself" : "themselves"} at ${clock(run.revertAt)} unless you confirm`}</h2>
+        <div><h2 id="ask">${over ? "All is going back by itself." : `All goes back by itself at ${clock(run.revertAt)} unless you confirm`}</h2>
           <p>${on} of ${rows.length} run the new settings now. Look at them: is all as it should be?${run.network ? " Confirming also proves that you still reach them." : ""}</p></div>
         <span class="countdown" role="timer" aria-label="Time left" data-testid="run-countdown">${left(run.revertAt)}</span>
         <div class="big">
@@ -150,7 +143,7 @@ export class SettingsBoard extends View {
         return note({ tone: all ? "ok" : "warn", icon: all ? "ok" : "warn", testid: "run-result", title: `${kept} of ${rows.length} run and keep the new settings.`, text: `Ended ${clock(run.ended)}.${run.undoUntil ? ` It can be undone until ${minute(run.undoUntil)}.` : ""}` });
       }
       case "reverted":
-        return note({ tone: "warn", icon: "job", testid: "run-result", title: `${this.#who(run)} ${rows.length === 1 ? "runs" : "run"} what ${rows.length === 1 ? "it" : "they"} ran before.`, text: "Nothing of the change is left." });
+        return note({ tone: "warn", icon: "job", testid: "run-result", title: "All is as it was before.", text: "Nothing of the change is left." });
       case "stopped":
       case "failed":
         return note({ tone: "warn", icon: "stop", testid: "run-result", title: run.phase === "stopped" ? "The change was stopped before the switch." : "The change was not made.", text: kept ? `${kept} keep the new settings, the others run what they ran before.` : "All run what they ran before." });
@@ -164,7 +157,8 @@ export class SettingsBoard extends View {
   }
 
   #trouble(run: SettingsRun) {
-    return run.problem ? note({ tone: "fail", icon: "fail", testid: "run-failure", title: run.problem.text, text: run.problem.next }) : nothing;
+    // what the person did needs no warning
+    return run.problem && run.problem.id !== "cfg-canceled" ? note({ tone: "fail", icon: "fail", testid: "run-failure", title: run.problem.text, text: run.problem.next }) : nothing;
   }
 
   #squares(run: SettingsRun) {

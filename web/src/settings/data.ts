@@ -6,6 +6,8 @@ import type { SettingsChange, SettingsDevice, SettingsSchema, SettingsTemplate }
 import { engine } from "../engine/start";
 import { attempt } from "../shell/toasts";
 import { byName } from "../format";
+import type { Icon } from "../icons";
+import { bones, empty } from "../parts/empty";
 import { deviceName } from "../parts/job";
 import { state } from "../state";
 import { blank } from "./values";
@@ -96,6 +98,9 @@ export function models(group: string): SettingsSchema[] {
   const n = (model: string) => devicesOf(group, model).length;
   return known(group).schemas.filter((one) => n(one.model) > 0).sort((a, b) => n(b.model) - n(a.model));
 }
+
+/** What stands where no device of the group has something; until they have answered, nothing does. */
+export const none = (group: string, image: Icon, title: string, text: string) => (known(group).at && !known(group).reading ? empty(image, title, text) : bones());
 
 export function templates(): SettingsTemplate[] {
   if (!kept) {

@@ -122,13 +122,15 @@ export class Emergency extends View {
       return nothing;
     }
     const all = [...(call.answers ?? [])].sort((a, b) => byName(deviceName(a.device), deviceName(b.device)));
-    const silent = all.filter((answer) => !["verified", "waiting", "asking"].includes(answer.state));
+    const silent = all.filter((answer) => answer.state !== "verified");
+    const did = all.filter((answer) => answer.state === "verified");
     const words = call.verified === all.length ? ({ tone: "ok", icon: "ok" } as const) : call.ended ? ({ tone: "fail", icon: "fail" } as const) : ({ tone: "busy", icon: "wait" } as const);
     return html`<section class="card" aria-labelledby="receipts-of">
       <div class="sect"><h2 id="receipts-of">Receipts</h2><span role="status">${status({ ...words, word: `${call.verified} of ${all.length} did it` }, "emergency-result")}</span>
         <span class="muted small push">${sentTo(call)}, ${call.unicasts} asked again${call.ended ? ` · ${clock(call.ended)}` : ""}</span></div>
-      ${call.ended && silent.length ? html`<div class="body">${note({ tone: "fail", icon: "fail", title: `${listed(silent.map((answer) => deviceName(answer.device)))} did not answer.`, text: call.until ? `Go and look. Until ${clock(call.until)} they are asked on, also after a reload.` : "Go and look. Asked by multicast and again one by one." })}</div>` : nothing}
-      <ul class="receipts" data-testid="receipts">${all.map((answer) => this.#receipt(answer))}</ul>
+      ${call.ended && silent.length ? html`<div class="body">${note({ tone: "fail", icon: "fail", testid: "emergency-silent", title: `${listed(silent.map((answer) => deviceName(answer.device)))} did not answer.`, text: call.until ? `Go and look. Until ${clock(call.until)} they are asked on, also after a reload.` : "Go and look. Asked by multicast and again one by one." })}</div>` : nothing}
+      <ul class="receipts" data-testid="receipts">${silent.map((answer) => this.#receipt(answer))}</ul>
+      <details class="fold"><summary data-testid="receipts-did">${icon("open")}${count(did.length, "device")} did it</summary><ul class="receipts">${did.map((answer) => this.#receipt(answer))}</ul></details>
     </section>`;
   }
 

@@ -1,6 +1,6 @@
 import { html, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
-import type { SettingDef, SettingsChange, SettingsSchema } from "../engine.gen";
+import type { SettingDef, SettingsChange, SettingsDevice, SettingsSchema } from "../engine.gen";
 import { count } from "../format";
 import { icon } from "../icons";
 import { note } from "../parts/note";
@@ -33,6 +33,12 @@ export class SettingsForm extends View {
     return draftOf(this.group, this.schema.model);
   }
 
+  /** Those that the change is for. */
+  get #devices(): SettingsDevice[] {
+    const { devices } = this.#change;
+    return devicesOf(this.group, this.schema.model).filter((one) => !devices.length || devices.includes(one.device));
+  }
+
   get #template(): Values {
     const id = this.#change.template;
     return (id && templates().find((one) => one.id === id)?.values) || {};
@@ -57,7 +63,7 @@ export class SettingsForm extends View {
         ${used({ change, schema: this.schema, write: (part) => this.#write(part), wrong: (path) => this.#wrong.get(path), remember: (path, why, rested) => this.#remember(path, why, rested) })}
         <div class="fields">${simple.map((def) => this.#field(def))}</div>
         ${maps.map((def) => this.#entries(def))}
-        ${each.length ? own({ defs: each, devices: devicesOf(this.group, this.schema.model), open: this.#ownOpen || imported > 0, value: (device, def) => this.#own(device, def), changed: (device, def) => change.perDevice[device]?.[def.key] !== undefined, wrong: (path) => this.#wrong.get(path), set: (...all) => this.#setOwn(...all) }) : nothing}
+        ${each.length ? own({ defs: each, devices: this.#devices, open: this.#ownOpen || imported > 0, value: (device, def) => this.#own(device, def), changed: (device, def) => change.perDevice[device]?.[def.key] !== undefined, wrong: (path) => this.#wrong.get(path), set: (...all) => this.#setOwn(...all) }) : nothing}
       </div>
       ${this.#bar(n, some > 0 || change.mend)}
     </section>`;
@@ -66,7 +72,7 @@ export class SettingsForm extends View {
   #bar(n: number, begun: boolean) {
     const wrong = this.#wrong.size;
     return html`<div class="bar">
-      <span role="status" data-testid="settings-changed" class=${wrong ? "fail" : "muted"}>${wrong ? `${count(wrong, "value")} cannot be as typed.` : n ? `${count(n, "setting")} to change. Nothing has been sent yet.` : "Nothing is changed yet."}</span>
+      <span role="status" data-testid="settings-changed" class=${wrong ? "fail" : "muted"}>${wrong ? `${count(wrong, "value")} cannot be as typed.` : n ? `${count(n, "setting")} to change. Nothing has been sent yet.` : this.#change.mend ? "Drifted devices go back to what was confirmed." : "Nothing is changed yet."}</span>
       <span class="push row">
         ${n && !this.network ? html`<button class="btn" data-testid="template-save" ?disabled=${wrong > 0} @click=${() => openSaveTemplate(this.schema, this.#change)}>${icon("copy")}Save as template</button>` : nothing}
         ${n || begun ? html`<button class="btn" data-testid="settings-discard" @click=${() => this.#discard()}>Discard</button>` : nothing}
@@ -83,7 +89,7 @@ export class SettingsForm extends View {
 
   #field(def: SettingDef) {
     const change = this.#change;
-    const now = common(def, devicesOf(this.group, this.schema.model));
+    const now = common(def, this.#devices);
     const templated = this.#template[def.key];
     const own = change.values[def.key];
     const value = own !== undefined ? own : templated !== undefined ? templated : now.value;
@@ -113,7 +119,7 @@ export class SettingsForm extends View {
   }
 
   #entries(def: SettingDef) {
-    const now = common(def, devicesOf(this.group, this.schema.model));
+    const now = common(def, this.#devices);
     const base = merge(merge(now.value, this.#template[def.key] ?? {}), {}) as Values;
     const patch = this.#change.values[def.key];
     const value = merge(base, isMap(patch) ? patch : {}) as Values;

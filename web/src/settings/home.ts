@@ -11,12 +11,11 @@ import { go, href } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
-import { devicesOf, draft, draftOf, keep, known, models, read, write } from "./data";
+import { devicesOf, draft, draftOf, keep, known, models, none, read, write } from "./data";
 import "./emergency";
 import "./form";
 import { library } from "./library";
 import "./links";
-import "./network";
 import { past } from "./past";
 import "./plan";
 import "./scenes";
@@ -92,12 +91,23 @@ export class SettingsHome extends View {
       case "links":
         return html`<ll-links class="screen" .group=${this.group}></ll-links>`;
       case "network":
-        return html`<ll-settings-network class="screen" .group=${this.group}></ll-settings-network>`;
+        return this.#network();
       case "emergency":
         return html`<ll-emergency class="screen" .group=${group}></ll-emergency>`;
       default:
         return this.#form();
     }
+  }
+
+  /** Settings that may cut devices off, with what keeps them from it. */
+  #network() {
+    const all = models(this.group).filter((schema) => (schema.defs ?? []).some((def) => def.network));
+    return all.length
+      ? html`<div class="screen" data-testid="network">
+          ${note({ tone: "warn", icon: "shield", title: "A wrong value here cannot lock you out.", text: "They try the new settings. Your confirmation has to reach them over these; where it does not, they go back by themselves." })}
+          ${all.map((schema) => html`<ll-settings-form network .group=${this.group} .schema=${schema}></ll-settings-form>`)}
+        </div>`
+      : none(this.group, "sliders", "No network settings here", "None of these devices has settings that concern the network.");
   }
 
   #form() {
@@ -139,8 +149,8 @@ export class SettingsHome extends View {
     return html`
       <div class="chips counts">${deviceOrder.filter((one) => of(one).length).map((one) => html`<span data-testid="settings-count" data-state=${one} data-count=${of(one).length}>${status({ ...deviceWord(one), word: `${of(one).length} ${one === "ok" && !devices.some((device) => device.expected) ? "as found" : deviceWord(one).word}` })}</span>`)}</div>
       ${drifted.length
-        ? note({ tone: "warn", icon: "warn", testid: "settings-drift", title: `${names(drifted)} ${drifted.length === 1 ? "runs" : "run"} other settings than were confirmed.`, text: html`Somebody changed ${keys.join(", ").toLowerCase()} elsewhere, or a device was reset. Until you decide, changes leave ${drifted.length === 1 ? "it" : "them"} out.
-            <br /><button class="btn sm" data-testid="settings-keep" @click=${() => void keep(this.group, drifted.map((one) => one.device))}>Keep what ${drifted.length === 1 ? "it runs" : "they run"}</button>`, action: { word: drifted.length === 1 ? "Bring it back" : "Bring them back", testid: "settings-mend", run: () => this.#mend(schema, drifted) } })
+        ? note({ tone: "warn", icon: "warn", testid: "settings-drift", title: `${names(drifted)} ${drifted.length === 1 ? "runs" : "run"} other settings than were confirmed.`, text: html`Somebody changed ${keys.join(", ").toLowerCase()} elsewhere, or a device was reset. Until you decide, changes leave these out.
+            <br /><button class="btn sm" data-testid="settings-keep" @click=${() => void keep(this.group, drifted.map((one) => one.device))}>Keep what runs</button>`, action: { word: "Bring back", testid: "settings-mend", run: () => this.#mend(schema, drifted) } })
         : nothing}
       ${silent.length
         ? note({ tone: "fail", icon: "fail", testid: "settings-silent", title: `${names(silent)} did not answer.`, text: silent[0]?.problem?.next || "Check the power, then read again.", action: { word: "Read again", testid: "settings-again", run: () => void read(this.group) } })
@@ -160,13 +170,12 @@ export class SettingsHome extends View {
       <summary data-testid="settings-devices">${icon("open")}${count(rows.length, "device")} and what they run</summary>
       <div class="scroll"><table>
         <caption class="sr">Devices and how their settings stand</caption>
-        <thead><tr><th>Change only</th><th>Device</th><th>Settings</th><th class="wide">Read</th><th class="wide end">Digest</th></tr></thead>
+        <thead><tr><th>Change only</th><th>Device</th><th>Settings</th><th class="wide">Read</th></tr></thead>
         <tbody>${rows.slice(0, 200).map((one) => html`<tr class=${one.state === "silent" ? "fail" : ""} data-testid="settings-device" data-device=${one.device} data-state=${one.state}>
           <td><label class="tick"><input type="checkbox" data-testid="settings-only" aria-label="Change only ${deviceName(one.device)}" .checked=${change.devices.includes(one.device)} @change=${() => tick(one.device)} /></label></td>
           <td><button class="link" data-testid="run-device-open" @click=${() => openDevice(one.device)}><strong>${deviceName(one.device)}</strong></button></td>
           <td>${status(deviceWord(one.state))}${one.problem ? html`<span class="next">${one.problem.text} ${one.problem.next}</span>` : nothing}</td>
           <td class="wide muted">${one.at ? minute(one.at) : "never"}</td>
-          <td class="wide end id">${one.digest.slice(0, 16)}</td>
         </tr>`)}</tbody>
       </table></div>
     </details></section>`;

@@ -2,13 +2,12 @@ import { html, nothing } from "lit";
 import { customElement, property, state as reactive } from "lit/decorators.js";
 import type { SettingDef, SettingsDevice, SettingsSchema } from "../engine.gen";
 import { icon } from "../icons";
-import { bones, empty } from "../parts/empty";
 import { deviceName } from "../parts/job";
 import { go } from "../route";
 import { state } from "../state";
 import { View } from "../view";
 import { control } from "./control";
-import { devicesOf, draft, known, models, write } from "./data";
+import { devicesOf, draft, models, none, write } from "./data";
 import { blank, common, definition, difference, isMap, merge, same, type Values } from "./values";
 
 /** What buttons of switches and sensors do, and which lamps follow. */
@@ -27,12 +26,11 @@ export class Links extends View {
 
   protected override render() {
     const all = models(this.group);
-    const now = known(this.group);
     const switches = all.filter((schema) => definition(schema, "buttons")?.ids);
     const sensors = all.filter((schema) => definition(schema, "link") && definition(schema, "group"));
     const lamps = all.find((schema) => definition(schema, "occupancy-link"));
     if (!switches.length && !sensors.length && !lamps) {
-      return now.at && !now.reading ? empty("group", "Nothing to link here", "A switch or a motion sensor that is a member of this group shows up here, with the lamps that follow it.") : bones();
+      return none(this.group, "group", "Nothing to link here", "A switch or a motion sensor that is a member of this group shows up here, with the lamps that follow it.");
     }
     return html`${switches.map((schema) => this.#switches(schema))} ${sensors.map((schema) => this.#sensors(schema))} ${lamps ? this.#lamps(lamps) : nothing}`;
   }
@@ -86,7 +84,7 @@ export class Links extends View {
       return nothing;
     }
     const entry = isMap(buttons[id]) ? (buttons[id] as Values) : {};
-    const name = `${deviceName(device.device)}, button ${id + 1}`;
+    const name = `${deviceName(device.device)}, button ${id}`;
     const whole = this.#value(device);
     const put = (to: Values | undefined) => {
       const { [id]: _, ...others } = buttons;
@@ -95,7 +93,7 @@ export class Links extends View {
     const chosen = entry[group.key];
     const before = isMap(device.values?.[def.key]) ? (device.values[def.key] as Values)[id] : undefined;
     return html`<tr class=${same(before, buttons[id]) ? "" : "changed"} data-testid="link-button" data-button=${id}>
-      <td><strong>${id + 1}</strong></td>
+      <td><strong>${id}</strong></td>
       <td>${this.#groups(`link-${device.device}-${id}`, "link-group", `${name}: group`, chosen, (to) => put(to ? { [action.key]: action.default ?? 0, ...(scene ? { [scene.key]: scene.default ?? 0 } : {}), ...entry, [group.key]: to } : undefined))}</td>
       <td>${chosen ? control({ def: action, id: `action-${device.device}-${id}`, testid: "link-action", value: entry[action.key] ?? action.default, label: `${name}: what it does`, set: (to) => put({ ...entry, [action.key]: to }) }) : html`<span class="muted">nothing</span>`}</td>
       <td>${chosen && scene && Number(entry[action.key]) === 3 ? control({ def: scene, id: `scene-${device.device}-${id}`, testid: "link-scene", value: entry[scene.key] ?? scene.default, label: `${name}: scene`, set: (to, wrong) => { if (!wrong) put({ ...entry, [scene.key]: to }); } }) : html`<span class="muted">–</span>`}</td>

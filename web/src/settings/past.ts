@@ -8,8 +8,9 @@ import { icon } from "../icons";
 import { go, href } from "../route";
 import { attempt, tell } from "../shell/toasts";
 import { state } from "../state";
-import { write } from "./data";
+import { schemaOf, write } from "./data";
 import { inState } from "./steps";
+import { definition } from "./values";
 import { phaseWord } from "./words";
 
 /** Writes the change that takes one back: it goes the way of all changes. */
@@ -36,7 +37,8 @@ export function past(group: string) {
 
 function row(run: SettingsRun) {
   const rows = run.rows ?? [];
-  const names = [...new Set(rows.flatMap((row) => (row.changes ?? []).map((one) => one.name)))];
+  const schema = schemaOf(run.change.group, run.change.model);
+  const names = [...new Set(rows.flatMap((row) => (row.changes ?? []).map((one) => definition(schema, one.name)?.title ?? one.name)))];
   return html`<li data-testid="past-change" data-job=${run.job} data-phase=${run.phase}>
     <span><strong>${phaseWord(run)}, ${minute(run.ended)}</strong><span class="muted small">${names.slice(0, 4).join(", ")}${names.length > 4 ? " …" : ""}${names.length ? ": " : ""}${count(inState(rows, "confirmed"), "device")} keep it</span></span>
     ${run.undoUntil > Date.now() ? html`<button class="btn" data-testid="past-undo" aria-label="Undo the change of ${minute(run.ended)}" @click=${() => void undo(run)}>${icon("job")}Undo</button>` : nothing}

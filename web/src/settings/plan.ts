@@ -102,7 +102,7 @@ export class SettingsPlan extends View {
 
   #mend(change: SettingsChange, drifted: number) {
     return html`<label class="choice card"><input type="checkbox" data-testid="change-mend" .checked=${change.mend} @change=${(event: Event) => write({ ...change, mend: (event.target as HTMLInputElement).checked })} />
-      <span><strong>Take drifted devices along</strong><span class="muted small">${drifted ? `${count(drifted, "device")} ${drifted === 1 ? "runs" : "run"} other settings than were confirmed and would be left out. ` : ""}They go back to what was confirmed, with this change in it.</span></span></label>`;
+      <span><strong>Take drifted devices along</strong><span class="muted small">${drifted ? `Else ${count(drifted, "device is", "devices are")} left out. ` : ""}They go back to what was confirmed, with this change in it.</span></span></label>`;
   }
 
   #numbers(run: SettingsRun) {

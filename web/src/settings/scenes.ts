@@ -4,7 +4,6 @@ import type { RollCall, SettingDef, SettingsDevice, SettingsSchema } from "../en
 import { engine } from "../engine/start";
 import { count, listed } from "../format";
 import { icon } from "../icons";
-import { bones, empty } from "../parts/empty";
 import { deviceName } from "../parts/job";
 import { said } from "../parts/light";
 import { note } from "../parts/note";
@@ -13,7 +12,7 @@ import { attempt } from "../shell/toasts";
 import { state } from "../state";
 import { View } from "../view";
 import { status } from "../words";
-import { devicesOf, known, models, write } from "./data";
+import { devicesOf, models, none, write } from "./data";
 import { blank, definition, isMap, say } from "./values";
 
 interface Stored {
@@ -38,9 +37,8 @@ export class Scenes extends View {
 
   protected override render() {
     const schema = this.#schema;
-    const now = known(this.group);
     if (!schema) {
-      return now.at && !now.reading ? empty("bulb", "No lamp here stores scenes", "None of the members has scenes among its settings.") : bones();
+      return none(this.group, "bulb", "No lamp here stores scenes", "None of the members has scenes among its settings.");
     }
     const def = definition(schema, "scenes")!;
     const stored = this.#stored(schema, def);

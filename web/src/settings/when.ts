@@ -33,13 +33,21 @@ export function when({ change, devices, write }: When) {
       write({ in: n, at: 0 });
     }
   };
+  const moment = (event: Event) => {
+    const input = event.target as HTMLInputElement;
+    const at = new Date(input.value).getTime();
+    input.setCustomValidity(at > Date.now() ? "" : "Give a time that is still to come.");
+    if (input.reportValidity()) {
+      write({ at, in: 0 });
+    }
+  };
   return html`<div class="when">
     <div class="field"><span class="label" id="when-label">Switch</span>
       <div class="seg" role="group" aria-labelledby="when-label">
         ${choice("now", "At once", { in: 0, at: 0 })} ${choice("in", "In a while", { in: 60, at: 0 })} ${choice("at", "At a time", { in: 0, at: Math.ceil((Date.now() + 300_000) / 60_000) * 60_000 })}
       </div>
       ${kind === "in" ? html`<span class="unit"><label for="when-seconds">in</label><input class="input" id="when-seconds" data-testid="when-seconds" type="number" inputmode="numeric" min="4" max="86400" .value=${String(change.in)} @input=${seconds} /><span>s</span></span>` : nothing}
-      ${kind === "at" ? html`<span class="unit"><label for="when-time">at</label><input class="input" id="when-time" data-testid="when-time" type="datetime-local" .value=${local(change.at)} @change=${(event: Event) => { const at = new Date((event.target as HTMLInputElement).value).getTime(); if (at > Date.now()) write({ at, in: 0 }); }} /></span>` : nothing}
+      ${kind === "at" ? html`<span class="unit"><label for="when-time">at</label><input class="input" id="when-time" data-testid="when-time" type="datetime-local" .value=${local(change.at)} @change=${moment} /></span>` : nothing}
       <span class="hint">${kind === "at" ? "For devices that have a clock; the others refuse." : kind === "in" ? "Each device counts by itself; all switch together." : `All switch together, ${soon} seconds after they were told.`}</span>
     </div>
     <div class="field"><label for="when-confirm">Go back unless confirmed within</label>
