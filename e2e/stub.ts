@@ -28,8 +28,8 @@ export async function servePage(): Promise<{ origin: string; close(): void }> {
   return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
 }
 
-/** What a call returns, or why it is refused. */
-export type Replies = { [M in keyof Methods]?: Awaited<ReturnType<Methods[M]>> | { refuse: { code: string; message: string; next: string } } };
+/** What a call returns, or why it is refused; never: it does not return while the test looks. */
+export type Replies = { [M in keyof Methods]?: Awaited<ReturnType<Methods[M]>> | { refuse: { code: string; message: string; next: string } } | { never: true } };
 
 declare global {
   // What a test reaches of the stub in the page.
@@ -40,7 +40,7 @@ declare global {
 /** Puts the stub in the place of the engine's worker, before the page starts. */
 export async function stubEngine(page: Page, snapshot: Snapshot, replies: Replies = {}): Promise<void> {
   await page.addInitScript(({ snapshot, replies }) => {
-    type Reply = { refuse?: unknown } | undefined;
+    type Reply = { refuse?: unknown; never?: boolean } | undefined;
     class Stub extends EventTarget {
       onmessage: ((message: { data: unknown }) => void) | null = null;
       constructor() {
@@ -52,6 +52,7 @@ export async function stubEngine(page: Page, snapshot: Snapshot, replies: Replie
         if (message.id === undefined) return;
         globalThis.stub.calls.push({ method: message.method!, args: message.args! });
         const reply = (globalThis.stub.replies as Record<string, unknown>)[message.method!];
+        if ((reply as Reply)?.never) return;
         const refuse = (reply as Reply)?.refuse ?? (reply === undefined ? { code: 'stub', message: `The stub knows no ${message.method}.`, next: '' } : undefined);
         setTimeout(() => this.say(refuse ? { id: message.id, error: refuse } : { id: message.id, result: reply }), 20);
       }

@@ -72,6 +72,20 @@ test('from a group to a plan: nothing is sent before the one button is pressed',
   await page.close();
 });
 
+test('while a plan is made one sees who has answered and who is waited for', async () => {
+  const page = await open(`firmware/${fixture.group}`, fixture.snapshot(lamps), { planFirmware: { never: true } });
+  await page.getByTestId('firmware-file').setInputFiles(suit);
+  const asking = page.getByTestId('firmware-planning');
+  await expect(asking).toContainText('asking the lamps of Hall ceiling');
+  const tell = (answered: number, silent: number, waiting: string[]) => page.evaluate((planning) => stub.emit({ type: 'planning', planning }), { group: fixture.group, asked: lamps, answered, silent, waiting });
+  await tell(4, 0, [0, 1, 2, 3, 4].map(fixture.id));
+  await expect(asking).toHaveText('asked 18, 4 answered, waiting for 14');
+  await tell(15, 1, [0, 5].map(fixture.id));
+  await expect(asking).toHaveText('asked 18, 15 answered, 1 silent, waiting for 2: Hall 1, Stage 2');
+  await expect(page.getByTestId('firmware-start')).toBeDisabled();
+  await page.close();
+});
+
 test('a file of 4 MiB goes to the engine whole, as base64', async () => {
   const page = await open(`firmware/${fixture.group}`, fixture.snapshot(lamps));
   const bytes = Buffer.alloc(4 << 20, 0x5a);

@@ -239,7 +239,7 @@ type LabelLine struct {
 // Event is one change, told apart by Type; exactly the field of that name is
 // set.
 type Event struct {
-	Type     string       `json:"type"` // "snapshot", "site", "link", "device", "removed", "group", "job", "log", "answer", "rollcall", "rollout", "settings"
+	Type     string       `json:"type"` // "snapshot", "site", "link", "device", "removed", "group", "job", "log", "answer", "rollcall", "rollout", "planning", "settings"
 	Snapshot *Snapshot    `json:"snapshot,omitempty"`
 	Site     *Site        `json:"site,omitempty"`
 	Link     *Link        `json:"link,omitempty"`
@@ -251,6 +251,7 @@ type Event struct {
 	Answer   *GroupAnswer `json:"answer,omitempty"`
 	RollCall *RollCall    `json:"rollcall,omitempty"` // its start and its end; answers in between come one by one
 	Rollout  *Rollout     `json:"rollout,omitempty"`  // the whole, at most 4 times a second
+	Planning *FirmwareAsk `json:"planning,omitempty"` // how far planFirmware is
 	Settings *SettingsRun `json:"settings,omitempty"` // the whole, at most 4 times a second
 }
 

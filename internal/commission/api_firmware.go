@@ -53,6 +53,15 @@ type FirmwarePlan struct {
 	Problem        *Problem        `json:"problem"` // why it cannot be started
 }
 
+// FirmwareAsk is how far the devices of a group have told what they run and can take.
+type FirmwareAsk struct {
+	Group    string   `json:"group"`
+	Asked    int      `json:"asked"`    // devices
+	Answered int      `json:"answered"` // of these
+	Silent   int      `json:"silent"`   // that are waited for no more
+	Waiting  []string `json:"waiting"`  // devices that are waited for, a few of them
+}
+
 // FirmwareFit is whether one device can take an image.
 type FirmwareFit struct {
 	Device   string   `json:"device"`

@@ -28,7 +28,9 @@ func (e *Engine) PlanFirmware(ctx context.Context, group, image string, options 
 	if err := s.ensureMember(ctx, g); err != nil {
 		return FirmwarePlan{}, asProblem(err)
 	}
-	plan, err := s.planRollout(ctx, s.wayTo(g), rec, devices, options)
+	way := s.wayTo(g)
+	way.planning = &planning{s: s, group: g.name}
+	plan, err := s.planRollout(ctx, way, rec, devices, options)
 	if err != nil {
 		return FirmwarePlan{}, asProblem(err)
 	}
@@ -52,6 +54,10 @@ func (s *site) planRollout(ctx context.Context, way *groupWay, rec *imageRecord,
 		params, err := s.params(ctx, way, rec, devices, options)
 		if err != nil {
 			return nil, err
+		}
+		if way.planning != nil {
+			way.planning.begin(devices)
+			params.Asked = way.planning.asked
 		}
 		plan, err := rollout.NewPlan(ctx, params)
 		if err != nil {

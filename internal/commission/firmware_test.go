@@ -1,6 +1,7 @@
 package commission
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -85,12 +86,15 @@ func TestPlanFirmwareReasons(t *testing.T) {
 			cfg.Anchors = []cose.PublicKey{cose.NewEd25519(newKey(t)).Public()}
 		}
 	})
-	b := w.commissioned(nil)
+	b := w.commissioned(&tap{})
 	w.net.Down(w.lamps[6].addr, true)
 	img := b.image(w.file("1.1.0", 11))
 	plan, err := b.PlanFirmware(t.Context(), hall, img.Digest, FirmwareOptions{Profile: "ethernet"})
 	if err != nil || plan.Fits != 1 || plan.Left != 6 || plan.Blocks != fwBlocks || plan.BlockSize != 1024 || plan.Bytes < fwSize || plan.Seconds <= 0 || plan.UnicastSeconds <= 0 {
 		t.Fatalf("%+v %v", plan, err)
+	}
+	if asks := b.asks(); len(asks) == 0 || asks[len(asks)-1].Answered != 6 || asks[len(asks)-1].Silent != 1 || len(asks[len(asks)-1].Waiting) != 0 {
+		t.Errorf("while the plan was made the page heard %+v", asks)
 	}
 	for i, want := range []string{"", "fw-wrong-class", "fw-older", "fw-no-space", "fw-none", "fw-signer", "fw-silent"} {
 		fit := plan.Devices[slices.IndexFunc(plan.Devices, func(f FirmwareFit) bool { return f.Device == w.lamps[i].id() })]
@@ -117,6 +121,50 @@ func TestPlanFirmwareReasons(t *testing.T) {
 	for i, l := range w.lamps {
 		if l.Firmware() != nil && l.Firmware().View().State != 0 {
 			t.Errorf("planning did something to lamp %d", i)
+		}
+	}
+}
+
+// asks are what the page heard of plans that were being made.
+func (b *browser) asks() (all []FirmwareAsk) {
+	b.Engine.pub.flush()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, ev := range b.events {
+		if ev.Type == "planning" {
+			all = append(all, *ev.Planning)
+		}
+	}
+	return all
+}
+
+// While a plan is made the page hears whom it waits for, a few by name.
+func TestPlanningIsTold(t *testing.T) {
+	w := newFwWorld(t, 3)
+	b := w.commissioned(&tap{})
+	s, err := b.Engine.site()
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, err := s.chosen(w.ids())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &planning{s: s, group: hall}
+	for _, step := range []struct {
+		do   func()
+		want FirmwareAsk
+	}{
+		{func() { p.begin(devices) }, FirmwareAsk{Asked: 3, Waiting: w.ids()}},
+		{func() { p.asked(w.ids()[1], true) }, FirmwareAsk{Asked: 3, Answered: 1, Waiting: []string{w.ids()[0], w.ids()[2]}}},
+		{func() { p.asked(w.ids()[0], true) }, FirmwareAsk{Asked: 3, Answered: 2, Waiting: w.ids()[2:]}},
+		{func() { p.asked(w.ids()[2], false) }, FirmwareAsk{Asked: 3, Answered: 2, Silent: 1, Waiting: []string{}}},
+		{func() { p.begin(devices) }, FirmwareAsk{Asked: 3, Waiting: w.ids()}},
+	} {
+		step.do()
+		step.want.Group = hall
+		if asks := b.asks(); !reflect.DeepEqual(asks[len(asks)-1], step.want) {
+			t.Errorf("the page heard %+v, want %+v", asks[len(asks)-1], step.want)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type groupWay struct {
 	job      *job                      // whose devices answers are waited for; nil: all of the group
 	save     func(rollout.State) error // of what goes this way; nil: nothing is
 	progress func(rollout.View)
+	planning *planning         // hears whom a plan has asked; nil: nobody
 	rests    func(paused bool) // hears whether the group is paused; nil: nobody
 
 	mu     sync.Mutex

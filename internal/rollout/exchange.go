@@ -77,25 +77,29 @@ func call(ctx context.Context, p *Params, device string, req *coap.Message) repl
 }
 
 // callAll makes a request to each of the devices, a few at a time, and returns the
-// replies in their order.
-func callAll(ctx context.Context, p *Params, devices []string, req *coap.Message) []reply {
+// replies in their order. Each of heard hears them as they come.
+func callAll(ctx context.Context, p *Params, devices []string, req *coap.Message, heard ...func(*reply)) []reply {
 	replies := make([]reply, len(devices))
+	one := func(i int) {
+		replies[i] = call(ctx, p, devices[i], req)
+		for _, h := range heard {
+			h(&replies[i])
+		}
+	}
 	if p.Parallel == 1 {
-		for i, d := range devices {
-			replies[i] = call(ctx, p, d, req)
+		for i := range devices {
+			one(i)
 		}
 		return replies
 	}
 	var all sync.WaitGroup
 	slots := make(chan struct{}, p.Parallel)
-	for i, d := range devices {
+	for i := range devices {
 		slots <- struct{}{}
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			replies[i] = call(ctx, p, d, req)
+		all.Go(func() {
+			one(i)
 			<-slots
-		}()
+		})
 	}
 	all.Wait()
 	return replies

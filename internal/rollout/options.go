@@ -124,6 +124,10 @@ type Params struct {
 	// runs beside anything else and equal inputs make equal rollouts.
 	Parallel int
 
+	// Asked hears of each device that a plan has asked: whether it answered. It is called
+	// from several goroutines; nil: nobody hears.
+	Asked func(device string, answered bool)
+
 	Save     func(State) error                              // keeps the state durably; nil: nothing is kept
 	Progress func(View)                                     // may be nil; called from Run's goroutine
 	Probe    func(ctx context.Context, device string) error // whether a device that came back does its work; nil: not asked

@@ -115,7 +115,11 @@ func (p *Plan) survey(ctx context.Context, params Params) error {
 		ids[i] = p.Fits[i].ID
 	}
 	const all = firmware.FieldRunning | firmware.FieldProgress | firmware.FieldAbility | firmware.FieldFeeder
-	replies := callAll(ctx, &params, ids, fetchRequest(all, nil, 0))
+	replies := callAll(ctx, &params, ids, fetchRequest(all, nil, 0), func(r *reply) {
+		if params.Asked != nil && ctx.Err() == nil {
+			params.Asked(r.device, r.err == nil)
+		}
+	})
 	if err := ctx.Err(); err != nil {
 		return err
 	}

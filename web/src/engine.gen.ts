@@ -270,6 +270,7 @@ export type Event =
   | { type: "answer"; answer: GroupAnswer }
   | { type: "rollcall"; rollcall: RollCall }
   | { type: "rollout"; rollout: Rollout }
+  | { type: "planning"; planning: FirmwareAsk }
   | { type: "settings"; settings: SettingsRun };
 
 /** GroupAnswer is one answer of a running roll call. */
@@ -493,6 +494,19 @@ export interface FirmwarePlan {
   waves: FirmwareWave[];
   /** why it cannot be started */
   problem: Problem | null;
+}
+
+/** FirmwareAsk is how far the devices of a group have told what they run and can take. */
+export interface FirmwareAsk {
+  group: string;
+  /** devices */
+  asked: number;
+  /** of these */
+  answered: number;
+  /** that are waited for no more */
+  silent: number;
+  /** devices that are waited for, a few of them */
+  waiting: string[];
 }
 
 /** FirmwareFit is whether one device can take an image. */

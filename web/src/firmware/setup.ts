@@ -115,7 +115,7 @@ export class FirmwareSetup extends View {
     if (this.refused) {
       return note({ tone: "fail", icon: "fail", testid: "firmware-plan-problem", title: this.refused.text, text: this.refused.next, action: { word: "Ask again", testid: "firmware-again", run: () => this.#replan(0) } });
     }
-    return html`${planCard({ plan: this.plan, options: this.options, planning: this.planning, starting: this.starting, group: groupTitle(this.#group), change: (part) => this.#change(part), start: () => void this.#start(image) })}
+    return html`${planCard({ plan: this.plan, options: this.options, planning: this.planning, starting: this.starting, group: groupTitle(this.#group), asked: state.planning.get(this.#group), change: (part) => this.#change(part), start: () => void this.#start(image) })}
       ${this.plan ? fits(this.plan, () => this.#change({ takeOver: true }), () => this.#replan(0)) : nothing}`;
   }
 
@@ -172,6 +172,7 @@ export class FirmwareSetup extends View {
 
   async #plan(image: FirmwareImage): Promise<void> {
     const mine = ++this.#plans;
+    state.planning.delete(this.#group); // what the plan before has asked says nothing
     if (this.plan?.group !== this.#group || this.plan.image.digest !== image.digest) {
       this.plan = undefined;
     }
