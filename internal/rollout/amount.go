@@ -2,6 +2,16 @@ package rollout
 
 import "math"
 
+// mostRepaired is the loss that one round of repair makes up for in any case. More than
+// that, and than the others lose, a device may have lost in one moment: it does not set
+// the cost of all before it was measured again.
+const mostRepaired = 0.3
+
+// repairs is the loss of a device that a round makes up for.
+func (s *Sender) repairs(d *DeviceRecord) float64 {
+	return min(s.lossOf(d), max(2*s.loss()+0.05, mostRepaired))
+}
+
 // amount is how many further blocks of generation g the devices are sent: at least
 // the largest deficit / (1 - loss); then more, as long as a block costs less than the
 // part of a further round that it saves.
@@ -10,7 +20,7 @@ func (s *Sender) amount(ids []string, g int) int {
 	for _, id := range ids {
 		d := s.device(id)
 		if g < len(d.Deficits) {
-			least = max(least, int(math.Ceil(float64(d.Deficits[g])/(1-s.lossOf(d))-0.5)))
+			least = max(least, int(math.Ceil(float64(d.Deficits[g])/(1-s.repairs(d))-0.5)))
 			least = max(least, int(d.Deficits[g]))
 		}
 	}
@@ -47,7 +57,7 @@ func (s *Sender) shortfall(ids []string, g, n int) float64 {
 		if g >= len(d.Deficits) || d.Deficits[g] == 0 {
 			continue
 		}
-		good *= 1 - fewer(int(d.Deficits[g]), n, 1-max(s.lossOf(d), 0.005))
+		good *= 1 - fewer(int(d.Deficits[g]), n, 1-max(s.repairs(d), 0.005))
 	}
 	return 1 - good
 }

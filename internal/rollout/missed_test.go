@@ -114,3 +114,19 @@ func TestMissedInBursts(t *testing.T) {
 		sparing(t, v)
 	}
 }
+
+// A lamp that hears next to nothing while the source blocks go out, and well after that,
+// does not make all others receive parity for what it lost then.
+func TestDeafForAWhile(t *testing.T) {
+	w := newWorld(t, 100, size, independent)
+	l := w.lamps[40]
+	l.lose = func(req *coap.Message) bool {
+		return coap.Path(req) == firmware.PathBlock && len(w.sent) < 250
+	}
+	v := w.run(w.params(staged))
+	report(t, v)
+	w.rest(v)
+	if all := v.Sent + v.Unicast; all > v.Blocks*5/2 {
+		t.Errorf("%d blocks in all", all)
+	}
+}

@@ -265,7 +265,7 @@ func (s *Sender) cheapest(needy []string) (best int) {
 		d := s.device(needy[i])
 		sum := 0.0
 		for g, n := range d.Deficits {
-			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-s.lossOf(d))))
+			worst[g] = max(worst[g], math.Ceil(float64(n)/(1-s.repairs(d))))
 			sum += worst[g]
 		}
 		costs[i] = sum*group + s.askBytes(len(needy)-i)
