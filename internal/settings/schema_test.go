@@ -139,6 +139,7 @@ func TestSchemaMistakes(t *testing.T) {
 		"fr has 0 texts":            func(s *Schema) { s.Texts["fr"] = nil },
 		`translates "nothing"`:      func(s *Schema) { s.Texts["de"]["nothing"] = "x" },
 		`translates "power-on/1"`:   func(s *Schema) { s.Texts["de"]["power-on/1"] = "x" },
+		`text of "min-level"`:       func(s *Schema) { s.Texts["de"]["min-level"] = "a\nb" },
 		`text of "scenes.fade"`:     func(s *Schema) { s.Texts["de"]["scenes.fade"] = "" },
 		"the defaults cannot be": func(s *Schema) {
 			for i := range 5 {
@@ -380,4 +381,15 @@ func keysOf(m map[string]map[string]string) (list []string) {
 		list = append(list, key)
 	}
 	return list
+}
+
+// The first id of a map need not be 0: what is below it is out of range.
+func TestIDsBelowTheFirst(t *testing.T) {
+	s := lamp()
+	s.Defs[5].IDs, s.Defs[5].Default = &Range{Min: 2, Max: 4}, nil
+	for id, want := range map[uint64]Result{0: ResultRange, 1: ResultRange, 2: ResultOK, 4: ResultOK, 5: ResultRange} {
+		if key, r := s.Check(Map{6: Map{id: Map{1: int64(1)}}}); r != want || r != ResultOK && key != 6 {
+			t.Errorf("%d: %v at %d", id, r, key)
+		}
+	}
 }

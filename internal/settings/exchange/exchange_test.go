@@ -204,6 +204,8 @@ func TestMistakes(t *testing.T) {
 		{base + "{\"n\":\"free\",\"v\":1e300}]", "line 3: 1e300 is no whole number"},
 		{base + "{\"n\":\"level\",\"vs\":\"50\"}]", "line 3: level wants a whole number."},
 		{base + "{\"n\":\"level\",\"u\":\"m\",\"v\":1}]", `line 3: level of lamp is not in "m" but in "%"`},
+		{base + "{\"n\":\"level\",\"bu\":\"m\",\"v\":1}]", `line 3: level of lamp is not in "m" but in "%"`},
+		{base + "{\"n\":\"level\",\"t\":\"now\",\"v\":1}]", `line 3: The value of "t" is of the wrong type`},
 		{base + "{\"n\":\"label\",\"v\":5}]", "line 3: label wants a text."},
 		{base + "{\"n\":\"label\",\"vs\":5}]", `line 3: The value of "vs" is of the wrong type`},
 		{base + `{"n":"label","vs":"\ud800"}]`, "line 3: This is no SenML: the text"},
@@ -236,6 +238,7 @@ func TestMistakes(t *testing.T) {
 		{head + one + ",level,1,delete,,\n", "line 3: level: a value that is deleted must be empty."},
 		{head + one + ",token,0g,,,\n", `line 3: token: "0g" is not in hexadecimal.`},
 		{head + one + ",label,!,base64,,\n", `line 3: label: "!" is no text in base64.`},
+		{head + one + ",label,QR==,base64,,\n", `line 3: label: "QR==" is no text in base64.`},
 		{head + one + ",token,AA==,base64,,\n", "line 3: token: the type is not base64 but bytes."},
 		{head + one + ",scenes,5,,,\n", "line 3: scenes: a map has a row for each of its values, such as scenes/0/level."},
 		{head + one + ",sun,5,,,\n", "such as sun/north."},
@@ -259,6 +262,15 @@ func TestMistakes(t *testing.T) {
 	_, err := Parse([]byte(many.String()), schemas)
 	if n := strings.Count(err.Error(), "\n") + 1; n != maxProblems {
 		t.Errorf("%d problems are told", n)
+	}
+	many.Reset()
+	many.WriteString("device,setting,value\n")
+	for i := range maxDevices + 1 {
+		fmt.Fprintf(&many, "%016x,blink,true\n", i)
+	}
+	_, err = Parse([]byte(many.String()), func(string) *settings.Schema { return lamp() })
+	if want := fmt.Sprintf("line %d: There are more than %d devices.", maxDevices+2, maxDevices); err == nil || err.Error() != want {
+		t.Errorf("%v, not %q", err, want)
 	}
 }
 
