@@ -92,6 +92,10 @@ func TestNetwork(t *testing.T) {
 		if m := mode(req); m == settings.ModeCommit || m == settings.ModeConfirm {
 			tr, _ := settings.ParseTransaction(req.Payload)
 			nonces = append(nonces, tr.Nonces)
+		} else if m == settings.ModeStage {
+			if tr, _ := settings.ParseTransaction(req.Payload); tr.Fields&settings.FieldNonce == 0 {
+				t.Error("it is staged without answers")
+			}
 		}
 		return nil
 	}}
