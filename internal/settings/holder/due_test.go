@@ -69,6 +69,20 @@ func TestScheduledEarlier(t *testing.T) {
 	}
 }
 
+// A repetition that comes when the time is just over, and the switch not yet made, is
+// answered as the first time.
+func TestRepeatedAtItsTime(t *testing.T) {
+	r := newRig(t).to(settings.Staged)
+	c := step(txnA, settings.ModeCommit, r.nonce())
+	c.At = uint64(r.wall.Unix() + 10)
+	r.want("first", r.post(c, false), settings.ResultOK, settings.Scheduled, 5)
+	r.wall, r.up = r.wall.Add(11*time.Second), r.up+11*time.Second
+	r.want("again", r.post(c, false), settings.ResultOK, settings.Scheduled, 5)
+	r.pass(0)
+	r.runs("then", settings.Trial, 50)
+	r.want("after the switch", r.post(c, false), settings.ResultOK, settings.Trial, 50)
+}
+
 func TestTimesThatCannotBe(t *testing.T) {
 	for what, c := range map[string]struct {
 		seconds int

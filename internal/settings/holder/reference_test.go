@@ -157,7 +157,7 @@ func (m *reference) use(t settings.Transaction, up time.Duration) (fresh bool) {
 func (m *reference) commit(t settings.Transaction, fresh, again bool, up time.Duration, wall time.Time, clock bool) settings.Result {
 	first := m.state == settings.Staged
 	switch {
-	case m.state == settings.Trial, !first && !fresh && !again:
+	case m.state == settings.Trial, !first && !fresh && !again, !first && t.At > 0 && int64(t.At) == m.at:
 		return settings.ResultOK
 	case first && !fresh:
 		return settings.ResultStale

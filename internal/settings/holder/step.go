@@ -181,7 +181,7 @@ func (h *Holder) schedule(t *settings.Transaction, fresh bool) settings.Result {
 	switch {
 	case h.rec.State == settings.Trial:
 		return settings.ResultOK
-	case again && !fresh && !h.quoted(t):
+	case again && !fresh && !h.quoted(t), again && t.At > 0 && t.At == h.rec.At: // which may be just over
 		return settings.ResultOK
 	case !again && !fresh:
 		return settings.ResultStale
