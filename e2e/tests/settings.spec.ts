@@ -129,15 +129,20 @@ test('a browser that is killed before the confirmation: all go back', async () =
 test('three lamps that have drifted are shown, and mended', async () => {
   const three = (await dimmable()).slice(10, 13).map((lamp) => lamp.id);
   for (const lamp of three) await site.drift(lamp, 'fade-time', 2000);
-  const read = await page.evaluate((group) => lamplighter.readSettings(group), group);
-  const drifted = read.filter((one) => one.state === 'drifted');
-  expect(drifted.map((one) => one.device).sort()).toEqual([...three].sort());
-  for (const one of drifted) expect(one.drift).toEqual([3]);
-  const { id } = await page.evaluate((change) => lamplighter.applySettings(change), changeOf({ mend: true, devices: three }));
-  await stands(id, 'trial');
-  await page.evaluate((job) => lamplighter.confirmSettings(job), id);
-  expect(states(await stands(id, 'done'))).toEqual({ confirmed: 3 });
-  for (const lamp of await dimmable()) expect(lamp.settings.values['fade-time'], lamp.label).not.toBe(2000);
+  await page.goto(`${site.origin}/#/settings/${group}`);
+  await expect(page.locator('[data-testid=settings-count][data-state=drifted]')).toHaveAttribute('data-count', '3');
+  await expect(page.getByTestId('settings-drift')).toContainText('fade time');
+  await page.getByTestId('settings-mend').click();
+  const difference = page.locator('[data-testid=change-group][data-count="3"] [data-testid=change-setting][data-key="3"]');
+  await expect(difference.getByTestId('change-drifted')).toContainText('700');
+  await expect(difference.getByTestId('change-old')).toContainText('2000');
+  await expect(difference.getByTestId('change-new')).toContainText('700');
+  expect((await page.getByTestId('change-device').evaluateAll((all) => all.map((one) => one.dataset.device))).sort()).toEqual([...three].sort());
+  await page.getByTestId('settings-switch').click();
+  await page.getByTestId('run-confirm').click({ timeout: 60_000 });
+  await expect(page.getByTestId('run')).toHaveAttribute('data-phase', 'done', { timeout: 60_000 });
+  expect(states(await view((await page.getByTestId('run').getAttribute('data-job'))!))).toEqual({ confirmed: 3 });
+  for (const lamp of await dimmable()) expect(lamp.settings.values['fade-time'], lamp.label).toBe(700);
 });
 
 test('one message recalls a scene', async () => {
