@@ -67,5 +67,11 @@ func program(root, work, name, pkg string, fresh bool) ([]byte, error) {
 	if !fresh && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return content, err
+	if err != nil {
+		return nil, err
+	}
+	if content, err = oneSegment(content); err != nil {
+		return nil, fmt.Errorf("packing %s: %w", pkg, err)
+	}
+	return content, nil
 }
