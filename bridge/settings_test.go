@@ -161,6 +161,10 @@ func TestSettingsExit(t *testing.T) {
 	if !allTry(good) || allTry(row(commission.SettingsRowSame)) || allTry(row(commission.SettingsRowTrial, commission.SettingsRowSilent)) {
 		t.Error("when it is kept")
 	}
+	good.Rows = append(good.Rows, commission.SettingsRow{State: commission.SettingsRowSilent})
+	if !allTry(good) {
+		t.Error("a device that was silent before takes the change back")
+	}
 	good.Rows[0].Is = "b"
 	if allTry(good) {
 		t.Error("another digest is kept")

@@ -174,8 +174,12 @@ func allTry(run commission.SettingsRun) bool {
 			if row.Is != row.Expected {
 				return false
 			}
-		case commission.SettingsRowStaged, commission.SettingsRowScheduled, commission.SettingsRowSilent, commission.SettingsRowReverted:
+		case commission.SettingsRowStaged, commission.SettingsRowScheduled, commission.SettingsRowReverted:
 			return false
+		case commission.SettingsRowSilent:
+			if row.Expected != "" { // else it was silent before, and is left out
+				return false
+			}
 		}
 	}
 	return tries > 0
