@@ -201,7 +201,7 @@ func TestOutcomeOfReverting(t *testing.T) {
 		commission.SettingsRowReverted: true, commission.SettingsRowStaged: true,
 		commission.SettingsRowSilent: false, commission.SettingsRowTrial: false, commission.SettingsRowConfirmed: false,
 	} {
-		run := commission.SettingsRun{Rows: []commission.SettingsRow{{State: state}}}
+		run := commission.SettingsRun{Rows: []commission.SettingsRow{{State: state, Expected: "a"}, {State: commission.SettingsRowSilent}}} // one was silent before
 		if err := outcome(run, "reverted"); (err == nil) != good {
 			t.Errorf("%s: %v", state, err)
 		}

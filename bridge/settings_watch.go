@@ -177,12 +177,18 @@ func allTry(run commission.SettingsRun) bool {
 		case commission.SettingsRowStaged, commission.SettingsRowScheduled, commission.SettingsRowReverted:
 			return false
 		case commission.SettingsRowSilent:
-			if row.Expected != "" { // else it was silent before, and is left out
+			if !silentBefore(row) {
 				return false
 			}
 		}
 	}
 	return tries > 0
+}
+
+// silentBefore says whether a device was silent before the change began, and was left
+// out.
+func silentBefore(row commission.SettingsRow) bool {
+	return row.State == commission.SettingsRowSilent && row.Expected == ""
 }
 
 func tried(run commission.SettingsRun) string {
