@@ -10,7 +10,7 @@ export const id = (n: number): string => (0x000b57fffe000000n + BigInt(n)).toStr
 function device(n: number): Device {
   return {
     id: id(n), name: `${places[n % 4]} ${1 + (n >> 2)}`, place: places[n % 4]!, model: 'lamp-1', address: `192.168.4.${n + 10}:5683`, state: 'joined', step: '', found: true, claimed: true,
-    labelKnown: true, groups: [{ group, senderId: (16 + n).toString(16), ended: false, why: '', expires: 0 }], problem: null, lastSeen: began, listPending: false,
+    labelKnown: true, groups: [{ group, senderId: (16 + n).toString(16), ended: false, why: '', expires: 0, mute: false }], problem: null, lastSeen: began, listPending: false,
   };
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { engineReady, openBrowser, tablet, wide, type View } from '../browser.ts';
 import { group, id, snapshot } from '../firmware.ts';
 import { servePage, stubEngine, type Replies } from '../stub.ts';
-import type { SettingDef, SettingsChange, SettingsDevice, SettingsRow, SettingsRun, SettingsSchema, Snapshot } from '../../web/src/engine.gen.ts';
+import type { RollCall, SettingDef, SettingsChange, SettingsDevice, SettingsRow, SettingsRun, SettingsSchema, Snapshot } from '../../web/src/engine.gen.ts';
 
 const lamps = 6;
 const model = 'lamp-dim-1';
@@ -127,6 +127,137 @@ test('all on takes two presses', async () => {
   await page.getByTestId('emergency-yes').click();
   await expect(page.getByTestId('emergency-end')).toBeVisible();
   expect(await calls(page, 'emergency')).toEqual([[group, true]]);
+  await page.close();
+});
+
+test('what was typed for one model waits while another is changed; some devices alone are changed', async () => {
+  const sensor: SettingsSchema = { ...schema, model: 'sensor-pir-1', digest: '05', title: 'Motion sensor', defs: [hold] };
+  const page = await open(`settings/${group}`, site(), { settingsSchemas: [schema, sensor], readSettings: [...devices.slice(0, 5), { ...devices[5]!, model: sensor.model, schema: '05', values: { 8: 600 }, drift: [], state: 'ok' }] });
+  await input(page, 'max-level').fill('80');
+  await page.locator('[data-testid=settings-model][data-model=sensor-pir-1]').click();
+  await input(page, 'hold-time').fill('300');
+  await page.locator('[data-testid=settings-model][data-model=lamp-dim-1]').click();
+  await expect(input(page, 'max-level')).toHaveValue('80');
+  await page.getByTestId('settings-devices').click();
+  await page.locator(`[data-testid=settings-device][data-device="${devices[1]!.device}"]`).getByTestId('settings-only').check();
+  await expect(page.getByTestId('settings-for')).toContainText(/1 of 5.devices only/);
+  await page.getByTestId('settings-plan').click();
+  await expect(page.getByTestId('change')).toBeVisible();
+  await expect.poll(() => calls(page, 'planSettings')).toMatchObject([[{ model, values: { 2: 80 }, devices: [devices[1]!.device] }]]);
+  await page.close();
+});
+
+test('each device has its own: told at its field, sent with its name, shown together', async () => {
+  const own = run('planned', { rows: Array.from({ length: 12 }, (_, n): SettingsRow => ({ ...run('planned').rows[0]!, device: id(n), changes: [{ key: 10, name: 'trim', old: 0, new: n - 6, is: 0, known: 0 }] })) });
+  const page = await open(`settings/${group}`, site(), { planSettings: own });
+  await page.getByTestId('settings-own').click();
+  const trim = page.locator(`[data-testid=settings-own-row][data-device="${devices[1]!.device}"] [data-name=trim]`);
+  await trim.fill('-30');
+  await trim.blur();
+  await expect(page.getByTestId('setting-problem')).toContainText('at least -20');
+  await trim.fill('-5');
+  await page.getByTestId('settings-plan').click();
+  await expect.poll(() => calls(page, 'planSettings')).toMatchObject([[{ values: {}, perDevice: { [devices[1]!.device]: { 10: -5 } } }]]);
+  await expect(page.getByTestId('change-group')).toHaveCount(1);
+  await expect(page.getByTestId('change-new')).toContainText('see below');
+  await page.getByTestId('change-devices').click();
+  await expect(page.locator(`[data-testid=change-device][data-device="${id(0)}"]`)).toContainText('Trim: 0 → -6');
+  await page.close();
+});
+
+test('settings go out as files; mistakes in a file are told by line, and nothing is taken', async () => {
+  const refuse = { code: 'cfg-values', message: 'The settings cannot be used:\nline 2: min-level: 500 is above 100 %.\nline 3: lamp-dim-1 has no setting "nonsense".', next: 'Mend them, then try again.' };
+  const page = await open(`settings/${group}`, site(), { exportSettings: 'device,setting,value\n', importSettings: { refuse } });
+  for (const [format, ending] of [['csv', '.csv'], ['senml', '.senml.json']] as const) {
+    const saved = page.waitForEvent('download');
+    await page.getByTestId(`settings-export-${format}`).click();
+    expect((await saved).suggestedFilename()).toContain(ending);
+  }
+  await expect.poll(() => calls(page, 'exportSettings')).toEqual([[group, 'csv'], [group, 'senml']]);
+  await page.getByTestId('settings-import').click();
+  await page.getByTestId('settings-import-file').setInputFiles({ name: 'hall.csv', mimeType: 'text/csv', buffer: Buffer.from('device,setting,value\nx,min-level,500\n') });
+  await page.getByTestId('settings-import-confirm').click();
+  const lines = page.getByTestId('settings-import-problem').locator('span');
+  await expect(lines).toContainText('line 3: lamp-dim-1 has no setting');
+  expect((await lines.evaluate((one: HTMLElement) => one.innerText)).split('\n').length).toBeGreaterThanOrEqual(4);
+  expect(await calls(page, 'planSettings')).toEqual([]);
+  await page.evaluate((change) => { stub.replies.importSettings = change; }, { ...change, perDevice: { [devices[0]!.device]: { 10: 3 } } });
+  await page.getByTestId('settings-import-confirm').click();
+  await expect(page.getByTestId('change')).toBeVisible();
+  await expect.poll(() => calls(page, 'planSettings')).toMatchObject([[{ values: { 2: 80 }, perDevice: { [devices[0]!.device]: { 10: 3 } } }]]);
+  await page.close();
+});
+
+test('a button is linked, and stays chosen while one looks at the change', async () => {
+  const buttons = def(1, 'buttons', 'Buttons', { type: 'map', ids: [0, 3], members: [def(1, 'group', 'Group', { type: 'text' }), def(2, 'action', 'Action', { type: 'choice', default: 0, choices: [{ value: 0, title: 'Toggle' }, { value: 3, title: 'Recall the scene' }] }), def(3, 'scene', 'Scene', { min: 0, max: 15, default: 0 })] });
+  const page = await open(`settings/${group}/links`, site(), { settingsSchemas: [{ ...schema, model: 'switch-2', defs: [buttons] }], readSettings: [{ ...devices[0]!, model: 'switch-2', values: {} }] });
+  const row = page.locator('[data-testid=link-button][data-button="1"]');
+  await row.getByTestId('link-group').selectOption(group);
+  await row.getByTestId('link-action').selectOption('3');
+  await row.getByTestId('link-scene').fill('4');
+  await page.getByTestId('link-plan-switches').click();
+  await expect.poll(() => calls(page, 'planSettings')).toMatchObject([[{ model: 'switch-2', devices: [devices[0]!.device], perDevice: { [devices[0]!.device]: { 1: { 1: { 1: group, 2: 3, 3: 4 } } } } }]]);
+  await page.getByTestId('change-back').click();
+  await expect(row.getByTestId('link-scene')).toHaveValue('4');
+  await page.close();
+});
+
+test('a clock time to switch at is still to come', async () => {
+  const page = await open(`settings/${group}`, site(), { applySettings: job('running'), settingsRun: run('staged', { job: 'cfg1', phase: 'staging' }) });
+  await input(page, 'max-level').fill('80');
+  await page.getByTestId('settings-plan').click();
+  await page.getByTestId('when-at').click();
+  const time = page.getByTestId('when-time');
+  const before = await time.inputValue();
+  await time.fill('2001-02-03T04:05');
+  await time.blur();
+  expect(await time.evaluate((one: HTMLInputElement) => one.validationMessage)).toContain('still to come');
+  await time.fill(before);
+  await time.blur();
+  await page.getByTestId('settings-switch').click();
+  await expect.poll(() => calls(page, 'applySettings')).toMatchObject([[{ in: 0, at: new Date(before).getTime() }]]);
+  await page.close();
+});
+
+test('a change is undone from the list for 30 days; who missed it is planned again from its board', async () => {
+  const ended = { job: 'cfg1', phase: 'done', ended: Date.now() } as const;
+  const rows = run('confirmed').rows.map((row, n): SettingsRow => (n === 0 ? { ...row, state: 'silent', expected: '' } : row));
+  const old = { ...run('confirmed'), ...ended, job: 'cfg0', ended: Date.now() - 1e10 };
+  const undone = { ...change, values: { 2: 100 } };
+  const page = await open(`settings/${group}`, site([run('confirmed', { ...ended, rows, undoUntil: Date.now() + 1e9 }), old]), { undoSettings: undone });
+  await page.getByTestId('settings-past').click();
+  await expect(page.getByTestId('past-change')).toHaveCount(2);
+  await page.getByTestId('past-undo').click(); // one: the other is too long ago
+  await expect(page.getByTestId('change')).toBeVisible();
+  await expect.poll(() => calls(page, 'undoSettings')).toEqual([['cfg1']]);
+  await expect.poll(() => calls(page, 'planSettings')).toMatchObject([[{ values: { 2: 100 } }]]);
+  await page.goto(`${server.origin}/#/jobs/cfg1`);
+  await page.getByTestId('run-rest').click();
+  await expect.poll(() => calls(page, 'planSettings')).toMatchObject([{}, [{ values: { 2: 80 }, devices: [devices[0]!.device, devices[5]!.device] }]]);
+  await page.close();
+});
+
+test('what drifted can stay as it is', async () => {
+  const page = await open(`settings/${group}`, site(), { keepSettings: devices });
+  await page.getByTestId('settings-keep').click();
+  await expect.poll(() => calls(page, 'keepSettings')).toEqual([[group, [devices[5]!.device]]]);
+  await page.close();
+});
+
+test('a duration test asks first; who does not answer an emergency stands first', async () => {
+  const call = { group, kind: 'emergency', started: 1, ended: 2, verified: 1, multicasts: 3, messages: 1, unicasts: 1, median: 0, slowest: 0, until: 0,
+    answers: devices.slice(0, 2).map((one, n) => ({ device: one.device, state: n ? 'asking' : 'verified', on: true, level: 100, rtt: 1, senderId: '', unicast: false, problem: null })) } as unknown as RollCall;
+  const page = await open(`settings/${group}/emergency`, site(), { emergencyLog: [], emergency: call, emergencyTest: job('running'), readSettings: [{ ...devices[0]!, model: 'lamp-emergency-1' }] });
+  await page.getByTestId('emergency-duration').click();
+  await page.getByTestId('confirm-no').click();
+  expect(await calls(page, 'emergencyTest')).toEqual([]);
+  await page.getByTestId('emergency-duration').click();
+  await page.getByTestId('confirm-yes').click();
+  await expect.poll(() => calls(page, 'emergencyTest')).toEqual([[group, 'duration', [devices[0]!.device]]]);
+  await page.getByTestId('emergency-on').click();
+  await page.getByTestId('emergency-yes').click();
+  await expect(page.getByTestId('emergency-silent')).toContainText('did not answer');
+  await expect(page.getByTestId('receipts').getByTestId('receipt')).toHaveCount(1);
   await page.close();
 });
 
