@@ -1,6 +1,9 @@
 package rollout
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // mostRepaired is the loss that one round of repair makes up for in any case. More than
 // that, and than the others lose, a device may have lost in one moment: it does not set
@@ -9,7 +12,23 @@ const mostRepaired = 0.3
 
 // repairs is the loss of a device that a round makes up for.
 func (s *Sender) repairs(d *DeviceRecord) float64 {
-	return min(s.lossOf(d), max(2*s.loss()+0.05, mostRepaired))
+	return min(s.lossOf(d), max(s.unusual(), mostRepaired))
+}
+
+// unusual is the loss that is much more than a device loses that stands in the middle of
+// all: one that was away for a while does not move it.
+func (s *Sender) unusual() float64 {
+	var all []float64
+	for i := range s.st.Devices {
+		if d := &s.st.Devices[i]; d.Span > 0 && (d.State == Receiving || d.State == Verified) {
+			all = append(all, d.Loss)
+		}
+	}
+	if len(all) == 0 {
+		return 2*s.st.Options.Loss + 0.05
+	}
+	slices.Sort(all)
+	return 2*all[(len(all)-1)/2] + 0.05
 }
 
 // amount is how many further blocks of generation g the devices are sent: at least
