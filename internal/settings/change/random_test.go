@@ -79,7 +79,7 @@ func random(t *testing.T, seed uint64) change.Phase {
 	p.Save = func(st change.State) error { saved = st.Encode(); return nil }
 	r := w.plan(p)
 	c := &chaos{w: w, rng: rng}
-	p.Group = tap{p.Group, c.before}
+	p.Group = &dying{Group: tap{p.Group, c.before}, left: 1 + rng.IntN(60), kill: func() { c.kill() }}
 	step := (*change.Run).Apply
 	if rng.IntN(2) == 0 {
 		step = func(r *change.Run, ctx context.Context) error {
@@ -134,6 +134,9 @@ func (w *world) claims(v change.View) {
 		isNew := string(h.Digest) == string(row.Target.Short())
 		if h.State > settings.Staged {
 			w.t.Errorf("%s is left %v", row.Device, h.State)
+		}
+		if isNew && row.State != change.RowConfirmed && row.State != change.RowSilent && row.State != change.RowSame {
+			w.t.Errorf("%s keeps the new settings, and is said to be %s (%v)", row.Device, row.State, row.Reason)
 		}
 		if (row.State == change.RowConfirmed && !isNew) || (v.Phase == change.Reverted || v.Phase == change.Stopped) && isNew {
 			w.t.Errorf("%s runs new %v, but is %s in a change that is %s", row.Device, isNew, row.State, v.Phase)
