@@ -21,6 +21,8 @@ type chaos struct {
 	w    *world
 	rng  *rand.Rand
 	kill context.CancelFunc // of the page
+
+	alive groupcomm.Group
 }
 
 func (c *chaos) before(*coap.Message, string) error {
@@ -42,8 +44,20 @@ func (c *chaos) before(*coap.Message, string) error {
 		return groupcomm.ErrPaused
 	case 7:
 		c.w.Wait(time.Duration(c.rng.IntN(200)) * time.Second)
+	case 8:
+		c.other(d.ID)
 	}
 	return nil
+}
+
+// other stages a change of somebody else at a device, or tries to, and leaves it.
+func (c *chaos) other(device string) {
+	s := settings.Transaction{Txn: []byte{0, 0, 0, byte(c.rng.Uint32())}, Mode: settings.ModeStage, Schema: 1, Patch: settings.Map{2: int64(80)}}
+	req := coap.NewRequest(coap.POST, settings.PathTransaction, s.Append(nil))
+	coap.AddUint(req, coap.OptionContentFormat, coap.FormatCBOR)
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	_, _ = c.alive.Call(ctx, device, req) // whatever comes of it
 }
 
 // Whatever happens, a device runs wholly the old or wholly the new settings, nobody
@@ -78,7 +92,7 @@ func random(t *testing.T, seed uint64) change.Phase {
 	var saved []byte
 	p.Save = func(st change.State) error { saved = st.Encode(); return nil }
 	r := w.plan(p)
-	c := &chaos{w: w, rng: rng}
+	c := &chaos{w: w, rng: rng, alive: p.Group}
 	p.Group = &dying{Group: tap{p.Group, c.before}, left: 1 + rng.IntN(60), kill: func() { c.kill() }}
 	step := (*change.Run).Apply
 	if rng.IntN(2) == 0 {
