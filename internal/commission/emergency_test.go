@@ -2,7 +2,6 @@ package commission
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -88,15 +87,7 @@ func TestEmergencyTest(t *testing.T) {
 // emergency's command, while a lamp is silent. The next engine asks that lamp, and
 // nobody of an emergency that is over.
 func TestEmergencyKilled(t *testing.T) {
-	for _, before := range []bool{false, true} {
-		for n := 1; ; n++ {
-			survived := false
-			t.Run(fmt.Sprintf("write %d, before %v", n, before), func(t *testing.T) { survived = killAlarmAt(t, n, before) })
-			if survived || t.Failed() {
-				break
-			}
-		}
-	}
+	atEveryWrite(t, killAlarmAt)
 }
 
 // killAlarmAt reports whether the engine made fewer than n writes.

@@ -108,21 +108,31 @@ func (s *site) resumeJobs() {
 	}
 }
 
-// start makes a job, durably, and begins the work.
-func (s *site) start(ctx context.Context, kind, group string, ids []string) (Job, error) {
-	devices, err := s.chosen(ids)
-	if err != nil {
-		return Job{}, err
-	}
+// newJob makes a job that devices are to go through, which nobody knows yet.
+func (s *site) newJob(kind, group string, devices []*device) (*job, error) {
 	id, err := s.jobID()
 	if err != nil {
-		return Job{}, err
+		return nil, err
 	}
 	j := newJob(jobRecord{ID: id, Kind: kind, Group: group, State: JobRunning, Started: s.e.now()})
 	for _, d := range devices {
 		j.rec.Devices = append(j.rec.Devices, d.id)
 		j.items = append(j.items, &item{dev: d, rec: itemRecord{State: itemTodo}})
 	}
+	return j, nil
+}
+
+// start makes a job, durably, and begins the work.
+func (s *site) start(ctx context.Context, kind, group string, ids []string) (Job, error) {
+	devices, err := s.chosen(ids)
+	if err != nil {
+		return Job{}, err
+	}
+	j, err := s.newJob(kind, group, devices)
+	if err != nil {
+		return Job{}, err
+	}
+	id := j.rec.ID
 	// The items are written when they end; until then they are to do.
 	if err := s.commit(ctx, append(s.oldest(), write{preJob + id, j.rec})...); err != nil {
 		return Job{}, asProblem(err)

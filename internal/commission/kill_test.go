@@ -89,10 +89,16 @@ func (m *mortal) Close() error { return nil }
 // writes, from the invitation to the roll call, and goes on with what is stored:
 // everybody is joined, once.
 func TestKilledAtEveryWrite(t *testing.T) {
+	atEveryWrite(t, killAt)
+}
+
+// atEveryWrite kills an engine before and after its nth durable write, for each n until
+// it makes fewer.
+func atEveryWrite(t *testing.T, kill func(t *testing.T, n int, before bool) (survived bool)) {
 	for _, before := range []bool{false, true} {
 		for n := 1; ; n++ {
 			survived := false
-			t.Run(fmt.Sprintf("write %d, before %v", n, before), func(t *testing.T) { survived = killAt(t, n, before) })
+			t.Run(fmt.Sprintf("write %d, before %v", n, before), func(t *testing.T) { survived = kill(t, n, before) })
 			if survived || t.Failed() {
 				break
 			}

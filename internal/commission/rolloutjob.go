@@ -15,15 +15,11 @@ const boardEvery = 5 * time.Second
 
 // startRollout makes a job of kind "firmware", durably, and begins the work.
 func (s *site) startRollout(ctx context.Context, g *group, image *imageRecord, devices []*device, options FirmwareOptions) (Job, error) {
-	id, err := s.jobID()
+	j, err := s.newJob(jobFirmware, g.name, devices)
 	if err != nil {
 		return Job{}, err
 	}
-	j := newJob(jobRecord{ID: id, Kind: jobFirmware, Group: g.name, State: JobRunning, Started: s.e.now()})
-	for _, d := range devices {
-		j.rec.Devices = append(j.rec.Devices, d.id)
-		j.items = append(j.items, &item{dev: d, rec: itemRecord{State: itemTodo}})
-	}
+	id := j.rec.ID
 	options.Devices = append([]string{}, options.Devices...)
 	used := *image
 	used.Used = s.e.now()

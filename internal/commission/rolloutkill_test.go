@@ -2,7 +2,6 @@ package commission
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -13,15 +12,7 @@ import (
 // writes in a rollout, and goes on with what is stored: all lamps run the image in the
 // end, and none was ever without one.
 func TestRolloutKilledAtEveryWrite(t *testing.T) {
-	for _, before := range []bool{false, true} {
-		for n := 1; ; n++ {
-			survived := false
-			t.Run(fmt.Sprintf("write %d, before %v", n, before), func(t *testing.T) { survived = killRolloutAt(t, n, before) })
-			if survived || t.Failed() {
-				break
-			}
-		}
-	}
+	atEveryWrite(t, killRolloutAt)
 }
 
 // killRolloutAt reports whether the engine made fewer than n writes.

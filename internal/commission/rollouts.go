@@ -54,8 +54,7 @@ type fwRollout struct {
 
 	resting bool  // the group is paused
 	saved   int64 // when the board was saved
-	told    int64 // when the board was told
-	due     bool  // it will be told in a moment
+	pace    boardPace
 }
 
 // loadRollouts reads the rollouts; the jobs are loaded.

@@ -152,21 +152,32 @@ func (r *fwRollout) view() Rollout {
 func (s *site) touchRollout(id string) {
 	s.mu.Lock()
 	r := s.rollouts[id]
-	if r == nil || r.due {
-		s.mu.Unlock()
-		return
+	if r != nil {
+		r.pace.later(s.e.now(), func() { s.touchRolloutNow(id) })
 	}
-	wait := rolloutPace - time.Duration(s.e.now()-r.told)*time.Millisecond
-	r.due = true
 	s.mu.Unlock()
-	time.AfterFunc(max(min(wait, rolloutPace), 0), func() { s.touchRolloutNow(id) })
+}
+
+// boardPace is when a board was told of last. site.mu guards it.
+type boardPace struct {
+	told int64
+	due  bool // it will be told of in a moment
+}
+
+// later has a board told of when rolloutPace has passed since the last time.
+func (p *boardPace) later(now int64, tell func()) {
+	if !p.due {
+		p.due = true
+		wait := rolloutPace - time.Duration(now-p.told)*time.Millisecond
+		time.AfterFunc(max(min(wait, rolloutPace), 0), tell)
+	}
 }
 
 // touchRolloutNow tells of a rollout with the next events.
 func (s *site) touchRolloutNow(id string) {
 	s.mu.Lock()
 	if r := s.rollouts[id]; r != nil {
-		r.due, r.told = false, s.e.now()
+		r.pace = boardPace{told: s.e.now()}
 	}
 	s.mu.Unlock()
 	s.e.pub.touch("rollout/"+id, func() (Event, bool) {

@@ -29,8 +29,7 @@ type cfgChange struct {
 	wake chan struct{}   // somebody wants it reverted
 	stop func()          // ends the operation under way; nil: there is none
 
-	told int64
-	due  bool
+	pace boardPace
 }
 
 func newChange(want SettingsChange) *cfgChange {

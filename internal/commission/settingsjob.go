@@ -23,15 +23,11 @@ func (s *site) startChange(ctx context.Context, g *group, want SettingsChange) (
 	if len(devices) == 0 {
 		return Job{}, errNobody
 	}
-	id, err := s.jobID()
+	j, err := s.newJob(jobSettings, g.name, devices)
 	if err != nil {
 		return Job{}, err
 	}
-	j := newJob(jobRecord{ID: id, Kind: jobSettings, Group: g.name, State: JobRunning, Started: s.e.now()})
-	for _, d := range devices {
-		j.rec.Devices = append(j.rec.Devices, d.id)
-		j.items = append(j.items, &item{dev: d, rec: itemRecord{State: itemTodo}})
-	}
+	id := j.rec.ID
 	c := newChange(want)
 	s.mu.Lock()
 	if s.changing(g.name, j.rec.Devices, id) {

@@ -2,7 +2,6 @@ package commission
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -13,15 +12,7 @@ import (
 // writes in a change, and goes on with what is stored: all lamps run the new settings
 // in the end, or all the old ones, and nothing is left under way.
 func TestSettingsKilledAtEveryWrite(t *testing.T) {
-	for _, before := range []bool{false, true} {
-		for n := 1; ; n++ {
-			survived := false
-			t.Run(fmt.Sprintf("write %d, before %v", n, before), func(t *testing.T) { survived = killSettingsAt(t, n, before) })
-			if survived || t.Failed() {
-				break
-			}
-		}
-	}
+	atEveryWrite(t, killSettingsAt)
 }
 
 // killSettingsAt reports whether the engine made fewer than n writes.

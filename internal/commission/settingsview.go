@@ -2,7 +2,6 @@ package commission
 
 import (
 	"encoding/hex"
-	"time"
 
 	"lamplighter/internal/settings"
 	"lamplighter/internal/settings/change"
@@ -107,21 +106,17 @@ func (s *site) changeView(id string) (SettingsRun, bool) {
 func (s *site) touchChange(id string) {
 	s.mu.Lock()
 	c := s.changes[id]
-	if c == nil || c.due {
-		s.mu.Unlock()
-		return
+	if c != nil {
+		c.pace.later(s.e.now(), func() { s.touchChangeNow(id) })
 	}
-	wait := rolloutPace - time.Duration(s.e.now()-c.told)*time.Millisecond
-	c.due = true
 	s.mu.Unlock()
-	time.AfterFunc(max(min(wait, rolloutPace), 0), func() { s.touchChangeNow(id) })
 }
 
 // touchChangeNow tells of a change with the next events.
 func (s *site) touchChangeNow(id string) {
 	s.mu.Lock()
 	if c := s.changes[id]; c != nil {
-		c.due, c.told = false, s.e.now()
+		c.pace = boardPace{told: s.e.now()}
 	}
 	s.mu.Unlock()
 	s.e.pub.touch("settings/"+id, func() (Event, bool) {
