@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,6 +152,7 @@ func (f applyFlags) apply(ctx context.Context, e settingsEngine, watch *settings
 		}
 		plan.add(t)
 		if t.todo > 0 {
+			c.Quorum = cmp.Or(c.Quorum, t.todo) // those that were shown go together, or nobody does
 			todo = append(todo, c)
 		} else {
 			result.add(t)

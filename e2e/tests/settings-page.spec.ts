@@ -102,7 +102,7 @@ test('from the group to the switch: nothing is applied before the one button', a
   expect(await calls(page, 'applySettings')).toEqual([]);
   await page.getByTestId('settings-switch').click();
   await expect(page).toHaveURL(/#\/jobs\/cfg1$/);
-  expect(await calls(page, 'applySettings')).toMatchObject([[{ in: 30, values: { 2: 80 } }]]);
+  expect(await calls(page, 'applySettings')).toMatchObject([[{ in: 30, values: { 2: 80 }, quorum: lamps - 1 }]]);
   await page.close();
 });
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"lamplighter/internal/settings"
 )
 
 // The group is deleted, or a device leaves it, while a change is tried: the change
@@ -54,4 +56,33 @@ func TestSettingsDeviceGone(t *testing.T) {
 		t.Errorf("%s", describeRun(run))
 	}
 	w.run("fade-time", int64(900), w.lamps[:2]...)
+}
+
+// A device falls silent after it was shown that it takes part: then nobody switches,
+// unless fewer are enough.
+func TestSettingsFewerThanShown(t *testing.T) {
+	w := newCfgWorld(t, 3)
+	b := w.commissioned(nil)
+	c := wanted(map[string]any{"3": 1000.0})
+	run, err := b.PlanSettings(t.Context(), c)
+	if err != nil || len(run.Rows) != 3 || run.Rows[2].State != SettingsRowPlanned {
+		t.Fatalf("%v %s", err, describeRun(run))
+	}
+	w.net.Down(w.lamps[2].addr, true)
+	c.Quorum = 3
+	j, err := b.ApplySettings(t.Context(), c)
+	b.must(j, err)
+	j, run = b.endedChange(j)
+	if run.Phase != SettingsStopped || run.Problem == nil || run.Problem.ID != "cfg-too-few" || j.State != JobFailed {
+		t.Errorf("%s %s", j.State, describeRun(run))
+	}
+	for _, l := range w.lamps {
+		if v := l.Settings().View(); v.State != settings.Idle {
+			t.Errorf("%s: %+v", l.id(), v)
+		}
+	}
+	c.Quorum = 2
+	j, _ = b.applied(c)
+	b.confirmedChange(j)
+	w.run("fade-time", int64(1000), w.lamps[:2]...)
 }

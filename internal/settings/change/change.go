@@ -41,7 +41,7 @@ type Options struct {
 	In      time.Duration `cbor:"1,keyasint,omitempty"` // from the commit to the switch; default 3 s
 	At      time.Time     `cbor:"2,keyasint"`           // instead of In, for devices that have a clock
 	Within  time.Duration `cbor:"3,keyasint,omitempty"` // to be confirmed in; default 600 s
-	Quorum  int           `cbor:"4,keyasint,omitempty"` // devices that have to go along, so that the others do; 0: all that the plan has
+	Quorum  int           `cbor:"4,keyasint,omitempty"` // devices that have to go along, so that the others do, beside those that run it already; 0: all that the plan has
 	Alone   bool          `cbor:"5,keyasint,omitempty"` // each device is asked alone, as where nothing reaches all
 	Rate    int           `cbor:"6,keyasint,omitempty"` // bit/s of the network; default 50,000
 	Leisure time.Duration `cbor:"7,keyasint,omitempty"` // over which devices spread their answers; default 1 s

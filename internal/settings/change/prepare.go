@@ -167,6 +167,9 @@ func (r *Run) Apply(ctx context.Context) error {
 	case len(r.st.list()) == 0:
 		return r.end(Stopped, reasonNobody)
 	}
+	if len(r.st.list()) < r.st.need() {
+		return r.end(Stopped, reasonShort) // nobody was told anything yet
+	}
 	r.change(func(st *State) { st.Going, st.Reason = true, nil })
 	return r.apply(ctx)
 }

@@ -94,11 +94,10 @@ func (s *State) list(states ...RowState) (ids []string) {
 
 // need is how many devices have to go along.
 func (s *State) need() int {
-	all := len(s.list())
 	if s.Options.Quorum > 0 {
-		return min(s.Options.Quorum, all)
+		return s.Options.Quorum
 	}
-	return all
+	return len(s.list())
 }
 
 func presence(m settings.Map) settings.Map {

@@ -131,15 +131,16 @@ export class SettingsPlan extends View {
         <span class="muted">${this.checked ? status({ tone: "ok", icon: "ok", word: "tried on the devices" }) : "Try it first: the devices say whether they would take it."}</span>
         <span class="push row">
           <button class="btn" data-testid="change-check" ?disabled=${this.doing !== "" || !n} @click=${() => void this.#ask(change, "checking")}>${icon("shield")}Dry run</button>
-          <button class="btn go" data-testid="settings-switch" ?disabled=${this.doing !== "" || !n || !!run.problem} aria-busy=${this.doing === "switching"} @click=${() => void this.#switch(change)}>${icon("play")}Switch settings${n ? ` of ${lamps((run.rows ?? []).filter(takes).map((row) => state.devices.get(row.device)))}` : ""}</button>
+          <button class="btn go" data-testid="settings-switch" ?disabled=${this.doing !== "" || !n || !!run.problem} aria-busy=${this.doing === "switching"} @click=${() => void this.#switch(change, n)}>${icon("play")}Switch settings${n ? ` of ${lamps((run.rows ?? []).filter(takes).map((row) => state.devices.get(row.device)))}` : ""}</button>
         </span>
       </div>
     </section>`;
   }
 
-  async #switch(change: SettingsChange): Promise<void> {
+  /** Those that are shown to take part go together, or nobody does, unless fewer are enough. */
+  async #switch(change: SettingsChange, shown: number): Promise<void> {
     this.doing = "switching";
-    const job = await attempt(engine.applySettings(change));
+    const job = await attempt(engine.applySettings({ ...change, quorum: change.quorum || shown }));
     this.doing = "";
     if (job) {
       tell(`${groupTitle(this.group)}: the change has begun.`);
