@@ -164,7 +164,7 @@ func TestForgottenByAS(t *testing.T) {
 	b.verified(1)
 }
 
-// gate holds the first unicast group request back until it is opened, and then
+// gate holds the first unicast request to a device back until it is opened, and then
 // times it out.
 type gate struct {
 	coap.Exchanger
@@ -178,7 +178,9 @@ func (g *gate) Exchange(ctx context.Context, to netip.AddrPort, req *coap.Messag
 	first := false
 	select {
 	case <-g.armed:
-		g.once.Do(func() { first = true })
+		if to != asAddr && to != gmAddr { // those are asked in the background, too
+			g.once.Do(func() { first = true })
+		}
 	default:
 	}
 	if first {
