@@ -24,6 +24,7 @@ import { steps } from "./steps";
 import { bytes, duration, percent, rate } from "./units";
 import { waves } from "./waves";
 import { imageName, profileName, troubled } from "./words";
+import "./board.css";
 import "./firmware.css";
 import "./print.css";
 

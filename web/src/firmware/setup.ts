@@ -15,6 +15,7 @@ import { base64, check, WrongFile } from "./file";
 import { fits } from "./fits";
 import { imageCard, pick } from "./image";
 import { planCard } from "./plan";
+import "./board.css";
 import "./firmware.css";
 
 interface Trouble {

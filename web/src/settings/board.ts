@@ -5,7 +5,7 @@ import { openDevice } from "../dialogs/device";
 import { confirm } from "../dialogs/confirm";
 import type { SettingsRow, SettingsRun } from "../engine.gen";
 import { engine } from "../engine/start";
-import "../firmware/firmware.css";
+import "../firmware/board.css";
 import { bytes, duration } from "../firmware/units";
 import { byName, clock, count, minute } from "../format";
 import { icon } from "../icons";

@@ -22,7 +22,7 @@ import "./scenes";
 import { openSettingsImport, save } from "./transfer";
 import { blank } from "./values";
 import { deviceOrder, deviceWord } from "./words";
-import "../firmware/firmware.css";
+import "../firmware/board.css";
 import "./settings.css";
 
 const tabs = [

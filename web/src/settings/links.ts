@@ -1,8 +1,10 @@
 import { html, nothing } from "lit";
 import { customElement, property, state as reactive } from "lit/decorators.js";
 import type { SettingDef, SettingsDevice, SettingsSchema } from "../engine.gen";
+import { listed } from "../format";
 import { icon } from "../icons";
 import { deviceName } from "../parts/job";
+import { note } from "../parts/note";
 import { go } from "../route";
 import { state } from "../state";
 import { View } from "../view";
@@ -127,7 +129,11 @@ export class Links extends View {
       write({ ...blank(this.group, schema.model), perDevice, devices: here.map((device) => device.device) });
       go("settings", this.group, "change");
     };
-    return html`<div class="bar"><span class="muted">${here.length ? `${here.length} to change. Nothing has been sent yet.` : "They must be members of the group they tell, with the right to send."}</span>
+    const mute = devicesOf(this.group, schema.model).filter((device) => (state.devices.get(device.device)?.groups ?? []).some((one) => one.group === this.group && one.mute));
+    return html`${mute.length
+        ? html`<div class="body">${note({ tone: "warn", icon: "warn", testid: "link-mute", title: `${listed(mute.map((device) => deviceName(device.device)))} may not send here.`, text: "Ask an admin to allow devices of this model to send in the group; then take them out of it and join them again." })}</div>`
+        : nothing}
+      <div class="bar"><span class="muted">${here.length ? `${here.length} to change. Nothing has been sent yet.` : "They must be members of the group they tell."}</span>
       <span class="push row"><button class="btn go" data-testid=${testid} ?disabled=${!here.length} @click=${plan}>Look at the change${icon("next")}</button></span></div>`;
   }
 
