@@ -85,6 +85,9 @@ export class SettingsHome extends View {
   }
 
   #page(group: Group) {
+    if (!group.members?.length) {
+      return empty("group", "No device has joined this group yet", "Choose devices and join them to the group; then their settings stand here.", html`<a class="btn go" data-testid="settings-join" href=${href("devices")}>To the devices</a>`);
+    }
     switch (this.page) {
       case "scenes":
         return html`<ll-scenes class="screen" .group=${this.group}></ll-scenes>`;

@@ -140,7 +140,7 @@ export interface Common {
   text: string;
 }
 
-/** "100 %" or "94 at 100 %, 6 at 80 %". */
+/** "100 %" or "100 % at 94, 80 % at 6". */
 export function common(def: SettingDef, devices: SettingsDevice[]): Common {
   const asked = devices.filter((one) => one.at > 0);
   const kinds = new Map<string, { value: unknown; n: number }>();
@@ -158,7 +158,7 @@ export function common(def: SettingDef, devices: SettingsDevice[]): Common {
   if (sorted.length === 1) {
     return { value: sorted[0]!.value, mixed: false, text: say(def, sorted[0]!.value) };
   }
-  const shown = sorted.slice(0, 3).map((kind) => `${kind.n}: ${say(def, kind.value)}`);
+  const shown = sorted.slice(0, 3).map((kind) => `${say(def, kind.value)} at ${kind.n}`);
   return { value: sorted[0]!.value, mixed: true, text: shown.join(", ") + (sorted.length > 3 ? ` and ${sorted.length - 3} more` : "") };
 }
 
