@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -30,7 +31,7 @@ func (s *Sender) ask(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
-	req, of := fetchRequest(firmware.FieldProgress, s.st.Session, 0), s.st.Sent
+	req, of := fetchRequest(firmware.FieldProgress|firmware.FieldFeeder, s.st.Session, 0), s.st.Sent
 	if s.p.Parallel == 1 {
 		r := call(ctx, &s.p, id, req)
 		r.of = of
@@ -61,6 +62,9 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 	if d == nil || d.State != Receiving || errors.Is(r.err, context.DeadlineExceeded) {
 		return nil
 	}
+	if s.fedByOther(&r) {
+		return errTaken
+	}
 	before := *d
 	s.mu.Lock()
 	s.take(d, r, r.of)
@@ -73,6 +77,40 @@ func (s *Sender) answered(ctx context.Context, r reply) error {
 		s.judge(&before, d)
 	}
 	return nil
+}
+
+// errTaken says that somebody else sends this image now.
+var errTaken = errors.New("the rollout was taken over")
+
+const (
+	takenFresh = 10 // seconds since a block of somebody else's, at most
+	takenBy    = 2  // ackers in a row that say so
+)
+
+// fedByOther reports whether ackers say that somebody else feeds them, who must have
+// chosen to take over: two who both send repair both, and void each other's nonces. Who
+// has taken over goes on.
+func (s *Sender) fedByOther(r *reply) bool {
+	st := &r.status
+	if r.problem() != nil || s.st.Options.TakeOver || len(st.Feeder) == 0 || len(s.p.Feeder) == 0 {
+		return false
+	}
+	if bytes.Equal(st.Feeder, s.p.Feeder) || st.FedAgo > takenFresh {
+		s.taken = 0
+		return false
+	}
+	s.taken++
+	return s.taken >= takenBy
+}
+
+// yield ends a rollout that somebody else has taken over.
+func (s *Sender) yield() error {
+	s.taken = 0 // for a retry
+	s.mu.Lock()
+	s.st.Stop = reasonTaken
+	s.blame("", reasonTaken)
+	s.mu.Unlock()
+	return s.enter(Stopped)
 }
 
 // judge moves the rate: a tenth up after a window as expected, to a half after a step

@@ -375,3 +375,33 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("%d blocks twice", n)
 	}
 }
+
+// Who was taken over by somebody who sends the same image notices, and stops with a word;
+// who took over goes on although the other one still sends.
+func TestTakenOver(t *testing.T) {
+	for _, takeOver := range []bool{false, true} {
+		w := newWorld(t, 30, 128<<10, independent)
+		o := staged
+		o.TakeOver = takeOver
+		w.onSend = func(n int) {
+			for _, l := range w.lamps {
+				if n == 20 {
+					l.foreign = bytes.Repeat([]byte{9}, 8)
+				}
+			}
+		}
+		v := w.run(w.params(o))
+		if takeOver {
+			w.rest(v)
+			continue
+		}
+		if v.Phase != rollout.Stopped || v.Stop == nil || v.Stop.ID != "fw-taken" || v.Problem == nil || v.Sent > 20+4*16 {
+			t.Errorf("%s after %d blocks, %v", v.Phase, v.Sent, v.Stop)
+		}
+		for _, l := range w.lamps {
+			if l.activated {
+				t.Errorf("%s was switched by the one who was taken over", l.id)
+			}
+		}
+	}
+}

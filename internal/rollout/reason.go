@@ -68,6 +68,7 @@ var (
 	reasonStopped       = &Reason{"fw-stopped", "More devices failed than was allowed. The others were not switched.", ""}
 	reasonPassed        = &Reason{"fw-time-passed", "The time of the switch went by while nobody was here.", "Let the switch begin by hand."}
 	reasonAborted       = &Reason{"fw-aborted", "The update was aborted.", ""}
+	reasonTaken         = &Reason{"fw-taken", "Somebody else has taken this update over and goes on with it.", "Leave it to them, or take over again."}
 	reasonNobody        = &Reason{"fw-nobody", "The image reached no device.", ""}
 )
 

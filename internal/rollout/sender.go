@@ -42,6 +42,7 @@ type Sender struct {
 	turn   int           // of the ackers
 	acker  chan reply
 	roll   roll
+	taken  int            // ackers in a row that say that somebody else feeds them
 	probes map[string]int // device: how often its probe failed
 	places map[uint]int   // block, see firmware.Number: how many had been sent to the group with its latest; under mu
 }
@@ -140,6 +141,9 @@ func (s *Sender) Run(ctx context.Context) error {
 	if s.roll.answer != nil {
 		<-s.roll.answer
 		s.roll.answer = nil
+	}
+	if errors.Is(err, errTaken) {
+		err = s.yield()
 	}
 	if errors.Is(err, ErrAborted) {
 		err = s.abort(ctx)
