@@ -39,6 +39,9 @@ func (e *Engine) Diagnostics() string {
 	for _, r := range snap.Rollouts {
 		writeRollout(&b, &r)
 	}
+	for _, r := range snap.Settings {
+		writeChange(&b, &r)
+	}
 	b.WriteString("\nlog, newest last\n")
 	for _, entry := range slices.Backward(snap.Log[:min(len(snap.Log), diagnosticLines)]) {
 		fmt.Fprintf(&b, "%s %s %s %s\n", time.UnixMilli(entry.At).UTC().Format("15:04:05.000"), entry.Level, entry.Device, entry.Text)
@@ -53,6 +56,15 @@ func writeRollout(b *strings.Builder, r *Rollout) {
 		r.Blocks, r.BlockSize, r.Sent, r.Parity, r.Unicast, r.Sweeps, r.Bytes, ifAny(", first problem: ", problemID(r.Problem)))
 	for _, d := range r.Devices {
 		fmt.Fprintf(b, "  %s %-9s lacks %d, loss %.0f %%, runs %s%s\n", d.Device, d.State, d.Missing, 100*d.Loss, orNone(d.Version), ifAny(" !", problemID(d.Problem)))
+	}
+}
+
+// writeChange says how a change of settings went, without any value.
+func writeChange(b *strings.Builder, r *SettingsRun) {
+	fmt.Fprintf(b, "\nchange %s: %s, %s, schema %s, %d requests, %d to one device, %d bytes%s\n",
+		r.Job, r.Phase, orNone(r.Change.Model), orNone(r.Schema), r.Requests, r.UnicastRequests, r.Bytes, ifAny(", problem: ", problemID(r.Problem)))
+	for _, row := range r.Rows {
+		fmt.Fprintf(b, "  %s %-9s from %s to %s, runs %s%s\n", row.Device, row.State, orNone(row.Before), orNone(row.Expected), orNone(row.Is), ifAny(" !", problemID(row.Problem)))
 	}
 }
 

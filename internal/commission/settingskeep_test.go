@@ -2,6 +2,7 @@ package commission
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,8 +87,12 @@ func TestSettingsStateLost(t *testing.T) {
 func TestSettingsOver(t *testing.T) {
 	w := newCfgWorld(t, 2)
 	b := w.commissioned(nil)
-	j, _ := b.applied(wanted(map[string]any{"3": 1000.0}))
+	j, _ := b.applied(wanted(map[string]any{"3": 1000.0, "20": "Not for support"}))
 	b.confirmedChange(j)
+	text := b.Diagnostics()
+	if !strings.Contains(text, "change "+j.ID+": done, lamp-dim-1") || !strings.Contains(text, w.ids()[1]+" confirmed") || strings.Contains(text, "Not for support") {
+		t.Errorf("%s", text)
+	}
 	for range 2 {
 		if _, c, _ := b.changeIn(j); c.state != nil || len(c.rec.State) == 0 {
 			t.Error("a change that is over takes room")
