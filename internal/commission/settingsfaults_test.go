@@ -398,6 +398,10 @@ func TestSettingsLink(t *testing.T) {
 	if err != nil || c.Model != "lamp-dim-1" || len(c.Devices) != 1 {
 		t.Errorf("%+v %v", c, err)
 	}
+	run, err = b.PlanSettings(t.Context(), c)
+	if err != nil || run.Network || len(run.Rows) != 1 || run.Rows[0].State != SettingsRowPlanned {
+		t.Errorf("nothing of the network is changed: %v %v %s", err, run.Network, describeRun(run))
+	}
 	if c, err = b.ImportSettings(t.Context(), hall, file); err != nil {
 		t.Errorf("as exported: %+v %v", c, err)
 	}

@@ -19,7 +19,20 @@ func (s *site) runView(job string, c *SettingsChange, what *settings.Schema, st 
 	for i := range st.Rows {
 		v.Rows = append(v.Rows, rowView(&st.Rows[i], what))
 	}
+	v.Network = v.Network && touchesNetwork(v.Rows, what)
 	return v
+}
+
+// touchesNetwork says whether a network setting gets another value anywhere: a file
+// has all settings, and changes few. Before the devices were asked it may.
+func touchesNetwork(rows []SettingsRow, what *settings.Schema) bool {
+	keys := settings.Map{}
+	for _, row := range rows {
+		for _, one := range row.Changes {
+			keys[uint64(one.Key)] = true
+		}
+	}
+	return len(keys) == 0 || what == nil || what.Flags(keys)&settings.Network != 0
 }
 
 func rowView(r *change.Row, what *settings.Schema) SettingsRow {

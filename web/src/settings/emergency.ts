@@ -193,7 +193,7 @@ export class Emergency extends View {
       <td>${clock(entry.at)}</td>
       <td>${entry.device ? html`<button class="link" data-testid="run-device-open" @click=${() => openDevice(entry.device)}><strong>${deviceName(entry.device)}</strong></button>` : "All"}</td>
       <td>${kinds[entry.kind] ?? entry.kind}${entry.minutes ? html`<span class="next">lasted ${entry.minutes} min</span>` : nothing}</td>
-      <td>${status(words)}${entry.text ? html`<span class="next">${entry.text}</span>` : nothing}</td>
+      <td>${status(words)}${entry.text && entry.result !== "passed" ? html`<span class="next">${entry.text}</span>` : nothing}</td>
       <td class="end wide">${entry.battery < 0 ? "–" : `${entry.battery} %`}</td>
     </tr>`;
   }
