@@ -24,6 +24,7 @@ type lamp struct {
 	badFlash        int // it fails after so many blocks; 0: never
 	deaf            int // datagrams it does not hear yet
 	noGroup         bool
+	lag             bool                         // it answers one question to its group before it reads what waits
 	lose            func(req *coap.Message) bool // of what goes to the group; nil: nothing more
 	foreign         []byte
 	slow            func() int // how many blocks still wait to be read when it answers somebody who asks it alone

@@ -130,3 +130,36 @@ func TestDeafForAWhile(t *testing.T) {
 		t.Errorf("%d blocks in all", all)
 	}
 }
+
+// Lamps that had much to read yet when the sender died have not lost it: who goes on does
+// not take that for losses.
+func TestKilledWithSlowReaders(t *testing.T) {
+	w := newWorld(t, 100, size, perfect)
+	for _, l := range w.lamps {
+		l.slow = func() int { return 40 }
+	}
+	p := w.params(staged)
+	var saved rollout.State
+	p.Save = func(st rollout.State) error { saved = st; return nil }
+	killed(w, rollout.New(w.plan(p)), 80)
+	measured := 0.0
+	p.Progress = func(v rollout.View) {
+		for _, s := range v.Samples {
+			measured = max(measured, s.Loss)
+		}
+	}
+	for _, l := range w.lamps { // what waits is read after the question
+		l.lag = true
+	}
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.rest(s.View())
+	if measured > 0.06 {
+		t.Errorf("measured a loss of %.2f where nothing is lost", measured)
+	}
+}

@@ -73,6 +73,9 @@ func Resume(params Params, st State) (*Sender, error) {
 	}
 	s.ready()
 	s.skipParity()
+	for i := range s.st.Devices { // which of the blocks they had read when it died nobody knows
+		s.st.Devices[i].Based = false
+	}
 	s.reconcile(params.Devices)
 	return s, nil
 }

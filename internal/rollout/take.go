@@ -92,8 +92,11 @@ const mostLag = 64
 // lost or on its way, and nobody knows yet.
 func (s *Sender) reached(st *firmware.Status, of int) int {
 	at, known := s.places[st.Last]
-	if st.Last == 0 || !known || at > of {
+	if st.Last == 0 || at > of {
 		return of
+	}
+	if !known { // a sender before sent it: what this one has sent may all be on its way
+		at = 0
 	}
 	return max(at, of-mostLag)
 }

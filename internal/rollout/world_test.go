@@ -166,7 +166,10 @@ func (w *world) Ask(ctx context.Context, req *coap.Message, wait time.Duration, 
 			all = false
 			continue
 		}
-		l.catchUp(0)
+		if !l.lag {
+			l.catchUp(0)
+		}
+		l.lag = false
 		resp := l.handle(req, true)
 		if resp == nil {
 			all = false
