@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"lamplighter/internal/commission"
 )
@@ -179,4 +180,56 @@ func (f applyFlags) apply(ctx context.Context, e settingsEngine, watch *settings
 		result.add(count(run))
 	}
 	return result.err("do not run it")
+}
+
+// printSettingsPlan prints what would be different, equal devices together.
+func printSettingsPlan(out io.Writer, s commission.Snapshot, defs []commission.SettingDef, run commission.SettingsRun) {
+	names := deviceNames(s)
+	t := count(run)
+	fmt.Fprintf(out, "%s, %s: %d to change, %d run it already, %d left out\n", run.Change.Group, run.Change.Model, t.todo, t.good, t.bad)
+	if run.Network {
+		fmt.Fprintln(out, "  It may cut devices off: they go back unless the confirmation reaches them over the new settings.")
+	}
+	var texts []string
+	like := map[string][]string{}
+	for _, row := range run.Rows {
+		text := rowText(defs, row)
+		if text == "" {
+			continue
+		}
+		if like[text] == nil {
+			texts = append(texts, text)
+		}
+		like[text] = append(like[text], names(row.Device))
+	}
+	for _, text := range texts {
+		who := like[text]
+		if len(who) > 6 {
+			who = append(append([]string{}, who[:5]...), fmt.Sprintf("and %d more", len(who)-5))
+		}
+		fmt.Fprintf(out, "  %s\n%s", strings.Join(who, ", "), text)
+	}
+}
+
+// rowText says of a device what would be different or why it is left out; empty: there
+// is nothing to say.
+func rowText(defs []commission.SettingDef, row commission.SettingsRow) string {
+	var b strings.Builder
+	if row.State != commission.SettingsRowPlanned && row.State != commission.SettingsRowChecked && row.State != commission.SettingsRowSame || row.Problem != nil {
+		fmt.Fprintf(&b, "    %s: %s\n", row.State, sentence(row.Problem))
+	}
+	for _, c := range row.Changes {
+		var d *commission.SettingDef
+		for i := range defs {
+			if defs[i].Key == c.Key {
+				d = &defs[i]
+			}
+		}
+		fmt.Fprintf(&b, "    %s: %s -> %s", c.Name, shown(d, c.Old), shown(d, c.New))
+		if row.State == commission.SettingsRowDrifted && shown(d, c.Known) != shown(d, c.Old) {
+			fmt.Fprintf(&b, " (confirmed was %s)", shown(d, c.Known))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"lamplighter/internal/settings"
 )
@@ -102,4 +103,18 @@ func (it item) record() record {
 		r.Text = &text
 	}
 	return r
+}
+
+// whole reads a number that has no fraction: exactly when it is written as an
+// integer, else below 2^53.
+func whole(n json.Number) (int64, bool) {
+	if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		return v, true
+	}
+	if !strings.ContainsAny(string(n), ".eE") {
+		return 0, false // too large
+	}
+	f, err := strconv.ParseFloat(string(n), 64)
+	v, ok := settings.Whole(f)
+	return v, ok && err == nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -281,20 +280,6 @@ func (p *pack) value(line int, at place, fields map[string]any) (any, bool) {
 		return settings.Map{}, true
 	}
 	return text, true
-}
-
-// whole reads a number that has no fraction: exactly when it is written as an
-// integer, else below 2^53.
-func whole(n json.Number) (int64, bool) {
-	if v, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-		return v, true
-	}
-	if !strings.ContainsAny(string(n), ".eE") {
-		return 0, false // too large
-	}
-	f, err := strconv.ParseFloat(string(n), 64)
-	v, ok := settings.Whole(f)
-	return v, ok && err == nil
 }
 
 // unit wants the unit of the setting, where one is given.

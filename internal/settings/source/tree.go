@@ -138,3 +138,36 @@ func (r *reader) entries(m ast.MapNode, depth int) []entry {
 	}
 	return list
 }
+
+func (r *reader) text(n *node) string {
+	s, ok := n.value.(string)
+	if _, told := n.value.(bad); !ok && !told {
+		r.wrong(n.line, "A text is expected here; numbers, true and false need quotation marks around them.")
+	}
+	return s
+}
+
+func (r *reader) integerOf(n *node) int64 {
+	v, ok := n.value.(int64)
+	if _, told := n.value.(bad); !ok && !told {
+		r.wrong(n.line, "A whole number is expected here.")
+	}
+	return v
+}
+
+func (r *reader) count(n *node) uint64 {
+	v := r.integerOf(n)
+	if v < 0 {
+		r.wrong(n.line, "%d must not be negative.", v)
+		return 0
+	}
+	return uint64(v)
+}
+
+func (r *reader) yes(n *node) bool {
+	v, ok := n.value.(bool)
+	if _, told := n.value.(bad); !ok && !told {
+		r.wrong(n.line, "true or false is expected here.")
+	}
+	return v
+}
