@@ -96,14 +96,16 @@ func TestSwitch(t *testing.T) {
 	off := func(_ int, l Light) bool { return !l.On }
 	scene := func(i int, l Light) bool { return l == Light{On: true, Level: uint8(10 * (i + 1))} }
 
+	many, one := b.requestsOf(s.addr) // 5 receive what goes to all: the switch and the world's own lamp do, too
 	press(t, s, 0)
 	b.eventually("on", all(on))
 	press(t, s, 0)
 	b.eventually("off", all(off))
 	press(t, s, 1)
 	b.eventually("the scene", all(scene))
-
-	many, one := b.requestsOf(s.addr) // 5 receive what goes to all: the switch and the world's own lamp do, too
+	b.eventually("the last copies", func() bool { return many.Load() == 3*3*5 })
+	many.Store(0)
+	one.Store(0)
 	lamps[1].boot()
 	lamps[2].boot()
 	press(t, s, 2)
