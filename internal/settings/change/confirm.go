@@ -58,6 +58,9 @@ func (r *Run) mayTry() bool {
 	return len(silent) > 0 && r.p.Clock.Now().Before(r.st.RevertAt)
 }
 
+// confirmTries is how often devices that answer are told to keep what they try.
+const confirmTries = 4
+
 // keepNew tells devices to keep what they try, until each has said that it does.
 func (r *Run) keepNew(ctx context.Context, ids []string) error {
 	got, err := r.ask(ctx, ids, r.quoting(settings.ModeConfirm))
@@ -75,16 +78,21 @@ func (r *Run) keepNew(ctx context.Context, ids []string) error {
 	if err := r.keep(); err != nil || len(unsure) == 0 {
 		return err
 	}
-	if got, err = r.sweep(ctx, unsure); err != nil {
-		return err
-	}
-	r.place(got, unsure)
-	again := map[string]reply{}
-	r.askAlone(ctx, r.st.list(RowTrial), r.quoting(settings.ModeConfirm), again)
-	for id, a := range again {
-		if a.problem() == nil && r.kept(id, a) {
-			r.set(id, RowConfirmed, nil)
+	rest := unsure
+	for n := 0; n < confirmTries && len(rest) > 0; n++ { // somebody else who asks for nonces makes these void
+		if got, err = r.sweep(ctx, rest); err != nil {
+			return err
 		}
+		r.place(got, rest)
+		again := map[string]reply{}
+		rest = r.st.list(RowTrial)
+		r.askAlone(ctx, rest, r.quoting(settings.ModeConfirm), again)
+		for id, a := range again {
+			if a.problem() == nil && r.kept(id, a) {
+				r.set(id, RowConfirmed, nil)
+			}
+		}
+		rest = r.st.list(RowTrial)
 	}
 	for _, id := range unsure {
 		r.mu.Lock()

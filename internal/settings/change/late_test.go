@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"lamplighter/internal/coap"
+	"lamplighter/internal/groupcomm"
 	"lamplighter/internal/settings"
 	"lamplighter/internal/settings/change"
 	"lamplighter/internal/sim"
@@ -202,4 +204,26 @@ func TestRestartsInTrial(t *testing.T) {
 	}
 	w.must(r.Revert(t.Context()))
 	w.run(before, 5)
+}
+
+// Somebody else asks the devices for nonces while a change is confirmed, which voids
+// those that the confirmation quotes: it is said again.
+func TestConfirmBesideOthers(t *testing.T) {
+	w := setup{n: 4}.make(t)
+	p := w.Change(change.Change{Values: office()}, change.Options{})
+	way, others := p.Group, 0
+	p.Group = tap{way, func(req *coap.Message, _ string) error {
+		if mode(req) != settings.ModeConfirm || others == 6 {
+			return nil
+		}
+		others++
+		q := settings.StatusRequest{Fields: settings.FieldNonce}
+		return way.Ask(t.Context(), coap.NewRequest(coap.FETCH, settings.PathValues, q.Append(nil)), time.Second, func(groupcomm.Answer) {})
+	}}
+	r := w.plan(p)
+	w.must(r.Apply(t.Context()))
+	w.must(r.Confirm(t.Context()))
+	w.count(r, change.RowConfirmed, 4)
+	w.Wait(11 * minute)
+	w.run(office(), 4)
 }
