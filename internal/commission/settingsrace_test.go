@@ -20,6 +20,8 @@ func (b *browser) goes(j Job) SettingsRun {
 		b.must(run, err)
 		switch {
 		case run.Ended != 0:
+			_, err := b.WaitJob(context.Background(), j.ID)
+			b.must(nil, err)
 			return run
 		case run.Phase == SettingsTrying:
 			_, _ = b.ConfirmSettings(context.Background(), j.ID) // what came of it the run says

@@ -213,7 +213,7 @@ func TestConfirmBesideOthers(t *testing.T) {
 	p := w.Change(change.Change{Values: office()}, change.Options{})
 	way, others := p.Group, 0
 	p.Group = tap{way, func(req *coap.Message, _ string) error {
-		if mode(req) != settings.ModeConfirm || others == 6 {
+		if mode(req) != settings.ModeConfirm || others == 10 {
 			return nil
 		}
 		others++
