@@ -147,3 +147,22 @@ func TestSettingsInASnapshot(t *testing.T) {
 		t.Errorf("%d changes beside a huge one", len(list))
 	}
 }
+
+// A device that ran what a change is about before it was made counts as confirmed, too.
+func TestSettingsSame(t *testing.T) {
+	w := newCfgWorld(t, 2)
+	b := w.commissioned(nil)
+	w.drift(b, w.lamps[0], map[string]any{"3": 1000.0}) // the site has confirmed nothing yet
+	if r := b.settingsRecordOf(w.lamps[0]); r.Confirmed != nil {
+		t.Fatalf("%+v", r)
+	}
+	j, _ := b.applied(wanted(map[string]any{"3": 1000.0}))
+	if run := b.confirmedChange(j); rowOf(run, w.lamps[0].id()).State != SettingsRowSame {
+		t.Errorf("%s", describeRun(run))
+	}
+	for _, l := range w.lamps {
+		if r := b.settingsRecordOf(l); r.Confirmed == nil || r.Confirmed[3] != int64(1000) {
+			t.Errorf("%s: %+v", l.id(), r)
+		}
+	}
+}
