@@ -49,6 +49,13 @@ func TestSettingsAtTheSameTime(t *testing.T) {
 			})
 		}
 		both.Wait()
+		for _, l := range w.lamps { // who could not be told goes back by itself
+			if v := l.Settings().View(); v.State == settings.Trial && (ends[0].Phase == SettingsDone || ends[1].Phase == SettingsDone) {
+				t.Errorf("round %d: a change is done, and there is a trial: %+v", n, v)
+			}
+		}
+		w.advance(11 * time.Minute)
+		w.tick()
 		now := w.lamps[0].Settings().Value("fade-time")
 		w.run("fade-time", now)
 		done := 0

@@ -68,7 +68,7 @@ func (r *Run) list(is func(*Row) bool) (ids []string) {
 
 // take takes the change back at devices, each by what it needs where it stands.
 func (r *Run) take(ctx context.Context, ids []string) error {
-	for range 2 {
+	for range confirmTries { // somebody else who asks for nonces makes these void
 		got, err := r.sweep(ctx, ids)
 		if err != nil {
 			return err
@@ -77,14 +77,15 @@ func (r *Run) take(ctx context.Context, ids []string) error {
 		if len(cancel)+len(revert) == 0 {
 			break
 		}
-		if err := r.tell(ctx, settings.ModeCancel, cancel, RowPlanned); err != nil {
+		staying, err := r.tell(ctx, settings.ModeCancel, cancel, RowPlanned)
+		if err != nil {
 			return err
 		}
-		if err := r.tell(ctx, settings.ModeRevert, revert, RowReverted); err != nil {
+		trying, err := r.tell(ctx, settings.ModeRevert, revert, RowReverted)
+		if err != nil {
 			return err
 		}
-		ids = r.list(func(row *Row) bool { return row.State == RowScheduled || row.State == RowTrial })
-		if len(ids) == 0 {
+		if ids = append(staying, trying...); len(ids) == 0 {
 			break
 		}
 	}
@@ -119,14 +120,14 @@ func (r *Run) standing(got map[string]reply, ids []string) (cancel, revert []str
 	return cancel, revert
 }
 
-// tell cancels or reverts at devices.
-func (r *Run) tell(ctx context.Context, mode settings.Mode, ids []string, good RowState) error {
+// tell cancels or reverts at devices, and returns those that did not do it.
+func (r *Run) tell(ctx context.Context, mode settings.Mode, ids []string, good RowState) (rest []string, err error) {
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
 	got, err := r.ask(ctx, ids, r.quoting(mode))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range ids {
 		if a, ok := got[id]; ok && a.problem() == nil {
@@ -140,7 +141,9 @@ func (r *Run) tell(ctx context.Context, mode settings.Mode, ids []string, good R
 					row.Is = a.status.Running
 				}
 			})
+		} else {
+			rest = append(rest, id)
 		}
 	}
-	return r.keep()
+	return rest, r.keep()
 }
