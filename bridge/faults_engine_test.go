@@ -186,7 +186,7 @@ func TestSoakKillCommission(t *testing.T) {
 		s.seen.Write([]byte(p.printed()))
 		t.Logf("killed after %d of %d joins", s.lampsIn(), lamps)
 	}
-	p := startProcess(t, "verified, ", args...)
+	p := startProcess(t, "verified; ", args...)
 	if err := p.cmd.Wait(); err != nil {
 		t.Error(err)
 	}
