@@ -81,6 +81,17 @@ test('a wrong value is told in words; patches are what devices merge', async () 
   expect(plain(say(level, 80))).toBe('80 %');
 });
 
+test('while a change is planned one sees who has answered and who is waited for', async () => {
+  const page = await open(`settings/${group}`, site(), { planSettings: { never: true } });
+  await input(page, 'max-level').fill('80');
+  await page.getByTestId('settings-plan').click();
+  const asking = page.getByTestId('change-planning');
+  await expect(asking).toHaveText('asking the devices what they run');
+  await page.evaluate((planning) => stub.emit({ type: 'planning', planning }), { group, asked: lamps, answered: 4, silent: 1, waiting: [id(0)] });
+  await expect(asking).toHaveText('asked 6, 4 answered, 1 silent, waiting for 1: Hall 1');
+  await page.close();
+});
+
 test('from the group to the switch: nothing is applied before the one button', async () => {
   const page = await open(`groups/${group}`, site(), { applySettings: job('running'), settingsRun: run('staged', { job: 'cfg1', phase: 'staging' }) });
   await page.getByTestId('group-settings').click();

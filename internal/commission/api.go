@@ -251,7 +251,7 @@ type Event struct {
 	Answer   *GroupAnswer `json:"answer,omitempty"`
 	RollCall *RollCall    `json:"rollcall,omitempty"` // its start and its end; answers in between come one by one
 	Rollout  *Rollout     `json:"rollout,omitempty"`  // the whole, at most 4 times a second
-	Planning *FirmwareAsk `json:"planning,omitempty"` // how far planFirmware is
+	Planning *GroupAsk    `json:"planning,omitempty"` // how far planFirmware, or planSettings, is
 	Settings *SettingsRun `json:"settings,omitempty"` // the whole, at most 4 times a second
 }
 

@@ -53,8 +53,9 @@ type FirmwarePlan struct {
 	Problem        *Problem        `json:"problem"` // why it cannot be started
 }
 
-// FirmwareAsk is how far the devices of a group have told what they run and can take.
-type FirmwareAsk struct {
+// GroupAsk is how far the devices of a group have told what they run, while firmware or
+// settings are planned.
+type GroupAsk struct {
 	Group    string   `json:"group"`
 	Asked    int      `json:"asked"`    // devices
 	Answered int      `json:"answered"` // of these

@@ -56,7 +56,7 @@ func (s *site) planRollout(ctx context.Context, way *groupWay, rec *imageRecord,
 			return nil, err
 		}
 		if way.planning != nil {
-			way.planning.begin(devices)
+			way.planning.begin(idsOf(devices))
 			params.Asked = way.planning.asked
 		}
 		plan, err := rollout.NewPlan(ctx, params)

@@ -1,7 +1,6 @@
 package commission
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -121,50 +120,6 @@ func TestPlanFirmwareReasons(t *testing.T) {
 	for i, l := range w.lamps {
 		if l.Firmware() != nil && l.Firmware().View().State != 0 {
 			t.Errorf("planning did something to lamp %d", i)
-		}
-	}
-}
-
-// asks are what the page heard of plans that were being made.
-func (b *browser) asks() (all []FirmwareAsk) {
-	b.Engine.pub.flush()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, ev := range b.events {
-		if ev.Type == "planning" {
-			all = append(all, *ev.Planning)
-		}
-	}
-	return all
-}
-
-// While a plan is made the page hears whom it waits for, a few by name.
-func TestPlanningIsTold(t *testing.T) {
-	w := newFwWorld(t, 3)
-	b := w.commissioned(&tap{})
-	s, err := b.Engine.site()
-	if err != nil {
-		t.Fatal(err)
-	}
-	devices, err := s.chosen(w.ids())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &planning{s: s, group: hall}
-	for _, step := range []struct {
-		do   func()
-		want FirmwareAsk
-	}{
-		{func() { p.begin(devices) }, FirmwareAsk{Asked: 3, Waiting: w.ids()}},
-		{func() { p.asked(w.ids()[1], true) }, FirmwareAsk{Asked: 3, Answered: 1, Waiting: []string{w.ids()[0], w.ids()[2]}}},
-		{func() { p.asked(w.ids()[0], true) }, FirmwareAsk{Asked: 3, Answered: 2, Waiting: w.ids()[2:]}},
-		{func() { p.asked(w.ids()[2], false) }, FirmwareAsk{Asked: 3, Answered: 2, Silent: 1, Waiting: []string{}}},
-		{func() { p.begin(devices) }, FirmwareAsk{Asked: 3, Waiting: w.ids()}},
-	} {
-		step.do()
-		step.want.Group = hall
-		if asks := b.asks(); !reflect.DeepEqual(asks[len(asks)-1], step.want) {
-			t.Errorf("the page heard %+v, want %+v", asks[len(asks)-1], step.want)
 		}
 	}
 }

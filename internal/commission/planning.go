@@ -16,16 +16,13 @@ type planning struct {
 
 	mu      sync.Mutex
 	waiting []string
-	ask     FirmwareAsk
+	ask     GroupAsk
 }
 
 // begin notes that the devices are asked, maybe once more.
-func (p *planning) begin(devices []*device) {
+func (p *planning) begin(devices []string) {
 	p.mu.Lock()
-	p.ask, p.waiting = FirmwareAsk{Group: p.group, Asked: len(devices)}, nil
-	for _, d := range devices {
-		p.waiting = append(p.waiting, d.id)
-	}
+	p.ask, p.waiting = GroupAsk{Group: p.group, Asked: len(devices)}, slices.Clone(devices)
 	p.mu.Unlock()
 	p.tell()
 }
@@ -33,6 +30,10 @@ func (p *planning) begin(devices []*device) {
 // asked notes that a device has answered, or that it is not waited for any more.
 func (p *planning) asked(device string, answered bool) {
 	p.mu.Lock()
+	if !slices.Contains(p.waiting, device) { // it has told already, and is asked for more
+		p.mu.Unlock()
+		return
+	}
 	if answered {
 		p.ask.Answered++
 	} else {
@@ -41,6 +42,14 @@ func (p *planning) asked(device string, answered bool) {
 	p.waiting = slices.DeleteFunc(p.waiting, func(id string) bool { return id == device })
 	p.mu.Unlock()
 	p.tell()
+}
+
+func idsOf(devices []*device) []string {
+	ids := make([]string, len(devices))
+	for i, d := range devices {
+		ids[i] = d.id
+	}
+	return ids
 }
 
 // tell tells of it with the next events.

@@ -246,12 +246,19 @@ func (s *site) planOf(ctx context.Context, way *groupWay, c *SettingsChange, edi
 
 // PlanSettings computes what a change makes of each device.
 func (e *Engine) PlanSettings(ctx context.Context, c SettingsChange) (SettingsRun, error) {
-	return e.dry(ctx, c, func(*change.Run) error { return nil })
+	return e.dry(ctx, c, func(*change.Run, *planning) error { return nil })
 }
 
 // CheckSettings has the devices check a change.
 func (e *Engine) CheckSettings(ctx context.Context, c SettingsChange) (SettingsRun, error) {
-	return e.dry(ctx, c, func(r *change.Run) error {
+	return e.dry(ctx, c, func(r *change.Run, told *planning) error {
+		var ids []string
+		for _, row := range r.State().Rows {
+			if row.Part {
+				ids = append(ids, row.Device)
+			}
+		}
+		told.begin(ids)
 		err := r.Check(ctx)
 		var why *change.Reason
 		if errors.As(err, &why) { // there is nobody to check it: the plan says why
@@ -261,7 +268,7 @@ func (e *Engine) CheckSettings(ctx context.Context, c SettingsChange) (SettingsR
 	})
 }
 
-func (e *Engine) dry(ctx context.Context, c SettingsChange, then func(*change.Run) error) (SettingsRun, error) {
+func (e *Engine) dry(ctx context.Context, c SettingsChange, then func(*change.Run, *planning) error) (SettingsRun, error) {
 	c = c.whole()
 	s, g, err := e.siteAndGroup(c.Group)
 	if err != nil {
@@ -273,9 +280,13 @@ func (e *Engine) dry(ctx context.Context, c SettingsChange, then func(*change.Ru
 	if s.rests(ctx, g) {
 		return SettingsRun{}, errPaused
 	}
-	run, kind, err := s.planOf(ctx, s.wayTo(g), &c, nil)
+	told := &planning{s: s, group: g.name}
+	run, kind, err := s.planOf(ctx, s.wayTo(g), &c, func(p *change.Params) {
+		told.begin(idsOf(s.membersOf(g)))
+		p.Asked = told.asked
+	})
 	if err == nil {
-		err = then(run)
+		err = then(run, told)
 	}
 	if err != nil {
 		return SettingsRun{}, cfgError(err)

@@ -270,7 +270,7 @@ export type Event =
   | { type: "answer"; answer: GroupAnswer }
   | { type: "rollcall"; rollcall: RollCall }
   | { type: "rollout"; rollout: Rollout }
-  | { type: "planning"; planning: FirmwareAsk }
+  | { type: "planning"; planning: GroupAsk }
   | { type: "settings"; settings: SettingsRun };
 
 /** GroupAnswer is one answer of a running roll call. */
@@ -496,8 +496,8 @@ export interface FirmwarePlan {
   problem: Problem | null;
 }
 
-/** FirmwareAsk is how far the devices of a group have told what they run and can take. */
-export interface FirmwareAsk {
+/** GroupAsk is how far the devices of a group have told what they run, while firmware or settings are planned. */
+export interface GroupAsk {
   group: string;
   /** devices */
   asked: number;

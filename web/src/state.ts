@@ -1,7 +1,7 @@
 // What the page knows: the engine's last word on everything, kept current by
 // its events. Views read it and are told when it changed; nothing else writes.
 
-import type { Answer, Device, Entry, Event, FirmwareAsk, Group, Job, Link, Rollout, SettingsRun, Site, Snapshot } from "./engine.gen";
+import type { Answer, Device, Entry, Event, Group, GroupAsk, Job, Link, Rollout, SettingsRun, Site, Snapshot } from "./engine.gen";
 import { byName } from "./format";
 
 /** Where the page stands with its engine. */
@@ -32,7 +32,7 @@ class State {
   /** changes of settings, by their jobs */
   runs = new Map<string, SettingsRun>();
   /** how far a plan for firmware is, by its group */
-  planning = new Map<string, FirmwareAsk>();
+  planning = new Map<string, GroupAsk>();
   log: Entry[] = [];
   version = "";
   /** is told of each job that changes, and how it was before */

@@ -93,6 +93,10 @@ type Params struct {
 	// nothing runs beside anything else.
 	Parallel int
 
+	// Asked hears of each device that has answered, or is waited for no more. It is called
+	// from several goroutines; nil: nobody hears.
+	Asked func(device string, answered bool)
+
 	Save     func(State) error // keeps the state durably after each step; nil: nothing is kept
 	Progress func(View)        // may be nil
 }

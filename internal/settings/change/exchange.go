@@ -99,6 +99,9 @@ func (r *Run) ask(ctx context.Context, ids []string, s step) (map[string]reply, 
 		}
 	}
 	if len(got) > 0 && len(missing) > mostAlone { // it is not the way that is at fault
+		for _, id := range missing[mostAlone:] {
+			r.p.Asked(id, false)
+		}
 		missing = missing[:mostAlone]
 	}
 	r.askAlone(ctx, append(alone, missing...), s, got)
@@ -164,6 +167,7 @@ func (r *Run) askGroup(ctx context.Context, ids []string, req *coap.Message, got
 				alone = append(alone, a.Device)
 			} else {
 				got[a.Device] = read(a.Resp)
+				r.p.Asked(a.Device, true)
 			}
 			if heard++; heard == len(ids) {
 				stop()
@@ -199,6 +203,7 @@ func (r *Run) askAlone(ctx context.Context, ids []string, s step, got map[string
 		mu.Lock()
 		got[id] = a
 		mu.Unlock()
+		r.p.Asked(id, a.err == nil)
 	}
 	for _, id := range ids {
 		if r.p.Parallel == 1 {

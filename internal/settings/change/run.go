@@ -35,6 +35,9 @@ func newRun(p Params, st State) *Run {
 	if p.Sender == nil {
 		p.Sender = func(string) []byte { return nil }
 	}
+	if p.Asked == nil {
+		p.Asked = func(string, bool) {}
+	}
 	st.Rows = append([]Row(nil), st.Rows...) // whoever has st goes on reading it
 	return &Run{p: p, st: st, nonces: map[string]nonce{}}
 }

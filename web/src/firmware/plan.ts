@@ -1,11 +1,12 @@
 // What the update would take, how it goes, and the one button that begins it.
 
 import { html, nothing } from "lit";
-import type { FirmwareAsk, FirmwareOptions, FirmwarePlan } from "../engine.gen";
+import type { FirmwareOptions, FirmwarePlan, GroupAsk } from "../engine.gen";
 import { clock, count } from "../format";
 import { icon } from "../icons";
+import { askedInWords } from "../parts/asked";
 import { bones } from "../parts/empty";
-import { deviceName, lamps } from "../parts/job";
+import { lamps } from "../parts/job";
 import { note } from "../parts/note";
 import { stats } from "../parts/stats";
 import { state } from "../state";
@@ -20,7 +21,7 @@ export interface PlanCard {
   starting: boolean;
   group: string;
   /** who has answered so far, while the plan is made */
-  asked: FirmwareAsk | undefined;
+  asked: GroupAsk | undefined;
   change(part: Partial<FirmwareOptions>): void;
   start(): void;
 }
@@ -36,22 +37,12 @@ export function wavesInWords(plan: FirmwarePlan): string {
   return [`${first} first`, ...middle, `then the other ${sizes.at(-1)}`].join(", ");
 }
 
-/** "asked 100, 97 answered, waiting for 3: Hall 1, Hall 2, Stage 4" */
-export function askedInWords(group: string, asked: FirmwareAsk | undefined): string {
-  const waiting = asked ? asked.asked - asked.answered - asked.silent : 0;
-  if (!asked || !waiting) {
-    return `asking the lamps of ${group} what they run`;
-  }
-  const names = (asked.waiting ?? []).length === waiting && asked.answered ? `: ${asked.waiting.map(deviceName).join(", ")}` : "";
-  return `asked ${asked.asked}, ${asked.answered} answered${asked.silent ? `, ${asked.silent} silent` : ""}, waiting for ${waiting}${names}`;
-}
-
 export function planCard(one: PlanCard) {
   const { plan } = one;
   return html`<section class="card plan" aria-labelledby="plan" data-testid="firmware-plan" aria-busy=${one.planning} data-fits=${plan?.fits ?? ""} data-left=${plan?.left ?? ""}>
     <div class="sect">
       <h2 id="plan">What it would take</h2>
-      <span role="status">${one.planning ? html`<span class="st busy" data-testid="firmware-planning">${icon("wait")}${askedInWords(one.group, one.asked)}</span>` : nothing}</span>
+      <span role="status">${one.planning ? html`<span class="st busy" data-testid="firmware-planning">${icon("wait")}${askedInWords(one.asked, `asking the lamps of ${one.group} what they run`)}</span>` : nothing}</span>
     </div>
     ${plan?.fits ? numbers(plan) : !plan && one.planning ? bones() : nothing}
     <div class="body">

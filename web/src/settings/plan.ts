@@ -5,6 +5,7 @@ import { engine } from "../engine/start";
 import { bytes } from "../firmware/units";
 import { count } from "../format";
 import { icon } from "../icons";
+import { askedInWords } from "../parts/asked";
 import { bones, empty } from "../parts/empty";
 import { groupTitle, lamps } from "../parts/job";
 import { note } from "../parts/note";
@@ -51,6 +52,7 @@ export class SettingsPlan extends View {
     const mine = this.#planned;
     this.doing = doing;
     this.wrong = undefined;
+    state.planning.delete(this.group); // of the plan before
     try {
       const run = await (doing === "planning" ? engine.planSettings(change) : engine.checkSettings(change));
       if (mine === this.#planned) {
@@ -85,7 +87,7 @@ export class SettingsPlan extends View {
         <div class="acts"><a class="btn" data-testid="change-back" href=${href("settings", this.group, this.#links(change) ? "links" : "")}>${icon("edit")}Go on writing</a></div>
       </div>
       <div class="screen" data-testid="change" data-model=${change.model} data-devices=${taking.length} data-left=${rows.length - taking.length} aria-busy=${this.doing !== ""}>
-        <div role="status">${this.doing ? html`<span class="st busy" data-testid="change-planning">${icon("wait")}${{ planning: "asking the devices what they run", checking: "the devices try it, without keeping anything", switching: "handing it to the devices" }[this.doing]}</span>` : nothing}</div>
+        <div role="status">${this.doing ? html`<span class="st busy" data-testid="change-planning">${icon("wait")}${askedInWords(this.doing === "switching" ? undefined : state.planning.get(this.group), { planning: "asking the devices what they run", checking: "the devices try it, without keeping anything", switching: "handing it to the devices" }[this.doing])}</span>` : nothing}</div>
         ${this.wrong ? note({ tone: "fail", icon: "fail", testid: "change-problem", title: this.wrong.text, text: this.wrong.next, action: { word: "Try again", testid: "change-again", run: () => void this.#ask(change, "planning") } }) : nothing}
         ${run?.problem ? note({ tone: "warn", icon: "warn", testid: "change-problem", title: run.problem.text, text: run.problem.next }) : nothing}
         ${run?.network ? note({ tone: "warn", icon: "shield", testid: "change-network", title: "This may cut devices off.", text: "They try the new settings. Your confirmation has to reach them over these; where it does not, they go back by themselves." }) : nothing}
