@@ -129,7 +129,7 @@ func (e *Engine) Restore(ctx context.Context, file, passphrase string) (Site, er
 		return Site{}, asProblem(err)
 	}
 	e.info("", "a backup of the site was restored")
-	e.pub.tell(e.snapshotEvent())
+	e.pub.tellAll(e.snapshotEvent)
 	e.pub.flush()
 	return e.current().shown(), nil
 }

@@ -75,7 +75,7 @@ func (e *Engine) Start(ctx context.Context) error {
 			return fmt.Errorf("loading the state: %w", err)
 		}
 	}
-	e.pub.tell(e.snapshotEvent())
+	e.pub.tellAll(e.snapshotEvent)
 	e.pub.flush()
 	return nil
 }

@@ -45,7 +45,7 @@ func (e *Engine) AcceptInvitation(ctx context.Context, fragment string) (Site, e
 	} else {
 		s.background(s.findRights)
 	}
-	e.pub.tell(e.snapshotEvent())
+	e.pub.tellAll(e.snapshotEvent)
 	return s.shown(), nil
 }
 
@@ -81,7 +81,7 @@ func (e *Engine) comeBack(ctx context.Context, before *site, from string) {
 	if err != nil {
 		e.logProblem("", "going back to the site from before", err)
 	}
-	e.pub.tell(e.snapshotEvent())
+	e.pub.tellAll(e.snapshotEvent)
 }
 
 // siteName names the keys of a site in the store: a site is what one

@@ -16,6 +16,7 @@ type publisher struct {
 	mu      sync.Mutex
 	queue   []pending
 	waiting map[string]bool // keys in queue
+	whole   func() Event    // the state of everything is to follow; nil: not
 	armed   bool            // a flush is due
 }
 
@@ -51,8 +52,21 @@ func (p *publisher) tell(ev Event) {
 	p.add(pending{make: func() (Event, bool) { return ev, true }})
 }
 
+// tellAll says that everything may be different. The state goes out behind what is
+// queued, and is made then: made earlier, it would take back what came between.
+func (p *publisher) tellAll(state func() Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.whole = state
+	p.arm()
+}
+
 func (p *publisher) add(x pending) {
 	p.queue = append(p.queue, x)
+	p.arm()
+}
+
+func (p *publisher) arm() {
 	if !p.armed {
 		p.armed = true
 		time.AfterFunc(pace, p.flush)
@@ -64,13 +78,16 @@ func (p *publisher) flush() {
 	p.emitting.Lock()
 	defer p.emitting.Unlock()
 	p.mu.Lock()
-	queue := p.queue
-	p.queue, p.armed = nil, false
+	queue, whole := p.queue, p.whole
+	p.queue, p.whole, p.armed = nil, nil, false
 	clear(p.waiting)
 	p.mu.Unlock()
 	for _, x := range queue {
 		if ev, ok := x.make(); ok {
 			p.emit(ev)
 		}
+	}
+	if whole != nil {
+		p.emit(whole())
 	}
 }
