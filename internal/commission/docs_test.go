@@ -58,7 +58,7 @@ func rolloutReasons(t *testing.T) (ids []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`&Reason\{"(fw-[a-z-]+)"`).FindAllSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`because\("(fw-[a-z-]+)"`).FindAllSubmatch(text, -1) {
 		ids = append(ids, string(m[1]))
 	}
 	if len(ids) < 20 {

@@ -54,7 +54,7 @@ func (r *reply) problem() *Reason {
 	case errors.Is(r.err, coap.ErrTimeout):
 		return reasonSilent
 	case r.err != nil:
-		return reasonSilent.with("(%v.)", r.err)
+		return reasonSilent.With("(%v.)", r.err)
 	case r.code() == coap.Content:
 		return nil
 	case r.code() == coap.NotFound || r.code() == coap.MethodNotAllowed:
@@ -62,7 +62,7 @@ func (r *reply) problem() *Reason {
 	case r.code() == coap.Unauthorized || r.code() == coap.Forbidden:
 		return reasonDenied
 	}
-	return reasonSilent.with("(It answered %s.)", coap.CodeString(r.code()))
+	return reasonSilent.With("(It answered %s.)", coap.CodeString(r.code()))
 }
 
 // call makes one request; it waits while the group is paused.

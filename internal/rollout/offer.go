@@ -151,7 +151,7 @@ func (s *Sender) refused(ctx context.Context, id string, r reply) error {
 		if known := ofResult(status.status.Result); known != nil {
 			why = known
 		} else if why != reasonDenied {
-			why = reasonRefused.with("%s", sentence(r.answer.Resp.Payload))
+			why = reasonRefused.With("%s", sentence(r.answer.Resp.Payload))
 		}
 	}
 	s.mu.Lock()

@@ -64,7 +64,7 @@ func (s *Sender) takeReady(d *DeviceRecord, st *firmware.Status) {
 // takeProgress notes what a device lacks and how much of what was sent it heard.
 func (s *Sender) takeProgress(d *DeviceRecord, st *firmware.Status, of int) {
 	if len(st.Deficits) != s.l.Generations() {
-		s.fail(d, Broken, reasonRefused.with("(It counts %d generations.)", len(st.Deficits)))
+		s.fail(d, Broken, reasonRefused.With("(It counts %d generations.)", len(st.Deficits)))
 		return
 	}
 	d.State, d.Deficits, d.missing = Receiving, slices.Clone(st.Deficits), st.Missing

@@ -263,7 +263,7 @@ func (s *Sender) probeFailed(ctx context.Context, id string, cause error) error 
 	}
 	delete(s.probes, id)
 	s.mu.Lock()
-	s.device(id).Reason = reasonProbe.with("(%v.)", cause)
+	s.device(id).Reason = reasonProbe.With("(%v.)", cause)
 	s.mu.Unlock()
 	return s.sendBack(ctx, id)
 }

@@ -122,7 +122,7 @@ func (r *Run) kept(id string, a reply) bool {
 // finish ends a change that was confirmed.
 func (r *Run) finish() error {
 	if done := len(r.st.list(RowConfirmed)); done < r.st.need() {
-		return r.end(Failed, reasonPartly.with("(%d of %d do.)", done, len(r.st.list())))
+		return r.end(Failed, reasonPartly.With("(%d of %d do.)", done, len(r.st.list())))
 	}
 	return r.enter(Done)
 }

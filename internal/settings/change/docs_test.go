@@ -17,7 +17,7 @@ func TestReasonsAreListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := regexp.MustCompile(`Reason\{"(cfg-[a-z-]+)", "([^"]*)", "([^"]*)"`).FindAllStringSubmatch(string(source), -1)
+	all := regexp.MustCompile(`because\("(cfg-[a-z-]+)", "([^"]*)", "([^"]*)"`).FindAllStringSubmatch(string(source), -1)
 	if len(all) < 30 {
 		t.Fatalf("%d reasons", len(all))
 	}

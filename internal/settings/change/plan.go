@@ -163,10 +163,10 @@ func (r *Run) fit(d *Device, read Reading) (Row, bool) {
 	case read.Reason != nil:
 		return refuse(RowRefused, read.Reason)
 	case ref.Model != r.p.Ref.Model:
-		row, _ := refuse(RowRefused, reasonModel.with("(It is a %s.)", ref.Model))
+		row, _ := refuse(RowRefused, reasonModel.With("(It is a %s.)", ref.Model))
 		return row, len(r.p.Change.Only) > 0
 	case ref.Version != r.p.Ref.Version || !bytes.Equal(ref.Digest, r.p.Ref.Digest):
-		return refuse(RowRefused, reasonSchema.with("(It has version %d.)", ref.Version))
+		return refuse(RowRefused, reasonSchema.With("(It has version %d.)", ref.Version))
 	case read.Status.State == settings.Scheduled || read.Status.State == settings.Trial:
 		return refuse(RowRefused, reasonBusy)
 	}
@@ -176,7 +176,7 @@ func (r *Run) fit(d *Device, read Reading) (Row, bool) {
 	}
 	row.Target = settings.Merge(settings.Merge(base, r.p.Change.Values), r.p.Change.Own[d.ID])
 	if bad := r.p.Schema.Refuse(row.Target, false); bad != nil {
-		return refuse(RowRefused, ofResult(&settings.Status{Result: bad.Result}).with("(%s.)", bad.Text))
+		return refuse(RowRefused, ofResult(&settings.Status{Result: bad.Result}).With("(%s.)", bad.Text))
 	}
 	if drifted && !r.p.Change.Mend {
 		return refuse(RowDrifted, reasonDrifted)
