@@ -1,5 +1,5 @@
 // Chromium from the system's packages, with a profile that survives a kill.
-import { type BrowserContext, chromium, type Page } from '@playwright/test';
+import { type BrowserContext, chromium, expect, type Page } from '@playwright/test';
 import { readdirSync, readFileSync } from 'node:fs';
 
 const flags = [
@@ -41,4 +41,25 @@ declare global {
   // What the page offers to scripts: see web/src/engine.gen.ts.
 
   var lamplighter: import('../web/src/engine.gen.ts').Methods;
+}
+
+/** Opens a site's invitation and joins all its devices to a group, however often it takes. */
+export async function joinAll(page: Page, site: { link: string; labels: string }, group: string): Promise<void> {
+  await page.goto(site.link);
+  await engineReady(page);
+  await expect(page.getByTestId('site-name')).toHaveText('Riverside School'); // the invitation was accepted
+  await page.evaluate(async ([labels, group]) => {
+    await lamplighter.importLabels(labels!);
+    for (let i = 0; i < 10; i++) {
+      await lamplighter.discover();
+      if ((await lamplighter.snapshot()).devices.every((one) => one.found)) break;
+    }
+    const job = await lamplighter.join(group!, (await lamplighter.snapshot()).devices.map((one) => one.id));
+    for (;;) {
+      const done = (await lamplighter.snapshot()).jobs.find((one) => one.id === job.id)!;
+      if (done.state === 'done') return;
+      if (done.ended) await lamplighter.retryJob(job.id);
+      await new Promise((next) => setTimeout(next, 200));
+    }
+  }, [site.labels, group]);
 }

@@ -1,10 +1,11 @@
 // An engine made of fixtures: the page's screens with states that a real site
 // reaches only by accident, or takes minutes to reach.
-import type { Page } from '@playwright/test';
+import type { BrowserContext, Page } from '@playwright/test';
 import { createServer, type Server } from 'node:http';
 import { existsSync, readFileSync } from 'node:fs';
 import { extname, join, resolve } from 'node:path';
 import type { AddressInfo } from 'node:net';
+import { engineReady, wide, type View } from './browser.ts';
 import type { Event, Methods, Snapshot } from '../web/src/engine.gen.ts';
 
 const dist = resolve(import.meta.dirname, '../web/dist');
@@ -64,3 +65,17 @@ export async function stubEngine(page: Page, snapshot: Snapshot, replies: Replie
     (globalThis as { Worker: unknown }).Worker = Stub;
   }, { snapshot, replies });
 }
+
+/** Opens the page at an address over the stub. */
+export async function openStub(context: BrowserContext, address: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> {
+  const page = await context.newPage();
+  await page.setViewportSize(view);
+  await stubEngine(page, snapshot, replies);
+  await page.goto(address);
+  await engineReady(page);
+  return page;
+}
+
+/** What the page called a method with. */
+export const calls = (page: Page, method: string): Promise<unknown[][]> =>
+  page.evaluate((method) => stub.calls.filter((call) => call.method === method).map((call) => call.args), method);

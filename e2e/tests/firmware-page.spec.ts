@@ -5,9 +5,9 @@ import { expect, test, type BrowserContext, type Page } from '@playwright/test';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineReady, openBrowser, tablet, wide, type View } from '../browser.ts';
+import { openBrowser, tablet, wide, type View } from '../browser.ts';
 import * as fixture from '../firmware.ts';
-import { servePage, stubEngine, type Replies } from '../stub.ts';
+import { calls, openStub, servePage, type Replies } from '../stub.ts';
 import { bytes, duration, percent, rate } from '../../web/src/firmware/units.ts';
 import type { Rollout, Snapshot } from '../../web/src/engine.gen.ts';
 
@@ -26,18 +26,11 @@ test.afterAll(async () => {
   server.close();
 });
 
-async function open(route: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> {
-  const page = await context.newPage();
-  await page.setViewportSize(view);
-  await stubEngine(page, snapshot, { firmwareImages: [], inspectFirmware: fixture.image, planFirmware: fixture.plan(lamps), ...replies });
-  await page.goto(`${server.origin}/#/${route}`);
-  await engineReady(page);
-  return page;
-}
+const open = (route: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> =>
+  openStub(context, `${server.origin}/#/${route}`, snapshot, { firmwareImages: [], inspectFirmware: fixture.image, planFirmware: fixture.plan(lamps), ...replies }, view);
 
 const file = (name: string, content: string | Buffer) => ({ name, mimeType: '', buffer: Buffer.from(content) });
 const suit = file('lamp-2.4.0.suit', Buffer.from([0xd8, 0x6b, 0xa2]));
-const calls = (page: Page, method: string) => page.evaluate((method) => stub.calls.filter((call) => call.method === method).map((call) => call.args), method);
 const board = (page: Page, rollout: Rollout) => page.evaluate((rollout) => stub.emit({ type: 'rollout', rollout }), rollout);
 
 test('figures have their units', () => {

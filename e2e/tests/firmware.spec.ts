@@ -5,7 +5,7 @@ import { expect, test, type BrowserContext, type Page } from '@playwright/test';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineReady, openBrowser, wide } from '../browser.ts';
+import { engineReady, joinAll, openBrowser, wide } from '../browser.ts';
 import { type Lamp, Site } from '../site.ts';
 
 const lamps = 100;
@@ -79,25 +79,7 @@ test.afterEach(async ({}, info) => {
 });
 
 test('100 lamps join, although the network loses 5 %', async () => {
-  await page.goto(site.link);
-  await engineReady(page);
-  await expect(id('site-name')).toHaveText('Riverside School'); // the invitation was accepted
-  await page.evaluate(async ([labels, group]) => {
-    await lamplighter.importLabels(labels!);
-    for (let i = 0; i < 10; i++) {
-      await lamplighter.discover();
-      const { devices } = await lamplighter.snapshot();
-      if (devices.every((one) => one.found)) break;
-    }
-    const { devices } = await lamplighter.snapshot();
-    const job = await lamplighter.join(group!, devices.map((one) => one.id));
-    for (;;) {
-      const done = (await lamplighter.snapshot()).jobs.find((one) => one.id === job.id)!;
-      if (done.state === 'done') return;
-      if (done.ended) await lamplighter.retryJob(job.id);
-      await new Promise((next) => setTimeout(next, 200));
-    }
-  }, [site.labels, group]);
+  await joinAll(page, site, group);
   expect((await site.lamps()).filter((lamp) => lamp.groups?.length).length).toBe(lamps);
   for (const lamp of await site.lamps()) expect(lamp.firmware?.version).toBe('1.0.0');
 });

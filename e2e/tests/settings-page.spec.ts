@@ -5,9 +5,9 @@ import { expect, test, type BrowserContext, type Page } from '@playwright/test';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineReady, openBrowser, tablet, wide, type View } from '../browser.ts';
+import { openBrowser, tablet, wide, type View } from '../browser.ts';
 import { group, id, snapshot } from '../firmware.ts';
-import { servePage, stubEngine, type Replies } from '../stub.ts';
+import { calls, openStub, servePage, type Replies } from '../stub.ts';
 import type { RollCall, SettingDef, SettingsChange, SettingsDevice, SettingsRow, SettingsRun, SettingsSchema, Snapshot } from '../../web/src/engine.gen.ts';
 
 const lamps = 6;
@@ -50,16 +50,9 @@ test.afterAll(async () => {
   server.close();
 });
 
-async function open(route: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> {
-  const page = await context.newPage();
-  await page.setViewportSize(view);
-  await stubEngine(page, snapshot, { readSettings: devices, settingsSchemas: [schema], settingsTemplates: [], planSettings: run('planned'), checkSettings: run('checked'), ...replies });
-  await page.goto(`${server.origin}/#/${route}`);
-  await engineReady(page);
-  return page;
-}
+const open = (route: string, snapshot: Snapshot, replies: Replies = {}, view: View = wide): Promise<Page> =>
+  openStub(context, `${server.origin}/#/${route}`, snapshot, { readSettings: devices, settingsSchemas: [schema], settingsTemplates: [], planSettings: run('planned'), checkSettings: run('checked'), ...replies }, view);
 
-const calls = (page: Page, method: string) => page.evaluate((method) => stub.calls.filter((call) => call.method === method).map((call) => call.args), method);
 const input = (page: Page, name: string) => page.locator(`[data-testid=setting][data-name=${name}] [data-testid=setting-input]`);
 
 test('a wrong value is told in words; patches are what devices merge', async () => {

@@ -5,7 +5,7 @@ import { expect, test, type BrowserContext, type Page } from '@playwright/test';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { engineReady, killBrowser, openBrowser, wide } from '../browser.ts';
+import { engineReady, joinAll, killBrowser, openBrowser, wide } from '../browser.ts';
 import { type Lamp, Site } from '../site.ts';
 import type { SettingsChange, SettingsRun } from '../../web/src/engine.gen.ts';
 
@@ -58,23 +58,7 @@ test.afterAll(async () => {
 });
 
 test('the lamps join', async () => {
-  await page.goto(site.link);
-  await engineReady(page);
-  await expect(page.getByTestId('site-name')).toHaveText('Riverside School');
-  await page.evaluate(async ([labels, group]) => {
-    await lamplighter.importLabels(labels!);
-    for (let i = 0; i < 10; i++) {
-      await lamplighter.discover();
-      if ((await lamplighter.snapshot()).devices.every((one) => one.found)) break;
-    }
-    const job = await lamplighter.join(group!, (await lamplighter.snapshot()).devices.map((one) => one.id));
-    for (;;) {
-      const done = (await lamplighter.snapshot()).jobs.find((one) => one.id === job.id)!;
-      if (done.state === 'done') return;
-      if (done.ended) await lamplighter.retryJob(job.id);
-      await new Promise((next) => setTimeout(next, 200));
-    }
-  }, [site.labels, group]);
+  await joinAll(page, site, group);
   expect((await dimmable()).length).toBe(lamps);
 });
 
