@@ -227,6 +227,18 @@ type withholder struct {
 	carried []func(context.Context) // what went through since the last time that it held
 }
 
+// withheld is an installer with lamps, behind a withholder.
+func (s *faultSite) withheld(name string, change ...func(*commission.Config)) (*installer, *withholder) {
+	s.t.Helper()
+	w := &withholder{}
+	i := s.enrolled(name, append(change, func(c *commission.Config) {
+		w.Exchanger = c.Exchange
+		c.Exchange = w
+	})...)
+	s.hasLamps(i)
+	return i, w
+}
+
 func (w *withholder) hold(on bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -305,12 +317,7 @@ func (w *withholder) release(ctx context.Context) int {
 func TestFirmwareHeldBack(t *testing.T) {
 	t.Parallel()
 	s := firmwareSite(t, 4)
-	w := &withholder{}
-	i := s.enrolled("Ann", func(c *commission.Config) {
-		w.Exchanger = c.Exchange
-		c.Exchange = w
-	})
-	s.hasLamps(i)
+	i, w := s.withheld("Ann")
 
 	// The canary runs it, the others have it and wait for a person; what begins
 	// their wave is held back.

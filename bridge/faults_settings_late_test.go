@@ -28,14 +28,9 @@ func (s *faultSite) whenAll(state settings.State, do func()) func() {
 // watched is an installer whose messages a test sees before they leave.
 func (s *faultSite) watched(name string) (*installer, *withholder) {
 	s.t.Helper()
-	w := &withholder{}
-	i := s.enrolled(name, func(c *commission.Config) {
-		w.Exchanger = c.Exchange
-		c.Exchange = w
+	return s.withheld(name, func(c *commission.Config) {
 		c.Tuning.Timeout, c.Tuning.FollowUp = 800*time.Millisecond, time.Second // some of the lamps are silent
 	})
-	s.hasLamps(i)
-	return i, w
 }
 
 // heldBack is how many messages wait.

@@ -111,12 +111,7 @@ func TestSettingsNobodyConfirms(t *testing.T) {
 func TestSettingsHeldBack(t *testing.T) {
 	t.Parallel()
 	s := startFaultSite(t, 4)
-	w := &withholder{}
-	i := s.enrolled("Ann", func(c *commission.Config) {
-		w.Exchanger = c.Exchange
-		c.Exchange = w
-	})
-	s.hasLamps(i)
+	i, w := s.withheld("Ann")
 	w.hold(false) // from here on what goes through is kept
 	job := i.changes(level(80, 1, 60))
 	i.stands(job, commission.SettingsTrying)

@@ -151,13 +151,7 @@ func TestKilledWithSlowReaders(t *testing.T) {
 	for _, l := range w.lamps { // what waits is read after the question
 		l.lag = true
 	}
-	s, err := rollout.Resume(p, saved)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Run(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	s := w.resumed(p, saved)
 	w.rest(s.View())
 	if measured > 0.06 {
 		t.Errorf("measured a loss of %.2f where nothing is lost", measured)

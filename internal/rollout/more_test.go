@@ -119,13 +119,7 @@ func TestReconcile(t *testing.T) {
 	p.Devices = slices.Delete(p.Devices, 4, 5)
 	l := w.add(20, independent(20))
 	p.Devices = append(p.Devices, rollout.Device{ID: l.id, Zone: l.zone})
-	s, err := rollout.Resume(p, saved)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Run(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	s := w.resumed(p, saved)
 	v := s.View()
 	w.rest(v, "lamp-004")
 	if d := row(v, "lamp-004"); d.State != rollout.LeftOut || d.Problem.ID != "fw-gone" || row(v, l.id).State != rollout.Confirmed {

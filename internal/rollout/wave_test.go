@@ -118,13 +118,7 @@ func TestScheduledKilled(t *testing.T) {
 		}
 		kill()
 		w.onSend, p.Save = nil, nil
-		s, err := rollout.Resume(p, saved)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Run(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		s := w.resumed(p, saved)
 		w.rest(s.View())
 		for _, l := range w.lamps {
 			if d := l.switched.Sub(at); d < -50*time.Millisecond {
@@ -257,13 +251,7 @@ func TestUntended(t *testing.T) {
 		}
 	}
 	p.Progress = nil
-	s, err := rollout.Resume(p, saved)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Run(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	s := w.resumed(p, saved)
 	w.rest(s.View())
 	if tried == 0 || s.View().Problem != nil {
 		t.Errorf("%d had gone back, problem %v", tried, s.View().Problem)

@@ -252,6 +252,19 @@ func (w *world) run(p rollout.Params) rollout.View {
 	return s.View()
 }
 
+// resumed goes on with what was saved until it is over.
+func (w *world) resumed(p rollout.Params, saved rollout.State) *rollout.Sender {
+	w.t.Helper()
+	s, err := rollout.Resume(p, saved)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
 // rest checks that every lamp but those named runs the new image, confirmed.
 func (w *world) rest(v rollout.View, but ...string) {
 	w.t.Helper()
